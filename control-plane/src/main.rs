@@ -1,0 +1,2 @@
+//! control-plane
+fn main() {}
