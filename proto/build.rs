@@ -1,0 +1,17 @@
+//! Generates the wire types without protoc (protox parses the .proto files).
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = [
+        "flow/v1/types.proto",
+        "flow/v1/hop.proto",
+        "flow/v1/control.proto",
+        "flow/v1/flow.proto",
+        "flow/v1/journal.proto",
+        "rexflow/flow.proto",
+    ];
+    for file in files {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let set = protox::compile(files, ["."])?;
+    tonic_prost_build::configure().bytes(".flow.v1").compile_fds(set)?;
+    Ok(())
+}
