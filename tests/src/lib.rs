@@ -1,1 +1,3 @@
-//! tests
+//! What the whole is measured and tested with: the benchmark, and harnesses for the tests of this crate.
+
+pub mod bench;
