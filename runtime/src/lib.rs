@@ -1,1 +1,22 @@
-//! runtime
+//! What both daemons share and no domain word: how a process starts, listens, proves who it is,
+//! tells how it fares, and ends.
+//!
+//! # Layout
+//! * [`clock`]: the time, as an argument that tests can turn.
+//! * [`drain`] and [`shutdown`]: the end of a process, from the signal to the last deadline.
+//! * [`readiness`]: what is still awaited before the process serves.
+//! * [`listen`], [`tls`], [`token`]: sockets, and who is on the other end of them.
+//! * [`admin`]: a small HTTP/1 server, with `/health`, `/ready` and `/metrics` ready made.
+//! * [`telemetry`]: logs, trace context and spans.
+//! * [`memory`]: resident memory, and giving pages back once load has ended.
+
+pub mod admin;
+pub mod clock;
+pub mod drain;
+pub mod listen;
+pub mod memory;
+pub mod readiness;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;
+pub mod token;
