@@ -109,10 +109,15 @@ impl IdleTrim {
         let signal = &self.activity.inner;
         loop {
             signal.woken.notified().await;
+            // A wake-up may be left over from work that the loop below has seen already.
+            let mut ended = false;
             while signal.worked.swap(false, Ordering::Relaxed) {
                 tokio::time::sleep(self.quiet).await;
+                ended = true;
             }
-            on_idle();
+            if ended {
+                on_idle();
+            }
         }
     }
 }

@@ -99,6 +99,14 @@ impl Connector {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn of_config(config: ClientConfig) -> Self {
+        Self {
+            tls: Some(Arc::new(config)),
+            limit: OPEN_WITHIN,
+        }
+    }
+
     /// Gives up after `limit` (TCP and handshake together).
     #[must_use]
     pub fn within(mut self, limit: Duration) -> Self {
