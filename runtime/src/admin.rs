@@ -142,16 +142,10 @@ where
 
 /// A response of `status` with a text of `content_type`.
 #[must_use]
-pub fn text(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Response<Full<Bytes>> {
+pub fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -166,10 +160,7 @@ impl Admin {
     /// Answers from `readiness` and `registry`.
     #[must_use]
     pub fn new(readiness: Readiness, registry: Arc<Registry>) -> Self {
-        Self {
-            readiness,
-            registry,
-        }
+        Self { readiness, registry }
     }
 
     /// Answers `/health`, `/ready` and `/metrics`; `None` for every other path.
@@ -180,9 +171,7 @@ impl Admin {
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n");
-            refused
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return Some(refused);
         }
         Some(match path {
@@ -196,13 +185,7 @@ impl Admin {
     #[must_use]
     pub fn handle<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         self.answer(request.method(), request.uri().path())
-            .unwrap_or_else(|| {
-                text(
-                    StatusCode::NOT_FOUND,
-                    PLAIN,
-                    "not here; try /health, /ready or /metrics\n",
-                )
-            })
+            .unwrap_or_else(|| text(StatusCode::NOT_FOUND, PLAIN, "not here; try /health, /ready or /metrics\n"))
     }
 
     /// Serves nothing but these answers on `incoming` until the drain.
@@ -227,11 +210,9 @@ impl Admin {
         let mut body = String::new();
         match prometheus_client::encoding::text::encode(&mut body, &self.registry) {
             Ok(()) => text(StatusCode::OK, OPENMETRICS, body),
-            Err(error) => text(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                PLAIN,
-                format!("cannot encode the metrics: {error}\n"),
-            ),
+            Err(error) => {
+                text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("cannot encode the metrics: {error}\n"))
+            }
         }
     }
 }

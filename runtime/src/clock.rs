@@ -69,9 +69,7 @@ impl SystemClock {
     /// A clock whose [`Clock::monotonic`] starts at zero now.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            started: Instant::now(),
-        }
+        Self { started: Instant::now() }
     }
 }
 
@@ -102,10 +100,7 @@ impl ManualClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self {
-            epoch: now,
-            elapsed: Arc::default(),
-        }
+        Self { epoch: now, elapsed: Arc::default() }
     }
 
     /// Turns the clock on by `by` (whole milliseconds).

@@ -15,12 +15,7 @@ use tokio::sync::watch;
 #[must_use]
 pub fn new() -> (DrainTrigger, DrainWatcher) {
     let (sender, receiver) = watch::channel(false);
-    (
-        DrainTrigger {
-            sender: Arc::new(sender),
-        },
-        DrainWatcher { receiver },
-    )
+    (DrainTrigger { sender: Arc::new(sender) }, DrainWatcher { receiver })
 }
 
 /// Starts the drain. Clones are the same trigger.
@@ -44,17 +39,13 @@ impl DrainTrigger {
     /// One more watcher.
     #[must_use]
     pub fn watch(&self) -> DrainWatcher {
-        DrainWatcher {
-            receiver: self.sender.subscribe(),
-        }
+        DrainWatcher { receiver: self.sender.subscribe() }
     }
 
     /// Drains, then waits until every watcher is dropped; false if `deadline` came first.
     pub async fn drained(&self, deadline: Duration) -> bool {
         self.drain();
-        tokio::time::timeout(deadline, self.sender.closed())
-            .await
-            .is_ok()
+        tokio::time::timeout(deadline, self.sender.closed()).await.is_ok()
     }
 }
 
@@ -104,11 +95,7 @@ pub async fn run_with_deadline<F: Future>(
     match tokio::time::timeout(deadline, work).await {
         Ok(output) => Outcome::Finished(output),
         Err(_) => {
-            tracing::warn!(
-                what,
-                ?deadline,
-                "had not finished when the drain's deadline came; stopped"
-            );
+            tracing::warn!(what, ?deadline, "had not finished when the drain's deadline came; stopped");
             Outcome::Forced
         }
     }
@@ -151,8 +138,7 @@ mod tests {
         trigger.drain();
         let begun = tokio::time::Instant::now();
         let deadline = Duration::from_secs(3);
-        let outcome =
-            run_with_deadline("test", watcher, deadline, std::future::pending::<()>()).await;
+        let outcome = run_with_deadline("test", watcher, deadline, std::future::pending::<()>()).await;
         assert_eq!(outcome, Outcome::Forced);
         assert_eq!(begun.elapsed(), deadline);
     }

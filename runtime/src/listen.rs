@@ -67,22 +67,10 @@ pub enum Error {
 /// [`Error::InUse`] or [`Error::Bind`].
 pub async fn bind(address: SocketAddr, what: &str, flag: &str) -> Result<TcpListener, Error> {
     let (what, flag) = (what.to_owned(), flag.to_owned());
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => Error::InUse {
-                what,
-                address,
-                port: address.port(),
-                flag,
-            },
-            _ => Error::Bind {
-                what,
-                address,
-                flag,
-                source,
-            },
-        })
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => Error::InUse { what, address, port: address.port(), flag },
+        _ => Error::Bind { what, address, flag, source },
+    })
 }
 
 /// The address of `HOST:PORT`; the first one when there are several.
@@ -90,17 +78,9 @@ pub async fn bind(address: SocketAddr, what: &str, flag: &str) -> Result<TcpList
 /// # Errors
 /// [`Error::Resolve`].
 pub async fn resolve(host: &str, flag: &str) -> Result<SocketAddr, Error> {
-    let failed = |reason: String| Error::Resolve {
-        host: host.to_owned(),
-        reason,
-        flag: flag.to_owned(),
-    };
-    let mut addresses = tokio::net::lookup_host(host)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    addresses
-        .next()
-        .ok_or_else(|| failed("no address".to_owned()))
+    let failed = |reason: String| Error::Resolve { host: host.to_owned(), reason, flag: flag.to_owned() };
+    let mut addresses = tokio::net::lookup_host(host).await.map_err(|error| failed(error.to_string()))?;
+    addresses.next().ok_or_else(|| failed("no address".to_owned()))
 }
 
 /// True if only this machine can reach `address`.
@@ -124,20 +104,12 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
 ///
 /// # Errors
 /// [`Error::Exposed`].
-pub fn check_exposure(
-    what: &str,
-    address: SocketAddr,
-    tls: bool,
-    insecure: bool,
-) -> Result<(), Error> {
+pub fn check_exposure(what: &str, address: SocketAddr, tls: bool, insecure: bool) -> Result<(), Error> {
     if tls || is_loopback(&address) {
         return Ok(());
     }
     if !insecure {
-        return Err(Error::Exposed {
-            what: what.to_owned(),
-            address,
-        });
+        return Err(Error::Exposed { what: what.to_owned(), address });
     }
     tracing::warn!(what, %address, "serving without TLS off loopback, as --insecure asks: anyone who reaches it can use it");
     Ok(())
@@ -153,24 +125,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_is_named_with_the_way_out() {
-        let first = bind(address("127.0.0.1:0"), "the hop port", "--hop")
-            .await
-            .unwrap();
+        let first = bind(address("127.0.0.1:0"), "the hop port", "--hop").await.unwrap();
         let taken = first.local_addr().unwrap();
         let error = bind(taken, "the hop port", "--hop").await.unwrap_err();
         assert!(matches!(error, Error::InUse { port, .. } if port == taken.port()));
         let text = error.to_string();
-        assert!(
-            text.contains(&taken.port().to_string()) && text.contains("--hop"),
-            "{text}"
-        );
+        assert!(text.contains(&taken.port().to_string()) && text.contains("--hop"), "{text}");
     }
 
     #[tokio::test]
     async fn names_resolve_and_garbage_does_not() {
-        assert!(is_loopback(
-            &resolve("localhost:80", "--hop").await.unwrap()
-        ));
+        assert!(is_loopback(&resolve("localhost:80", "--hop").await.unwrap()));
         let error = resolve("no port", "--hop").await.unwrap_err();
         assert!(error.to_string().contains("--hop"));
     }
@@ -181,20 +146,10 @@ mod tests {
         assert!(check_exposure("gRPC", outside, false, false).is_err());
         assert!(check_exposure("gRPC", outside, true, false).is_ok());
         assert!(check_exposure("gRPC", outside, false, true).is_ok());
-        for inside in [
-            "127.0.0.1:1",
-            "127.9.9.9:1",
-            "[::1]:1",
-            "[::ffff:127.0.0.1]:1",
-        ] {
-            assert!(
-                check_exposure("gRPC", address(inside), false, false).is_ok(),
-                "{inside}"
-            );
+        for inside in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(check_exposure("gRPC", address(inside), false, false).is_ok(), "{inside}");
         }
-        let text = check_exposure("gRPC", outside, false, false)
-            .unwrap_err()
-            .to_string();
+        let text = check_exposure("gRPC", outside, false, false).unwrap_err().to_string();
         assert!(text.contains("--tls-cert") && text.contains("--insecure"));
     }
 

@@ -30,9 +30,7 @@ pub fn resident() -> Option<u64> {
 }
 
 fn parse_resident(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -84,10 +82,7 @@ impl IdleTrim {
     /// Trims once nothing happened for `quiet` (to twice `quiet`).
     #[must_use]
     pub fn new(quiet: Duration) -> Self {
-        Self {
-            activity: Activity::default(),
-            quiet,
-        }
+        Self { activity: Activity::default(), quiet }
     }
 
     /// The handle for those who work.
@@ -143,12 +138,8 @@ impl Collector for ResidentMemory {
         };
         let gauge = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
         let help = "Resident memory of this process";
-        let metric = encoder.encode_descriptor(
-            "process_resident_memory",
-            help,
-            Some(&Unit::Bytes),
-            gauge.metric_type(),
-        )?;
+        let metric =
+            encoder.encode_descriptor("process_resident_memory", help, Some(&Unit::Bytes), gauge.metric_type())?;
         gauge.encode(metric)
     }
 }
@@ -161,10 +152,7 @@ mod tests {
 
     #[test]
     fn resident_is_read_and_garbage_is_not() {
-        assert_eq!(
-            parse_resident("Name:\tx\nVmRSS:\t   2048 kB\n"),
-            Some(2 * 1024 * 1024)
-        );
+        assert_eq!(parse_resident("Name:\tx\nVmRSS:\t   2048 kB\n"), Some(2 * 1024 * 1024));
         assert_eq!(parse_resident("VmRSS: many"), None);
         if cfg!(target_os = "linux") {
             assert!(resident().unwrap() > 512 * 1024);

@@ -27,12 +27,7 @@ impl Readiness {
     #[must_use]
     pub fn new() -> Self {
         let pending = watch::Sender::new(BTreeMap::new());
-        Self {
-            inner: Arc::new(Inner {
-                next: AtomicU64::new(0),
-                pending,
-            }),
-        }
+        Self { inner: Arc::new(Inner { next: AtomicU64::new(0), pending }) }
     }
 
     /// Not ready until the guard is dropped. `name` says to an operator what is awaited.
@@ -42,10 +37,7 @@ impl Readiness {
         self.inner.pending.send_modify(|pending| {
             pending.insert(id, name.into());
         });
-        Pending {
-            id,
-            readiness: self.clone(),
-        }
+        Pending { id, readiness: self.clone() }
     }
 
     /// True when nothing is awaited.

@@ -46,15 +46,9 @@ mod tests {
         let (trigger, mut watcher) = crate::drain::new();
         let task = on_signals(trigger).unwrap();
         let me = std::process::id().to_string();
-        let sent = tokio::process::Command::new("kill")
-            .args(["-TERM", &me])
-            .status()
-            .await
-            .unwrap();
+        let sent = tokio::process::Command::new("kill").args(["-TERM", &me]).status().await.unwrap();
         assert!(sent.success());
-        tokio::time::timeout(Duration::from_secs(10), watcher.signaled())
-            .await
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(10), watcher.signaled()).await.unwrap();
         task.abort();
     }
 }

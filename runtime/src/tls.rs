@@ -98,19 +98,9 @@ impl Tls {
             (None, None, None) => Ok(None),
             (Some(certificate), Some(key), Some(ca)) => Self::load(certificate, key, ca).map(Some),
             _ => {
-                let flags = [
-                    ("--tls-cert", certificate),
-                    ("--tls-key", key),
-                    ("--tls-ca", ca),
-                ];
-                let missing: Vec<_> = flags
-                    .iter()
-                    .filter(|(_, path)| path.is_none())
-                    .map(|(flag, _)| *flag)
-                    .collect();
-                Err(Error::Incomplete {
-                    missing: missing.join(", "),
-                })
+                let flags = [("--tls-cert", certificate), ("--tls-key", key), ("--tls-ca", ca)];
+                let missing: Vec<_> = flags.iter().filter(|(_, path)| path.is_none()).map(|(flag, _)| *flag).collect();
+                Err(Error::Incomplete { missing: missing.join(", ") })
             }
         }
     }
@@ -121,31 +111,18 @@ impl Tls {
     /// See [`Error`].
     pub fn load(certificate: &Path, key: &Path, ca: &Path) -> Result<Self, Error> {
         let chain = certificates("--tls-cert", certificate)?;
-        let identity = Identity::of_certificate(&chain[0]).map_err(|source| Error::Identity {
-            path: certificate.to_owned(),
-            source,
-        })?;
-        let key = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| unusable("--tls-key", key, &error.to_string()))?;
+        let identity = Identity::of_certificate(&chain[0])
+            .map_err(|source| Error::Identity { path: certificate.to_owned(), source })?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("--tls-key", key, &error.to_string()))?;
         let mut roots = RootCertStore::empty();
         for root in certificates("--tls-ca", ca)? {
-            roots
-                .add(root)
-                .map_err(|error| unusable("--tls-ca", ca, &error.to_string()))?;
+            roots.add(root).map_err(|error| unusable("--tls-ca", ca, &error.to_string()))?;
         }
         let roots = Arc::new(roots);
         let key = Arc::new(key);
-        let server = server_config(&roots, &chain, &key).map_err(|source| Error::Pair {
-            path: certificate.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            identity,
-            server: Arc::new(server),
-            roots,
-            chain,
-            key,
-        })
+        let server = server_config(&roots, &chain, &key)
+            .map_err(|source| Error::Pair { path: certificate.to_owned(), source })?;
+        Ok(Self { identity, server: Arc::new(server), roots, chain, key })
     }
 
     /// Who this process is.
@@ -193,9 +170,7 @@ fn server_config(
 
 fn certificates(flag: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let failed = |error: rustls::pki_types::pem::Error| unusable(flag, path, &error.to_string());
-    let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .map_err(failed)?
-        .collect();
+    let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(failed)?.collect();
     let read = read.map_err(failed)?;
     if read.is_empty() {
         return Err(unusable(flag, path, "it holds no certificate in PEM form"));
@@ -204,11 +179,7 @@ fn certificates(flag: &'static str, path: &Path) -> Result<Vec<CertificateDer<'s
 }
 
 fn unusable(flag: &'static str, path: &Path, reason: &str) -> Error {
-    Error::File {
-        flag,
-        path: path.to_owned(),
-        reason: reason.to_owned(),
-    }
+    Error::File { flag, path: path.to_owned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]

@@ -57,13 +57,8 @@ impl Token {
     /// # Errors
     /// [`Error::Read`] or [`Error::Malformed`].
     pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::new(&text).ok_or_else(|| Error::Malformed {
-            path: path.to_owned(),
-        })
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        Self::new(&text).ok_or_else(|| Error::Malformed { path: path.to_owned() })
     }
 
     /// The token `text`, white space around it ignored; `None` if it cannot stand in a header.
@@ -71,9 +66,7 @@ impl Token {
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
         let printable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        (printable && text.len() <= MAX_LENGTH).then(|| Self {
-            secret: text.into(),
-        })
+        (printable && text.len() <= MAX_LENGTH).then(|| Self { secret: text.into() })
     }
 
     /// Checks the `authorization` header of a request.
@@ -92,17 +85,11 @@ impl Token {
     }
 
     fn check_value(&self, header: &[u8]) -> Result<(), Error> {
-        let (scheme, given) = header
-            .split_at_checked(SCHEME.len())
-            .ok_or(Error::Missing)?;
+        let (scheme, given) = header.split_at_checked(SCHEME.len()).ok_or(Error::Missing)?;
         if !scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) || given.first() != Some(&b' ') {
             return Err(Error::Missing);
         }
-        if same(given.trim_ascii(), self.secret.as_bytes()) {
-            Ok(())
-        } else {
-            Err(Error::Wrong)
-        }
+        if same(given.trim_ascii(), self.secret.as_bytes()) { Ok(()) } else { Err(Error::Wrong) }
     }
 }
 
@@ -133,8 +120,7 @@ impl AttachToken {
     #[must_use]
     pub fn new(token: Option<&Token>) -> Self {
         let value = token.map(|token| {
-            let mut value =
-                MetadataValue::try_from(token.header()).expect("a token is printable ASCII");
+            let mut value = MetadataValue::try_from(token.header()).expect("a token is printable ASCII");
             value.set_sensitive(true);
             value
         });
@@ -145,9 +131,7 @@ impl AttachToken {
 impl Interceptor for AttachToken {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(value) = &self.value {
-            request
-                .metadata_mut()
-                .insert(AUTHORIZATION.as_str(), value.clone());
+            request.metadata_mut().insert(AUTHORIZATION.as_str(), value.clone());
         }
         Ok(request)
     }
@@ -177,9 +161,7 @@ impl Interceptor for RequireToken {
             Some(value) => token.check_value(value.as_bytes()),
             None => Err(Error::Missing),
         };
-        checked
-            .map(|()| request)
-            .map_err(|error| Status::unauthenticated(error.to_string()))
+        checked.map(|()| request).map_err(|error| Status::unauthenticated(error.to_string()))
     }
 }
 
@@ -200,27 +182,13 @@ mod tests {
         let token = Token::new("s3cret\n").unwrap();
         assert!(token.check(&headers("Bearer s3cret")).is_ok());
         assert!(token.check(&headers("bearer   s3cret ")).is_ok());
-        for wrong in [
-            "Bearer s3cre",
-            "Bearer s3crets3cret",
-            "Bearer S3cret",
-            "Bearer ",
-        ] {
-            assert!(
-                matches!(token.check(&headers(wrong)), Err(Error::Wrong)),
-                "{wrong}"
-            );
+        for wrong in ["Bearer s3cre", "Bearer s3crets3cret", "Bearer S3cret", "Bearer "] {
+            assert!(matches!(token.check(&headers(wrong)), Err(Error::Wrong)), "{wrong}");
         }
         for missing in ["", "Basic s3cret", "Bearers3cret", "Bear"] {
-            assert!(
-                matches!(token.check(&headers(missing)), Err(Error::Missing)),
-                "{missing}"
-            );
+            assert!(matches!(token.check(&headers(missing)), Err(Error::Missing)), "{missing}");
         }
-        assert!(matches!(
-            token.check(&HeaderMap::new()),
-            Err(Error::Missing)
-        ));
+        assert!(matches!(token.check(&HeaderMap::new()), Err(Error::Missing)));
     }
 
     #[test]
@@ -231,32 +199,20 @@ mod tests {
         assert!(error.to_string().contains("token"));
         for bad in ["", " \n", "two words", "\u{e9}"] {
             std::fs::write(&path, bad).unwrap();
-            assert!(
-                matches!(Token::from_file(&path), Err(Error::Malformed { .. })),
-                "{bad:?}"
-            );
+            assert!(matches!(Token::from_file(&path), Err(Error::Malformed { .. })), "{bad:?}");
         }
         std::fs::write(&path, "good\n").unwrap();
-        assert!(
-            Token::from_file(&path)
-                .unwrap()
-                .check(&headers("Bearer good"))
-                .is_ok()
-        );
+        assert!(Token::from_file(&path).unwrap().check(&headers("Bearer good")).is_ok());
     }
 
     #[test]
     fn interceptors_agree() {
         let token = Token::new("right").unwrap();
         let mut server = RequireToken::new(Some(token.clone()));
-        let attached = AttachToken::new(Some(&token))
-            .call(Request::new(()))
-            .unwrap();
+        let attached = AttachToken::new(Some(&token)).call(Request::new(())).unwrap();
         assert!(server.call(attached).is_ok());
         let other = Token::new("wrong").unwrap();
-        let attached = AttachToken::new(Some(&other))
-            .call(Request::new(()))
-            .unwrap();
+        let attached = AttachToken::new(Some(&other)).call(Request::new(())).unwrap();
         let status = server.call(attached).unwrap_err();
         assert_eq!(status.code(), tonic::Code::Unauthenticated);
         assert!(server.call(Request::new(())).is_err());

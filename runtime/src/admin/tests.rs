@@ -28,11 +28,7 @@ async fn admin(readiness: &Readiness) -> (SocketAddr, DrainTrigger, JoinHandle<(
     let (trigger, watcher) = drain::new();
     let (incoming, address) = incoming(watcher.clone()).await;
     let admin = Admin::new(readiness.clone(), Arc::new(registry));
-    (
-        address,
-        trigger,
-        tokio::spawn(admin.serve(incoming, watcher)),
-    )
+    (address, trigger, tokio::spawn(admin.serve(incoming, watcher)))
 }
 
 /// Sends `request` as it is and reads until the server closes.
@@ -46,11 +42,7 @@ async fn raw(address: SocketAddr, request: &str) -> String {
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
-    raw(
-        address,
-        &format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"),
-    )
-    .await
+    raw(address, &format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await
 }
 
 #[tokio::test]
@@ -60,19 +52,13 @@ async fn health_readiness_and_metrics_are_told() {
     let (address, trigger, serving) = admin(&readiness).await;
     assert!(get(address, "/health").await.starts_with("HTTP/1.1 200"));
     let waiting = get(address, "/ready").await;
-    assert!(
-        waiting.starts_with("HTTP/1.1 503") && waiting.contains("routing tables"),
-        "{waiting}"
-    );
+    assert!(waiting.starts_with("HTTP/1.1 503") && waiting.contains("routing tables"), "{waiting}");
     drop(guard);
     assert!(get(address, "/ready").await.starts_with("HTTP/1.1 200"));
     let metrics = get(address, "/metrics").await;
     assert!(metrics.contains("flow_hops_total 7"), "{metrics}");
     if cfg!(target_os = "linux") {
-        assert!(
-            metrics.contains("process_resident_memory_bytes "),
-            "{metrics}"
-        );
+        assert!(metrics.contains("process_resident_memory_bytes "), "{metrics}");
     }
     assert!(get(address, "/elsewhere").await.starts_with("HTTP/1.1 404"));
     let post = "POST /health HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -88,11 +74,7 @@ async fn heads_are_limited() {
     let answer = raw(address, &format!("GET /health HTTP/1.1\r\n{many}\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     let long = "x".repeat(2 * MAX_HEAD);
-    let answer = raw(
-        address,
-        &format!("GET /health HTTP/1.1\r\nx: {long}\r\n\r\n"),
-    )
-    .await;
+    let answer = raw(address, &format!("GET /health HTTP/1.1\r\nx: {long}\r\n\r\n")).await;
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
@@ -103,41 +85,30 @@ async fn a_running_request_is_finished_at_the_drain() {
     let begun = Arc::new(tokio::sync::Notify::new());
     let finish = Arc::new(tokio::sync::Notify::new());
     let (begun_here, finish_here) = (begun.clone(), finish.clone());
-    let serving = tokio::spawn(serve(
-        incoming,
-        watcher,
-        move |request: Request<RequestBody>| {
-            let (begun, finish) = (begun_here.clone(), finish_here.clone());
-            async move {
-                assert_eq!(request.extensions().get(), Some(&PeerIdentity(None)));
-                begun.notify_one();
-                finish.notified().await;
-                text(StatusCode::OK, PLAIN, "done")
-            }
-        },
-    ));
+    let serving = tokio::spawn(serve(incoming, watcher, move |request: Request<RequestBody>| {
+        let (begun, finish) = (begun_here.clone(), finish_here.clone());
+        async move {
+            assert_eq!(request.extensions().get(), Some(&PeerIdentity(None)));
+            begun.notify_one();
+            finish.notified().await;
+            text(StatusCode::OK, PLAIN, "done")
+        }
+    }));
     // Kept alive by the client, idle: the drain closes it.
     let _idle = TcpStream::connect(address).await.unwrap();
-    let asking =
-        tokio::spawn(async move { raw(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await });
+    let asking = tokio::spawn(async move { raw(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await });
     begun.notified().await;
     trigger.drain();
     finish.notify_one();
     assert!(asking.await.unwrap().ends_with("done"));
-    tokio::time::timeout(Duration::from_secs(5), serving)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(5), serving).await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn bodies_are_limited() {
     let time = Duration::from_secs(5);
     let body = Full::new(Bytes::from_static(b"12345"));
-    assert_eq!(
-        read_body(body.clone(), 5, time).await.unwrap().as_ref(),
-        b"12345"
-    );
+    assert_eq!(read_body(body.clone(), 5, time).await.unwrap().as_ref(), b"12345");
     let error = read_body(body, 4, time).await.unwrap_err();
     assert_eq!(error.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }

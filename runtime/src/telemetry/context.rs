@@ -25,11 +25,7 @@ pub(crate) struct Parent {
 impl Parent {
     pub(crate) fn new(trace_id: u128, span_id: u64, sampled: bool) -> Option<Self> {
         let flags = if sampled { SAMPLED } else { 0 };
-        (trace_id != 0 && span_id != 0).then_some(Self {
-            trace_id,
-            span_id,
-            flags,
-        })
+        (trace_id != 0 && span_id != 0).then_some(Self { trace_id, span_id, flags })
     }
 
     pub(crate) fn sampled(self) -> bool {
@@ -41,10 +37,7 @@ impl Parent {
         let text = text.trim();
         let fields = text.get(..55)?;
         let (version, rest) = (lower_hex(fields.get(..2)?)?, text.get(55..)?);
-        if version == 0xff
-            || (version == 0 && !rest.is_empty())
-            || !(rest.is_empty() || rest.starts_with('-'))
-        {
+        if version == 0xff || (version == 0 && !rest.is_empty()) || !(rest.is_empty() || rest.starts_with('-')) {
             return None;
         }
         let mut parts = fields.split('-').skip(1);
@@ -55,32 +48,19 @@ impl Parent {
         let flags = u8::try_from(lower_hex(flags)?).ok()?;
         let span_id = u64::try_from(lower_hex(span)?).ok()?;
         let parent = Self::new(lower_hex(trace)?, span_id, false)?;
-        Some(Self {
-            flags: flags & KNOWN_FLAGS,
-            ..parent
-        })
+        Some(Self { flags: flags & KNOWN_FLAGS, ..parent })
     }
 }
 
 impl fmt::Display for Parent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "00-{:032x}-{:016x}-{:02x}",
-            self.trace_id, self.span_id, self.flags
-        )
+        write!(formatter, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, self.flags)
     }
 }
 
 fn lower_hex(text: &str) -> Option<u128> {
-    let lower = text
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if lower {
-        u128::from_str_radix(text, 16).ok()
-    } else {
-        None
-    }
+    let lower = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if lower { u128::from_str_radix(text, 16).ok() } else { None }
 }
 
 /// Trace context and baggage of a request. Without a trace (the default) it carries baggage at most.
@@ -100,25 +80,13 @@ impl TraceContext {
     }
 
     pub(crate) fn new(parent: Option<Parent>, tracestate: &str, baggage: &str) -> Self {
-        let tracestate = if parent.is_some() {
-            valid_tracestate(tracestate)
-        } else {
-            ""
-        };
-        Self {
-            parent,
-            tracestate: tracestate.into(),
-            baggage: valid_baggage(baggage).into(),
-        }
+        let tracestate = if parent.is_some() { valid_tracestate(tracestate) } else { "" };
+        Self { parent, tracestate: tracestate.into(), baggage: valid_baggage(baggage).into() }
     }
 
     /// The same request at another span.
     pub(crate) fn at(&self, parent: Parent) -> Self {
-        Self {
-            parent: Some(parent),
-            tracestate: self.tracestate.clone(),
-            baggage: self.baggage.clone(),
-        }
+        Self { parent: Some(parent), tracestate: self.tracestate.clone(), baggage: self.baggage.clone() }
     }
 
     /// The `traceparent` header; empty without a trace.
@@ -153,9 +121,7 @@ impl TraceContext {
     /// The trace id in 32 hexadecimal digits; empty without a trace.
     #[must_use]
     pub fn trace_id(&self) -> String {
-        self.parent
-            .map(|parent| format!("{:032x}", parent.trace_id))
-            .unwrap_or_default()
+        self.parent.map(|parent| format!("{:032x}", parent.trace_id)).unwrap_or_default()
     }
 
     /// True if somebody up the trace decided to record it.
@@ -171,11 +137,7 @@ fn valid_tracestate(text: &str) -> &str {
     let valid = text.len() <= MAX_TRACESTATE
         && text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
         && members.clone().count() <= MAX_TRACESTATE_MEMBERS
-        && members.clone().all(|member| {
-            member
-                .split_once('=')
-                .is_some_and(|(key, _)| tracestate_key(key))
-        });
+        && members.clone().all(|member| member.split_once('=').is_some_and(|(key, _)| tracestate_key(key)));
     if valid { text } else { "" }
 }
 
@@ -191,10 +153,6 @@ fn valid_baggage(text: &str) -> &str {
     let valid = text.len() <= MAX_BAGGAGE
         && text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
         && members.clone().count() <= MAX_BAGGAGE_MEMBERS
-        && members.clone().all(|member| {
-            member
-                .split_once('=')
-                .is_some_and(|(key, _)| !key.trim().is_empty())
-        });
+        && members.clone().all(|member| member.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty()));
     if valid { text } else { "" }
 }

@@ -13,9 +13,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{
-    BatchSpanProcessor, Sampler as SdkSampler, SdkTracerProvider, SpanData, SpanExporter,
-};
+use opentelemetry_sdk::trace::{BatchSpanProcessor, Sampler as SdkSampler, SdkTracerProvider, SpanData, SpanExporter};
 use tokio::sync::oneshot;
 
 use super::settings::{Sampler, Settings};
@@ -29,9 +27,7 @@ const STACK: usize = 512 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The endpoint is not usable.
-    #[error(
-        "cannot export spans to {endpoint}: {reason}; check OTEL_EXPORTER_OTLP_ENDPOINT (http://HOST:4317)"
-    )]
+    #[error("cannot export spans to {endpoint}: {reason}; check OTEL_EXPORTER_OTLP_ENDPOINT (http://HOST:4317)")]
     Endpoint {
         /// The endpoint.
         endpoint: String,
@@ -87,23 +83,13 @@ impl Tracing {
             .with_resource(resource(settings))
             .with_span_processor(processor)
             .build();
-        let tracer = Tracer::new(
-            Some(provider.tracer(SCOPE)),
-            settings.sampler,
-            settings.propagators,
-        );
+        let tracer = Tracer::new(Some(provider.tracer(SCOPE)), settings.sampler, settings.propagators);
         tracing::info!(endpoint, service = settings.service, "exporting spans");
-        Ok(Self {
-            tracer,
-            exporting: Some(Exporting { provider, channel }),
-        })
+        Ok(Self { tracer, exporting: Some(Exporting { provider, channel }) })
     }
 
     fn off(settings: &Settings) -> Self {
-        Self {
-            tracer: Tracer::new(None, settings.sampler, settings.propagators),
-            exporting: None,
-        }
+        Self { tracer: Tracer::new(None, settings.sampler, settings.propagators), exporting: None }
     }
 
     /// Makes the spans.
@@ -139,18 +125,11 @@ fn sdk_sampler(sampler: Sampler) -> SdkSampler {
         ratio if ratio <= 0.0 => SdkSampler::AlwaysOff,
         ratio => SdkSampler::TraceIdRatioBased(ratio),
     };
-    if sampler.parent_based {
-        SdkSampler::ParentBased(Box::new(root))
-    } else {
-        root
-    }
+    if sampler.parent_based { SdkSampler::ParentBased(Box::new(root)) } else { root }
 }
 
 fn resource(settings: &Settings) -> Resource {
-    let attributes = settings
-        .attributes
-        .iter()
-        .map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    let attributes = settings.attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     Resource::builder_empty()
         .with_attributes([
             KeyValue::new("telemetry.sdk.name", "opentelemetry"),
@@ -168,50 +147,33 @@ fn start_exporter(
 ) -> Result<(BatchSpanProcessor, oneshot::Sender<()>), Error> {
     let (stop, stopped) = oneshot::channel::<()>();
     let (started, starting) = mpsc::sync_channel(1);
-    std::thread::Builder::new()
-        .name("span-export".to_owned())
-        .stack_size(STACK)
-        .spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-            {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(started.send(Err(Error::Thread(error)))),
-            };
-            let exporter = {
-                let _within = runtime.enter();
-                build_exporter(endpoint, timeout)
-            };
-            if started.send(exporter).is_ok() {
-                // Ends when the sender is dropped.
-                let _ = runtime.block_on(stopped);
-            }
-            runtime.shutdown_background();
-        })?;
-    let exporter = starting
-        .recv()
-        .map_err(|error| std::io::Error::other(error.to_string()))??;
+    std::thread::Builder::new().name("span-export".to_owned()).stack_size(STACK).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(started.send(Err(Error::Thread(error)))),
+        };
+        let exporter = {
+            let _within = runtime.enter();
+            build_exporter(endpoint, timeout)
+        };
+        if started.send(exporter).is_ok() {
+            // Ends when the sender is dropped.
+            let _ = runtime.block_on(stopped);
+        }
+        runtime.shutdown_background();
+    })?;
+    let exporter = starting.recv().map_err(|error| std::io::Error::other(error.to_string()))??;
     Ok((BatchSpanProcessor::builder(exporter).build(), stop))
 }
 
 fn build_exporter(endpoint: String, timeout: Option<Duration>) -> Result<Reporting, Error> {
-    let mut builder = OtlpExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint.clone());
+    let mut builder = OtlpExporter::builder().with_tonic().with_endpoint(endpoint.clone());
     if let Some(timeout) = timeout {
         builder = builder.with_timeout(timeout);
     }
     match builder.build() {
-        Ok(exporter) => Ok(Reporting {
-            exporter,
-            endpoint: endpoint.into(),
-            failing: AtomicBool::new(false),
-        }),
-        Err(error) => Err(Error::Endpoint {
-            endpoint,
-            reason: error.to_string(),
-        }),
+        Ok(exporter) => Ok(Reporting { exporter, endpoint: endpoint.into(), failing: AtomicBool::new(false) }),
+        Err(error) => Err(Error::Endpoint { endpoint, reason: error.to_string() }),
     }
 }
 

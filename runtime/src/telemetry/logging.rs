@@ -56,9 +56,7 @@ pub enum LogError {
 /// # Errors
 /// See [`LogError`].
 pub fn init_logging(format: LogFormat, level: &str) -> Result<(), LogError> {
-    let wanted = std::env::var(FILTER_VARIABLE)
-        .ok()
-        .filter(|filter| !filter.is_empty());
+    let wanted = std::env::var(FILTER_VARIABLE).ok().filter(|filter| !filter.is_empty());
     let filter = filter(wanted.as_deref().unwrap_or(level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -66,26 +64,15 @@ pub fn init_logging(format: LogFormat, level: &str) -> Result<(), LogError> {
         .with_ansi(std::io::stderr().is_terminal());
     let set = match format {
         LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
     };
     set.map_err(|_| LogError::Twice)
 }
 
 fn filter(text: &str) -> Result<EnvFilter, LogError> {
     // The original's levels are in capitals (`--log_level DEBUG`) and know a WARNING.
-    let text = if text.eq_ignore_ascii_case("warning") {
-        "warn"
-    } else {
-        text
-    };
-    EnvFilter::try_new(text).map_err(|error| LogError::Filter {
-        filter: text.to_owned(),
-        reason: error.to_string(),
-    })
+    let text = if text.eq_ignore_ascii_case("warning") { "warn" } else { text };
+    EnvFilter::try_new(text).map_err(|error| LogError::Filter { filter: text.to_owned(), reason: error.to_string() })
 }
 
 #[cfg(test)]

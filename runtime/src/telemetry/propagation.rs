@@ -17,16 +17,7 @@ const B3_SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
 const B3_FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
 
 /// Every header that carries trace context, in or out: a proxy takes them off before it puts its own on.
-const ALL: [HeaderName; 8] = [
-    TRACEPARENT,
-    TRACESTATE,
-    BAGGAGE,
-    B3_SINGLE,
-    B3_TRACE,
-    B3_SPAN,
-    B3_SAMPLED,
-    B3_FLAGS,
-];
+const ALL: [HeaderName; 8] = [TRACEPARENT, TRACESTATE, BAGGAGE, B3_SINGLE, B3_TRACE, B3_SPAN, B3_SAMPLED, B3_FLAGS];
 
 /// In which of its forms B3 is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +42,7 @@ pub struct Propagators {
 impl Default for Propagators {
     /// W3C trace context and baggage.
     fn default() -> Self {
-        Self {
-            w3c: true,
-            baggage: true,
-            b3: None,
-        }
+        Self { w3c: true, baggage: true, b3: None }
     }
 }
 
@@ -64,27 +51,15 @@ impl Propagators {
     /// is sent unless it says `none`; names that are not known are ignored with a warning.
     #[must_use]
     pub fn parse(list: &str) -> Self {
-        let mut read = Self {
-            w3c: true,
-            baggage: false,
-            b3: None,
-        };
-        for name in list
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-        {
+        let mut read = Self { w3c: true, baggage: false, b3: None };
+        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             match name {
                 "tracecontext" => {}
                 "baggage" => read.baggage = true,
                 "b3" => read.b3 = Some(B3::Single),
                 "b3multi" => read.b3 = Some(B3::Multi),
                 "none" => {
-                    return Self {
-                        w3c: false,
-                        baggage: false,
-                        b3: None,
-                    };
+                    return Self { w3c: false, baggage: false, b3: None };
                 }
                 other => tracing::warn!(
                     propagator = other,
@@ -122,11 +97,7 @@ impl TraceContext {
     #[must_use]
     pub fn extract(headers: &HeaderMap) -> Self {
         let baggage = joined(headers, &BAGGAGE);
-        let w3c = Self::parse(
-            single(headers, &TRACEPARENT),
-            &joined(headers, &TRACESTATE),
-            &baggage,
-        );
+        let w3c = Self::parse(single(headers, &TRACEPARENT), &joined(headers, &TRACESTATE), &baggage);
         if w3c.has_trace() {
             return w3c;
         }
@@ -143,21 +114,13 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 fn b3_single(parent: Parent) -> String {
-    format!(
-        "{:032x}-{:016x}-{}",
-        parent.trace_id,
-        parent.span_id,
-        u8::from(parent.sampled())
-    )
+    format!("{:032x}-{:016x}-{}", parent.trace_id, parent.span_id, u8::from(parent.sampled()))
 }
 
 fn put_b3_multi(headers: &mut HeaderMap, parent: Parent) {
     put(headers, B3_TRACE, &format!("{:032x}", parent.trace_id));
     put(headers, B3_SPAN, &format!("{:016x}", parent.span_id));
-    headers.insert(
-        B3_SAMPLED,
-        HeaderValue::from_static(if parent.sampled() { "1" } else { "0" }),
-    );
+    headers.insert(B3_SAMPLED, HeaderValue::from_static(if parent.sampled() { "1" } else { "0" }));
 }
 
 /// The value of a header that may stand there once; empty if it is absent, repeated or no ASCII.
@@ -171,10 +134,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
 
 /// The values of a header that is a list, as one list.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
-    let values = headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.collect::<Vec<_>>().join(",")
 }
 
@@ -201,11 +161,7 @@ fn extract_b3_multi(headers: &HeaderMap) -> Option<Parent> {
         "0" | "false" => debug,
         _ => return None,
     };
-    b3_parent(
-        single(headers, &B3_TRACE),
-        single(headers, &B3_SPAN),
-        sampled,
-    )
+    b3_parent(single(headers, &B3_TRACE), single(headers, &B3_SPAN), sampled)
 }
 
 fn b3_parent(trace: &str, span: &str, sampled: bool) -> Option<Parent> {
@@ -215,9 +171,5 @@ fn b3_parent(trace: &str, span: &str, sampled: bool) -> Option<Parent> {
 
 fn b3_hex(text: &str, lengths: &[usize]) -> Option<u128> {
     let hex = lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if hex {
-        u128::from_str_radix(text, 16).ok()
-    } else {
-        None
-    }
+    if hex { u128::from_str_radix(text, 16).ok() } else { None }
 }

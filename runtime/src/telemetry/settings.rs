@@ -16,10 +16,7 @@ pub struct Sampler {
 impl Default for Sampler {
     /// `parentbased_always_on`.
     fn default() -> Self {
-        Self {
-            ratio: 1.0,
-            parent_based: true,
-        }
+        Self { ratio: 1.0, parent_based: true }
     }
 }
 
@@ -34,15 +31,10 @@ impl Sampler {
             "always_off" => 0.0,
             "traceidratio" => ratio(argument)?,
             _ => {
-                return Err(format!(
-                    "OTEL_TRACES_SAMPLER={name} is not known; recording every new trace"
-                ));
+                return Err(format!("OTEL_TRACES_SAMPLER={name} is not known; recording every new trace"));
             }
         };
-        Ok(Self {
-            ratio,
-            parent_based,
-        })
+        Ok(Self { ratio, parent_based })
     }
 
     /// The decision for a trace of its own, by its id: the same in every process with the same ratio.
@@ -52,11 +44,7 @@ impl Sampler {
         }
         // As the specification has it: the id's lower 63 bits against the share of their range. The casts are
         // meant: the bound needs no more digits than a double has.
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss
-        )]
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let bound = (self.ratio.max(0.0) * (1_u64 << 63) as f64) as u64;
         let low = (trace_id & u128::from(u64::MAX)) >> 1;
         low < u128::from(bound)
@@ -67,14 +55,9 @@ fn ratio(argument: Option<&str>) -> Result<f64, String> {
     let Some(argument) = argument else {
         return Ok(1.0);
     };
-    let parsed = argument
-        .parse::<f64>()
-        .ok()
-        .filter(|ratio| (0.0..=1.0).contains(ratio));
+    let parsed = argument.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
     parsed.ok_or_else(|| {
-        format!(
-            "OTEL_TRACES_SAMPLER_ARG={argument} is no number from 0 to 1; recording every new trace"
-        )
+        format!("OTEL_TRACES_SAMPLER_ARG={argument} is no number from 0 to 1; recording every new trace")
     })
 }
 
@@ -109,45 +92,25 @@ impl Settings {
 
     /// Reads variables by `variable`; answers with the settings and what was wrong.
     pub fn read(service: &str, variable: impl Fn(&str) -> Option<String>) -> (Self, Vec<String>) {
-        let get = |name: &str| {
-            variable(name)
-                .map(|value| value.trim().to_owned())
-                .filter(|v| !v.is_empty())
-        };
+        let get = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|v| !v.is_empty());
         let mut warnings = Vec::new();
-        let mut attributes = resource(
-            get("OTEL_RESOURCE_ATTRIBUTES")
-                .as_deref()
-                .unwrap_or_default(),
-        );
-        let named = attributes
-            .iter()
-            .find(|(key, _)| key == "service.name")
-            .map(|(_, name)| name.clone());
+        let mut attributes = resource(get("OTEL_RESOURCE_ATTRIBUTES").as_deref().unwrap_or_default());
+        let named = attributes.iter().find(|(key, _)| key == "service.name").map(|(_, name)| name.clone());
         attributes.retain(|(key, _)| key != "service.name");
         let sampler = get("OTEL_TRACES_SAMPLER").map(|name| {
-            Sampler::parse(&name, get("OTEL_TRACES_SAMPLER_ARG").as_deref()).unwrap_or_else(
-                |warning| {
-                    warnings.push(warning);
-                    Sampler::default()
-                },
-            )
+            Sampler::parse(&name, get("OTEL_TRACES_SAMPLER_ARG").as_deref()).unwrap_or_else(|warning| {
+                warnings.push(warning);
+                Sampler::default()
+            })
         });
-        let millis =
-            get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT").or_else(|| get("OTEL_EXPORTER_OTLP_TIMEOUT"));
+        let millis = get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT").or_else(|| get("OTEL_EXPORTER_OTLP_TIMEOUT"));
         let settings = Self {
             endpoint: endpoint(&get, &mut warnings),
-            service: get("OTEL_SERVICE_NAME")
-                .or(named)
-                .unwrap_or_else(|| service.to_owned()),
+            service: get("OTEL_SERVICE_NAME").or(named).unwrap_or_else(|| service.to_owned()),
             attributes,
             sampler: sampler.unwrap_or_default(),
-            propagators: get("OTEL_PROPAGATORS")
-                .map(|list| Propagators::parse(&list))
-                .unwrap_or_default(),
-            timeout: millis
-                .and_then(|millis| millis.parse().ok())
-                .map(Duration::from_millis),
+            propagators: get("OTEL_PROPAGATORS").map(|list| Propagators::parse(&list)).unwrap_or_default(),
+            timeout: millis.and_then(|millis| millis.parse().ok()).map(Duration::from_millis),
         };
         (settings, warnings)
     }
@@ -158,10 +121,8 @@ fn endpoint(get: &impl Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -
     if disabled || get("OTEL_TRACES_EXPORTER").is_some_and(|exporter| exporter == "none") {
         return None;
     }
-    let endpoint =
-        get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| get("OTEL_EXPORTER_OTLP_ENDPOINT"))?;
-    let protocol =
-        get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| get("OTEL_EXPORTER_OTLP_PROTOCOL"));
+    let endpoint = get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| get("OTEL_EXPORTER_OTLP_ENDPOINT"))?;
+    let protocol = get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| get("OTEL_EXPORTER_OTLP_PROTOCOL"));
     match protocol.as_deref() {
         None | Some("grpc") => Some(endpoint),
         Some(other) => {
@@ -186,9 +147,7 @@ fn percent_decoded(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         let hex = (byte == b'%').then(|| after.get(..2)).flatten();
-        let value = hex
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|h| u8::from_str_radix(h, 16).ok());
+        let value = hex.and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
         decoded.push(value.unwrap_or(byte));
         rest = if value.is_some() { &after[2..] } else { after };
     }

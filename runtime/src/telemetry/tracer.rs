@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::trace::{
-    Link, Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt,
-    TraceFlags, TraceId, TraceState, Tracer as _,
+    Link, Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId,
+    TraceState, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracer, Span as SdkSpan};
@@ -31,14 +31,7 @@ struct Inner {
 
 impl Tracer {
     pub(super) fn new(sdk: Option<SdkTracer>, sampler: Sampler, propagators: Propagators) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                sdk,
-                sampler,
-                propagators,
-                ids: RandomIdGenerator::default(),
-            }),
-        }
+        Self { inner: Arc::new(Inner { sdk, sampler, propagators, ids: RandomIdGenerator::default() }) }
     }
 
     /// One that exports nothing.
@@ -62,13 +55,7 @@ impl Tracer {
     /// A span that began at `start`, as a child of `parent` (without a trace: the root of a new one). `name` is only
     /// formatted when the span is recorded: give `format_args!(..)`.
     #[must_use]
-    pub fn span(
-        &self,
-        name: impl Display,
-        kind: SpanKind,
-        parent: &TraceContext,
-        start: SystemTime,
-    ) -> Span {
+    pub fn span(&self, name: impl Display, kind: SpanKind, parent: &TraceContext, start: SystemTime) -> Span {
         self.linked_span(name, kind, parent, start, &[])
     }
 
@@ -83,17 +70,12 @@ impl Tracer {
         links: &[TraceContext],
     ) -> Span {
         let Some(sdk) = self.inner.sdk.as_ref().filter(|_| self.may_record(parent)) else {
-            return Span {
-                recorded: None,
-                context: self.passed_on(parent),
-            };
+            return Span { recorded: None, context: self.passed_on(parent) };
         };
         let mut text = String::new();
         // Writing to a string fails only if the name's own formatting does; a part of it is name enough.
         let _ = write!(text, "{name}");
-        let mut builder = SpanBuilder::from_name(text)
-            .with_kind(kind)
-            .with_start_time(start);
+        let mut builder = SpanBuilder::from_name(text).with_kind(kind).with_start_time(start);
         if !links.is_empty() {
             let links = links.iter().filter_map(span_context);
             builder = builder.with_links(links.map(Link::with_context).collect());
@@ -114,10 +96,7 @@ impl Tracer {
         let own = span.span_context();
         if !span.is_recording() {
             // Not sampled (or shut down): nobody will ever see this span, so the context stays the parent's.
-            return Span {
-                recorded: None,
-                context: self.passed_on(parent),
-            };
+            return Span { recorded: None, context: self.passed_on(parent) };
         }
         let flags = own.trace_flags().to_u8();
         let ids = (own.trace_id(), own.span_id());
@@ -126,10 +105,7 @@ impl Tracer {
             span_id: u64::from_be_bytes(ids.1.to_bytes()),
             flags,
         });
-        Span {
-            recorded: Some(Box::new(span)),
-            context,
-        }
+        Span { recorded: Some(Box::new(span)), context }
     }
 
     /// The parent's context, or that of a new trace, so that all hops share one trace id. The sampled flag of a new
@@ -160,9 +136,7 @@ fn span_context(context: &TraceContext) -> Option<SpanContext> {
 }
 
 fn trace_state(header: &str) -> TraceState {
-    let members = header
-        .split(',')
-        .filter_map(|member| member.trim().split_once('='));
+    let members = header.split(',').filter_map(|member| member.trim().split_once('='));
     TraceState::from_key_value(members).unwrap_or_default()
 }
 
@@ -195,16 +169,9 @@ impl Span {
     }
 
     /// Something happened at `at`.
-    pub fn event(
-        &mut self,
-        at: SystemTime,
-        name: &'static str,
-        attributes: &[(&'static str, &str)],
-    ) {
+    pub fn event(&mut self, at: SystemTime, name: &'static str, attributes: &[(&'static str, &str)]) {
         if let Some(span) = &mut self.recorded {
-            let attributes = attributes
-                .iter()
-                .map(|(key, value)| KeyValue::new(*key, (*value).to_owned()));
+            let attributes = attributes.iter().map(|(key, value)| KeyValue::new(*key, (*value).to_owned()));
             span.add_event_with_timestamp(name, at, attributes.collect());
         }
     }

@@ -29,10 +29,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 1024,
-            handshake: Duration::from_secs(5),
-        }
+        Self { connections: 1024, handshake: Duration::from_secs(5) }
     }
 }
 
@@ -48,12 +45,7 @@ impl Incoming {
     ///
     /// # Errors
     /// When the listener has no address.
-    pub fn new(
-        listener: TcpListener,
-        tls: Option<&Tls>,
-        limits: Limits,
-        drain: DrainWatcher,
-    ) -> io::Result<Self> {
+    pub fn new(listener: TcpListener, tls: Option<&Tls>, limits: Limits, drain: DrainWatcher) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (sender, accepted) = mpsc::channel(16);
         let acceptor = tls.map(|tls| TlsAcceptor::from(tls.server()));
@@ -77,9 +69,7 @@ impl tokio_stream::Stream for Incoming {
     type Item = io::Result<Stream>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.accepted
-            .poll_recv(context)
-            .map(|stream| stream.map(Ok))
+        self.accepted.poll_recv(context).map(|stream| stream.map(Ok))
     }
 }
 
@@ -106,15 +96,8 @@ async fn accept(
     }
 }
 
-async fn next(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = places
-        .clone()
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
+async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let permit = places.clone().acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((tcp, _)) => return (tcp, permit),
@@ -140,11 +123,7 @@ async fn open(
             let _ = sender.send(stream.counted(permit)).await;
         }
         Ok(Err(error)) => tracing::warn!(?from, %error, "refused a connection"),
-        Err(_) => tracing::warn!(
-            ?from,
-            ?limit,
-            "refused a connection: its handshake took too long"
-        ),
+        Err(_) => tracing::warn!(?from, ?limit, "refused a connection: its handshake took too long"),
     }
 }
 
@@ -159,9 +138,6 @@ async fn handshake(tcp: TcpStream, acceptor: Option<TlsAcceptor>) -> io::Result<
 /// Small frames leave at once, and a peer that vanished is noticed.
 pub(super) fn prepare(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE)
-        .with_retries(3);
+    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(3);
     socket2::SockRef::from(tcp).set_tcp_keepalive(&keepalive)
 }

@@ -40,9 +40,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// The handshake failed: one side refused the other.
-    #[error(
-        "no trust between us and {host}:{port}: {source}; check --tls-cert, --tls-key and --tls-ca at both ends"
-    )]
+    #[error("no trust between us and {host}:{port}: {source}; check --tls-cert, --tls-key and --tls-ca at both ends")]
     Handshake {
         /// The host.
         host: String,
@@ -75,36 +73,24 @@ impl Connector {
     /// For gRPC: with `tls` when given, accepting the servers that `expect` does; else plain.
     #[must_use]
     pub fn grpc(tls: Option<&Tls>, expect: Expect) -> Self {
-        Self {
-            tls: tls.map(|tls| tls.client(expect, ALPN_H2)),
-            limit: OPEN_WITHIN,
-        }
+        Self { tls: tls.map(|tls| tls.client(expect, ALPN_H2)), limit: OPEN_WITHIN }
     }
 
     /// The same for HTTP/1.
     #[must_use]
     pub fn http1(tls: Option<&Tls>, expect: Expect) -> Self {
-        Self {
-            tls: tls.map(|tls| tls.client(expect, ALPN_HTTP1)),
-            limit: OPEN_WITHIN,
-        }
+        Self { tls: tls.map(|tls| tls.client(expect, ALPN_HTTP1)), limit: OPEN_WITHIN }
     }
 
     /// Plain TCP.
     #[must_use]
     pub fn plain() -> Self {
-        Self {
-            tls: None,
-            limit: OPEN_WITHIN,
-        }
+        Self { tls: None, limit: OPEN_WITHIN }
     }
 
     #[cfg(test)]
     pub(super) fn of_config(config: ClientConfig) -> Self {
-        Self {
-            tls: Some(Arc::new(config)),
-            limit: OPEN_WITHIN,
-        }
+        Self { tls: Some(Arc::new(config)), limit: OPEN_WITHIN }
     }
 
     /// Gives up after `limit` (TCP and handshake together).
@@ -122,34 +108,19 @@ impl Connector {
         let limit = self.limit;
         match tokio::time::timeout(limit, self.handshake(host, port)).await {
             Ok(opened) => opened,
-            Err(_) => Err(ConnectError::TimedOut {
-                host: host.to_owned(),
-                port,
-                limit,
-            }),
+            Err(_) => Err(ConnectError::TimedOut { host: host.to_owned(), port, limit }),
         }
     }
 
     async fn handshake(&self, host: &str, port: u16) -> Result<Stream, ConnectError> {
-        let tcp_failed = |source| ConnectError::Tcp {
-            host: host.to_owned(),
-            port,
-            source,
-        };
+        let tcp_failed = |source| ConnectError::Tcp { host: host.to_owned(), port, source };
         let tcp = TcpStream::connect((host, port)).await.map_err(tcp_failed)?;
         accept::prepare(&tcp).map_err(tcp_failed)?;
         let Some(tls) = &self.tls else {
             return Ok(Stream::plain(tcp));
         };
-        let refused = |source| ConnectError::Handshake {
-            host: host.to_owned(),
-            port,
-            source,
-        };
-        let opened = TlsConnector::from(tls.clone())
-            .connect(nobody(), tcp)
-            .await
-            .map_err(refused)?;
+        let refused = |source| ConnectError::Handshake { host: host.to_owned(), port, source };
+        let opened = TlsConnector::from(tls.clone()).connect(nobody(), tcp).await.map_err(refused)?;
         Stream::tls(opened.into()).map_err(refused)
     }
 }
@@ -176,11 +147,7 @@ impl Service<Uri> for Connector {
             };
             // An IPv6 address stands in brackets in a URI, and without them in a socket address.
             let host = host.trim_start_matches('[').trim_end_matches(']');
-            let default = if uri.scheme_str() == Some("https") {
-                443
-            } else {
-                80
-            };
+            let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
             let port = uri.port_u16().unwrap_or(default);
             connector.open(host, port).await.map(TokioIo::new)
         })

@@ -16,9 +16,7 @@ const MAX_TRUST_DOMAIN: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidIdentity {
     /// Not of the form `spiffe://trust-domain/path`.
-    #[error(
-        "{0:?} is no SPIFFE id (spiffe://trust-domain/path: lower-case domain, no empty, `.` or `..` segment)"
-    )]
+    #[error("{0:?} is no SPIFFE id (spiffe://trust-domain/path: lower-case domain, no empty, `.` or `..` segment)")]
     Malformed(String),
     /// The certificate has no URI name, or several.
     #[error("the certificate must carry exactly one URI name (its SPIFFE id) and carries {0}")]
@@ -64,14 +62,9 @@ impl Identity {
     /// [`InvalidIdentity`] unless it carries exactly one URI name and that is a SPIFFE id.
     pub fn of_certificate(certificate: &CertificateDer<'_>) -> Result<Self, InvalidIdentity> {
         let unreadable = |reason: String| InvalidIdentity::Certificate(reason);
-        let (_, parsed) = X509Certificate::from_der(certificate)
-            .map_err(|error| unreadable(error.to_string()))?;
-        let names = parsed
-            .subject_alternative_name()
-            .map_err(|error| unreadable(error.to_string()))?;
-        let names = names
-            .map(|names| names.value.general_names.as_slice())
-            .unwrap_or_default();
+        let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| unreadable(error.to_string()))?;
+        let names = parsed.subject_alternative_name().map_err(|error| unreadable(error.to_string()))?;
+        let names = names.map(|names| names.value.general_names.as_slice()).unwrap_or_default();
         let mut uris = names.iter().filter_map(|name| match name {
             GeneralName::URI(uri) => Some(*uri),
             _ => None,
@@ -88,26 +81,15 @@ impl FromStr for Identity {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let malformed = || InvalidIdentity::Malformed(text.chars().take(128).collect());
-        let rest = text
-            .strip_prefix(SCHEME)
-            .filter(|_| text.len() <= MAX_LENGTH)
-            .ok_or_else(malformed)?;
+        let rest = text.strip_prefix(SCHEME).filter(|_| text.len() <= MAX_LENGTH).ok_or_else(malformed)?;
         let (domain, path) = rest.split_once('/').ok_or_else(malformed)?;
         let domain_ok = (1..=MAX_TRUST_DOMAIN).contains(&domain.len())
-            && domain
-                .bytes()
-                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'));
+            && domain.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'));
         let path_ok = path.split('/').all(|segment| {
             !matches!(segment, "" | "." | "..")
-                && segment
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
         });
-        if domain_ok && path_ok {
-            Ok(Self { uri: text.into() })
-        } else {
-            Err(malformed())
-        }
+        if domain_ok && path_ok { Ok(Self { uri: text.into() }) } else { Err(malformed()) }
     }
 }
 

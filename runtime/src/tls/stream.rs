@@ -35,28 +35,16 @@ enum Transport {
 
 impl Stream {
     pub(super) fn plain(tcp: TcpStream) -> Self {
-        Self {
-            transport: Transport::Plain(tcp),
-            peer: PeerIdentity(None),
-            _permit: None,
-        }
+        Self { transport: Transport::Plain(tcp), peer: PeerIdentity(None), _permit: None }
     }
 
     /// A finished handshake; its verifier has seen to it that the peer has an identity.
     pub(super) fn tls(tls: TlsStream<TcpStream>) -> io::Result<Self> {
-        let leaf = tls
-            .get_ref()
-            .1
-            .peer_certificates()
-            .and_then(|chain| chain.first());
+        let leaf = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let leaf = leaf.ok_or_else(|| io::Error::other("the peer showed no certificate"))?;
         let identity = Identity::of_certificate(leaf).map_err(io::Error::other)?;
         let peer = PeerIdentity(Some(identity));
-        Ok(Self {
-            transport: Transport::Tls(Box::new(tls)),
-            peer,
-            _permit: None,
-        })
+        Ok(Self { transport: Transport::Tls(Box::new(tls)), peer, _permit: None })
     }
 
     pub(super) fn counted(mut self, permit: OwnedSemaphorePermit) -> Self {
@@ -102,21 +90,13 @@ macro_rules! transport {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         transport!(self, transport => transport.poll_read(context, buffer))
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         transport!(self, transport => transport.poll_write(context, bytes))
     }
 

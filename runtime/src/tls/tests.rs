@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, string::Ia5String,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, string::Ia5String};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -31,9 +29,7 @@ struct Files {
 impl Files {
     /// A certificate with `names` of `issuer`; it trusts `trusted`.
     fn new(issuer: &Authority, names: Vec<SanType>, trusted: &Authority) -> Self {
-        let files = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let files = Self { folder: tempfile::tempdir().unwrap() };
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = names;
@@ -54,9 +50,7 @@ impl Files {
 }
 
 fn tls(issuer: &Authority, identity: &str, trusted: &Authority) -> Tls {
-    Files::new(issuer, vec![uri(identity)], trusted)
-        .load()
-        .unwrap()
+    Files::new(issuer, vec![uri(identity)], trusted).load().unwrap()
 }
 
 /// Opens a connection and exchanges one byte each way; answers whom the server saw, or why it failed.
@@ -83,25 +77,16 @@ async fn exchange(server: Option<&Tls>, connector: Connector) -> Result<PeerIden
 
 /// With TLS 1.3 a server's refusal arrives at the client's first read.
 async fn ask(connector: &Connector, port: u16) -> Result<(), String> {
-    let mut stream = connector
-        .open("127.0.0.1", port)
-        .await
-        .map_err(|error| error.to_string())?;
+    let mut stream = connector.open("127.0.0.1", port).await.map_err(|error| error.to_string())?;
     let mut answer = [0];
     let exchanged = async {
         stream.write_all(b"?").await?;
         stream.flush().await?;
         stream.read_exact(&mut answer).await
     };
-    exchanged
-        .await
-        .map_err(|error: std::io::Error| error.to_string())?;
+    exchanged.await.map_err(|error: std::io::Error| error.to_string())?;
     // A TLS server answers plain text with an alert: bytes, but no answer.
-    if answer == *b"!" {
-        Ok(())
-    } else {
-        Err(format!("answered {answer:?}"))
-    }
+    if answer == *b"!" { Ok(()) } else { Err(format!("answered {answer:?}")) }
 }
 
 const PAY: &str = "spiffe://mesh.local/sa/pay";
@@ -113,16 +98,10 @@ async fn both_ends_know_each_other() {
     let (pay, ship) = (tls(&ca, PAY, &ca), tls(&ca, SHIP, &ca));
     assert_eq!(pay.identity().as_str(), PAY);
     let expect = Expect::exactly(SHIP.parse().unwrap());
-    let peer = exchange(Some(&ship), Connector::grpc(Some(&pay), expect))
-        .await
-        .unwrap();
+    let peer = exchange(Some(&ship), Connector::grpc(Some(&pay), expect)).await.unwrap();
     assert_eq!(peer, PeerIdentity(Some(PAY.parse().unwrap())));
     let expect = Expect::trust_domain("mesh.local");
-    assert!(
-        exchange(Some(&ship), Connector::http1(Some(&pay), expect))
-            .await
-            .is_ok()
-    );
+    assert!(exchange(Some(&ship), Connector::http1(Some(&pay), expect)).await.is_ok());
 }
 
 #[tokio::test]
@@ -138,10 +117,7 @@ async fn a_server_of_another_ca_is_refused() {
     let server = tls(&theirs, SHIP, &ours);
     let connector = Connector::grpc(Some(&client), Expect::anyone());
     let error = exchange(Some(&server), connector).await.unwrap_err();
-    assert!(
-        error.contains("no trust") && error.contains("--tls-ca"),
-        "{error}"
-    );
+    assert!(error.contains("no trust") && error.contains("--tls-ca"), "{error}");
 }
 
 #[tokio::test]
@@ -166,9 +142,7 @@ async fn a_client_without_certificate_is_refused() {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    let error = exchange(Some(&server), Connector::of_config(bare))
-        .await
-        .unwrap_err();
+    let error = exchange(Some(&server), Connector::of_config(bare)).await.unwrap_err();
     assert!(error.contains("ertificate"), "{error}");
     assert!(exchange(Some(&server), Connector::plain()).await.is_err());
 }
@@ -185,17 +159,9 @@ async fn a_plain_server_is_not_talked_to_by_tls() {
 async fn the_wrong_identity_is_refused() {
     let ca = authority();
     let (pay, ship) = (tls(&ca, PAY, &ca), tls(&ca, SHIP, &ca));
-    for expect in [
-        Expect::exactly(PAY.parse().unwrap()),
-        Expect::trust_domain("other.local"),
-    ] {
-        let error = exchange(Some(&ship), Connector::grpc(Some(&pay), expect))
-            .await
-            .unwrap_err();
-        assert!(
-            error.contains(SHIP),
-            "the message names who was found: {error}"
-        );
+    for expect in [Expect::exactly(PAY.parse().unwrap()), Expect::trust_domain("other.local")] {
+        let error = exchange(Some(&ship), Connector::grpc(Some(&pay), expect)).await.unwrap_err();
+        assert!(error.contains(SHIP), "the message names who was found: {error}");
     }
 }
 
@@ -216,19 +182,12 @@ async fn a_certificate_without_exactly_one_identity_is_refused_by_both_ends() {
     let ca = authority();
     let good = tls(&ca, SHIP, &ca);
     let dns = || SanType::DnsName(Ia5String::try_from("pay.mesh.local").unwrap());
-    for names in [
-        vec![dns()],
-        vec![uri(PAY), uri(SHIP)],
-        vec![uri("https://mesh.local/pay")],
-    ] {
+    for names in [vec![dns()], vec![uri(PAY), uri(SHIP)], vec![uri("https://mesh.local/pay")]] {
         let forged = nameless(&ca, names.clone());
         let as_client = Connector::grpc(Some(&forged), Expect::anyone());
         assert!(exchange(Some(&good), as_client).await.is_err(), "{names:?}");
         let to_server = Connector::grpc(Some(&good), Expect::anyone());
-        assert!(
-            exchange(Some(&forged), to_server).await.is_err(),
-            "{names:?}"
-        );
+        assert!(exchange(Some(&forged), to_server).await.is_err(), "{names:?}");
     }
     // A DNS name beside the identity does no harm.
     let both = nameless(&ca, vec![dns(), uri(PAY)]);
@@ -251,9 +210,7 @@ async fn files_are_checked_when_they_are_loaded() {
     let pair = Tls::load(&files.path("cert"), &other.path("key"), &other.path("ca"));
     assert!(matches!(pair, Err(Error::Pair { .. })));
     assert!(Tls::from_flags(None, None, None).unwrap().is_none());
-    let error = Tls::from_flags(Some(&other.path("cert")), None, None)
-        .unwrap_err()
-        .to_string();
+    let error = Tls::from_flags(Some(&other.path("cert")), None, None).unwrap_err().to_string();
     assert!(error.contains("--tls-key, --tls-ca"), "{error}");
 }
 
@@ -267,10 +224,7 @@ async fn a_silent_client_does_not_hold_up_the_others() {
     let address = incoming.local_addr();
     let _silent = tokio::net::TcpStream::connect(address).await.unwrap();
     let connector = Connector::grpc(Some(&pay), Expect::anyone());
-    let (opened, accepted) = tokio::join!(
-        connector.open("127.0.0.1", address.port()),
-        incoming.accept()
-    );
+    let (opened, accepted) = tokio::join!(connector.open("127.0.0.1", address.port()), incoming.accept());
     assert!(opened.is_ok() && accepted.is_some());
 }
 
@@ -278,20 +232,14 @@ async fn a_silent_client_does_not_hold_up_the_others() {
 async fn the_limit_of_connections_is_kept_and_the_drain_ends_the_stream() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (trigger, watcher) = drain::new();
-    let limits = Limits {
-        connections: 1,
-        ..Limits::default()
-    };
+    let limits = Limits { connections: 1, ..Limits::default() };
     let mut incoming = Incoming::new(listener, None, limits, watcher).unwrap();
     let address = incoming.local_addr();
     let _one = tokio::net::TcpStream::connect(address).await.unwrap();
     let first = incoming.accept().await.unwrap();
     let _two = tokio::net::TcpStream::connect(address).await.unwrap();
     let waited = tokio::time::timeout(Duration::from_millis(50), incoming.accept()).await;
-    assert!(
-        waited.is_err(),
-        "the second connection waits for the first to close"
-    );
+    assert!(waited.is_err(), "the second connection waits for the first to close");
     drop(first);
     assert!(incoming.accept().await.is_some());
     trigger.drain();

@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError,
-    PeerIncompatible, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, RootCertStore,
+    SignatureScheme, SupportedProtocolVersion,
 };
 
 use super::identity::{Identity, InvalidIdentity};
@@ -52,9 +52,7 @@ impl Expect {
     /// Those for whom `accepts` says so.
     #[must_use]
     pub fn matching(accepts: impl Fn(&Identity) -> bool + Send + Sync + 'static) -> Self {
-        Self {
-            accepts: Arc::new(accepts),
-        }
+        Self { accepts: Arc::new(accepts) }
     }
 }
 
@@ -91,11 +89,7 @@ pub(super) struct ServerIdentity {
 impl ServerIdentity {
     pub(super) fn new(roots: Arc<RootCertStore>, expect: Expect) -> Self {
         let algorithms = provider().signature_verification_algorithms;
-        Self {
-            roots,
-            expect,
-            algorithms,
-        }
+        Self { roots, expect, algorithms }
     }
 }
 
@@ -110,13 +104,7 @@ impl ServerCertVerifier for ServerIdentity {
     ) -> Result<ServerCertVerified, Error> {
         let parsed = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.roots,
-            intermediates,
-            now,
-            algorithms,
-        )?;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)?;
         let identity = identity_of(end_entity)?;
         if !(self.expect.accepts)(&identity) {
             return Err(refused(Unexpected(identity)));
@@ -173,9 +161,7 @@ impl ClientCertVerifier for ClientIdentity {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self
-            .chain
-            .verify_client_cert(end_entity, intermediates, now)?;
+        let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
         identity_of(end_entity)?;
         Ok(verified)
     }
@@ -195,8 +181,7 @@ impl ClientCertVerifier for ClientIdentity {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain
-            .verify_tls13_signature(message, certificate, signature)
+        self.chain.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
