@@ -1,0 +1,48 @@
+//! Which service does a task, and how it is called.
+//!
+//! Three sources, the first that is there wins: REXFlow's text annotation (`rexflow: service:`),
+//! `zeebe:taskDefinition` with `zeebe:taskHeaders`, `camunda:connector`. Annotations also carry the
+//! settings of a whole process (`rexflow_global_properties`). This module reads and checks them;
+//! it resolves no name and calls nothing. What it promises: no key of an annotation is dropped
+//! silently; each is used, or named by a diagnostic.
+
+mod annotation;
+mod closure;
+mod element;
+mod extension;
+mod global;
+mod name;
+mod yaml;
+
+pub use closure::{Parameter, ParameterType};
+pub use element::{Call, ElementAnnotation, Health, Service};
+pub use global::{ConditionLanguage, Durability, GlobalProperties};
+pub use name::safe_name;
+
+pub(crate) use closure::parameters;
+pub(crate) use extension::{TaskBinding, TypedTask, of_task};
+
+use crate::diagnostic::Diagnostic;
+use crate::model::{Definitions, Process};
+
+/// Everything that annotations say about one process.
+#[derive(Debug, Clone, Default)]
+pub struct Annotations {
+    /// Whether the process has any REXFlow annotation: the original's defaults hold then.
+    pub dialect: bool,
+    /// The settings of the whole process.
+    pub global: GlobalProperties,
+    /// Each node's annotation, by index into [`Process::nodes`].
+    pub elements: Vec<ElementAnnotation>,
+}
+
+impl Annotations {
+    /// Reads the annotations of `process`.
+    pub fn read(
+        definitions: &Definitions,
+        process: &Process,
+        out: &mut Vec<Diagnostic>,
+    ) -> Annotations {
+        annotation::read(definitions, process, out)
+    }
+}

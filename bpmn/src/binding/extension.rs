@@ -1,0 +1,160 @@
+//! One task's binding, out of annotation, `zeebe:taskDefinition` or `camunda:connector`.
+
+use super::{Annotations, Service};
+use crate::diagnostic::{Diagnostic, Rule};
+use crate::model::{FlowNode, Header, Namespace};
+
+/// How a task is bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TaskBinding {
+    /// By its annotation.
+    Annotated(Service),
+    /// By a type that somebody serves or binds to a URL.
+    Typed(TypedTask),
+    /// By nothing in the model: only `--bind ID=URL` can help.
+    Unbound,
+}
+
+/// A task bound by the name of its type.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TypedTask {
+    /// `type`, or the connector's id.
+    pub(crate) task_type: String,
+    /// `retries`: calls in all.
+    pub(crate) attempts: Option<u32>,
+    /// Header `method`.
+    pub(crate) method: Option<String>,
+    /// Header `path`.
+    pub(crate) path: Option<String>,
+    /// Header `resultVariable`.
+    pub(crate) result_variable: Option<String>,
+    /// Header `timeout`, in milliseconds.
+    pub(crate) timeout: Option<u64>,
+}
+
+/// The binding of the service task at `index`; findings go to `out`.
+pub(crate) fn of_task(
+    node: &FlowNode,
+    index: usize,
+    annotations: &Annotations,
+    out: &mut Vec<Diagnostic>,
+) -> TaskBinding {
+    if let Some(service) = &annotations.elements[index].service {
+        return TaskBinding::Annotated(service.clone());
+    }
+    if let Some(definition) = node.extensions.task_definition() {
+        let mut invalid = |message: String| {
+            out.push(
+                Diagnostic::error(Rule::BindingInvalid, definition.position, message)
+                    .on(node.id.as_str()),
+            );
+        };
+        let task_type = definition.task_type.unwrap_or_default().trim();
+        if task_type.is_empty() {
+            invalid("zeebe:taskDefinition has no type".to_owned());
+            return TaskBinding::Unbound;
+        }
+        if task_type.starts_with('=') {
+            invalid(format!(
+                "the type `{task_type}` is an expression; a task's service is fixed when the process is applied"
+            ));
+        }
+        let retries = definition.retries.map(str::trim).filter(|it| !it.is_empty());
+        let attempts = match retries.map(str::parse::<u32>) {
+            None => None,
+            Some(Ok(attempts)) => Some(attempts.max(1)),
+            Some(Err(_)) => {
+                let retries = retries.unwrap_or_default();
+                invalid(format!("retries `{retries}` is not a whole number"));
+                None
+            }
+        };
+        let mut task = TypedTask {
+            task_type: task_type.to_owned(),
+            attempts,
+            ..TypedTask::default()
+        };
+        for header in node.extensions.task_headers() {
+            apply_header(node, &header, &mut task, out);
+        }
+        return TaskBinding::Typed(task);
+    }
+    let Some(task) = connector(node) else {
+        return TaskBinding::Unbound;
+    };
+    if annotations.dialect && super::element::is_host(&task.task_type) {
+        return TaskBinding::Annotated(Service {
+            host: task.task_type,
+            port: 80,
+            target_port: 80,
+        });
+    }
+    TaskBinding::Typed(task)
+}
+
+/// A connector's id names the service; in the original's dialect it is its host, at port 80.
+fn connector(node: &FlowNode) -> Option<TypedTask> {
+    let connector = node.extensions.find(&Namespace::Camunda, "connector")?;
+    let mut ids = connector.children_named(&Namespace::Camunda, "connectorId");
+    let id = ids.next()?.text.trimmed();
+    (!id.is_empty()).then(|| TypedTask {
+        task_type: id.to_owned(),
+        ..TypedTask::default()
+    })
+}
+
+fn apply_header(
+    node: &FlowNode,
+    header: &Header<'_>,
+    task: &mut TypedTask,
+    out: &mut Vec<Diagnostic>,
+) {
+    let value = header.value.trim();
+    let problem = match header.key {
+        "method" => {
+            task.method = Some(value.to_ascii_uppercase());
+            let letters = value.chars().all(|it| it.is_ascii_alphabetic());
+            (value.is_empty() || !letters).then(|| format!("`{value}` is not an HTTP method"))
+        }
+        "path" => {
+            let slash = if value.starts_with('/') { "" } else { "/" };
+            task.path = Some(format!("{slash}{value}"));
+            let bad = value.chars().any(|it| it.is_whitespace() || it.is_control());
+            bad.then(|| format!("path `{value}` holds white space"))
+        }
+        "resultVariable" => {
+            task.result_variable = Some(value.to_owned()).filter(|it| !it.is_empty());
+            None
+        }
+        "timeout" => match milliseconds(value) {
+            Some(timeout) => {
+                task.timeout = Some(timeout);
+                None
+            }
+            None => Some(format!("timeout `{value}` is neither seconds nor an ISO 8601 duration")),
+        },
+        other => {
+            let message = format!("header `{other}` has no effect: the task's service does not see it");
+            out.push(
+                Diagnostic::info(Rule::UnknownExtension, header.position, message)
+                    .on(node.id.as_str()),
+            );
+            None
+        }
+    };
+    if let Some(problem) = problem {
+        out.push(
+            Diagnostic::error(Rule::BindingInvalid, header.position, problem).on(node.id.as_str()),
+        );
+    }
+}
+
+/// Seconds, or an ISO 8601 duration without months and years.
+fn milliseconds(text: &str) -> Option<u64> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return (seconds > 0.0 && seconds < 31_536_000.0).then(|| (seconds * 1000.0) as u64);
+    }
+    let span: jiff::Span = text.parse().ok()?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    u64::try_from(duration.as_millis()).ok().filter(|it| *it > 0)
+}

@@ -1,0 +1,187 @@
+//! `rexflow_global_properties`: the settings of a whole process.
+
+use serde_json::{Map, Value};
+
+use super::yaml::Keys;
+use crate::diagnostic::{Diagnostic, Rule};
+
+/// In what language the conditions of exclusive gateways are (`xgw_expression_type`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ConditionLanguage {
+    /// FEEL.
+    #[default]
+    Feel,
+    /// The safe subset of the original's Python.
+    Python,
+}
+
+/// When a journal record counts as written (`durability`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When fdatasync has returned.
+    #[default]
+    Fsync,
+    /// When the operating system has it.
+    Os,
+    /// At once.
+    None,
+}
+
+/// The settings of a whole process, as far as the annotation gives them.
+#[derive(Debug, Clone, Default)]
+pub struct GlobalProperties {
+    /// `id`: replaces the process id in deployment ids.
+    pub id: Option<String>,
+    /// `recoverable`: a failed instance waits (STOPPED) for `flowctl start`.
+    pub recoverable: Option<bool>,
+    /// `retry.total_attempts`: calls in all, for tasks that say nothing.
+    pub total_attempts: Option<u32>,
+    /// `xgw_expression_type`.
+    pub condition_language: Option<ConditionLanguage>,
+    /// `use_closure_transport`.
+    pub closure_transport: bool,
+    /// `durability`; this project's own.
+    pub durability: Durability,
+    /// `namespace`.
+    pub namespace: Option<String>,
+    /// `namespace_shared`.
+    pub namespace_shared: bool,
+    /// `deployment_timeout`, in milliseconds.
+    pub deployment_timeout: Option<u64>,
+    /// `priority_class`.
+    pub priority_class: Option<String>,
+    /// `user_opaque_metadata`.
+    pub user_opaque_metadata: Map<String, Value>,
+}
+
+/// Keys that only the global annotation has: on a start event they are its older spelling.
+pub(super) const KEYS: &[&str] = &[
+    "id",
+    "recoverable",
+    "retry",
+    "xgw_expression_type",
+    "use_closure_transport",
+    "durability",
+    "namespace",
+    "namespace_shared",
+    "deployment_timeout",
+    "priority_class",
+    "user_opaque_metadata",
+    "user_metadata",
+    "orchestrator",
+    "transport",
+    "synchronous_wrapper_timeout",
+    "notification_kafka_topic",
+    "passthrough_target",
+    "prefix_passthrough_with_namespace",
+    "catch_event_expiration",
+    "timer_recovery_policy",
+];
+
+/// Reads the mapping below `rexflow_global_properties`.
+pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalProperties {
+    let mut global = GlobalProperties {
+        id: process_id(&mut keys, out),
+        recoverable: keys.flag("recoverable", out),
+        condition_language: condition_language(&mut keys, out),
+        closure_transport: keys.flag("use_closure_transport", out).unwrap_or(false),
+        durability: durability(&mut keys, out),
+        namespace: keys.string("namespace", out),
+        namespace_shared: keys.flag("namespace_shared", out).unwrap_or(false),
+        deployment_timeout: keys.seconds("deployment_timeout", out),
+        priority_class: keys.string("priority_class", out),
+        ..GlobalProperties::default()
+    };
+    if let Some(mut retry) = keys.mapping("retry", "retry.", out) {
+        global.total_attempts = attempts(&mut retry, out);
+        retry.finish(out);
+    }
+    if let Some(Value::Object(metadata)) = keys.take("user_opaque_metadata") {
+        global.user_opaque_metadata = metadata;
+    }
+    if global.namespace.is_some() && !global.namespace_shared {
+        out.push(
+            keys.source
+                .value("namespace", "needs `namespace_shared: true`"),
+        );
+    }
+    keys.ignored(
+        &[
+            ("orchestrator", "flowd decides where tasks run"),
+            ("transport", "every hop is durable here"),
+            ("synchronous_wrapper_timeout", "callers say how long they wait"),
+            ("catch_event_expiration", "no event of this process expires"),
+            ("timer_recovery_policy", "a timer that is overdue fires at once"),
+        ],
+        out,
+    );
+    notice_unpublished(&mut keys, out);
+    keys.unsupported(
+        &["passthrough_target", "prefix_passthrough_with_namespace", "user_metadata"],
+        out,
+    );
+    keys.finish(out);
+    global
+}
+
+/// `total_attempts`: calls in all, at least one.
+pub(super) fn attempts(retry: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<u32> {
+    let attempts = retry.integer("total_attempts", 1..=1_000_000, out)?;
+    u32::try_from(attempts).ok()
+}
+
+fn process_id(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<String> {
+    let id = keys.string("id", out)?;
+    let usable = !id.is_empty()
+        && id.len() <= 128
+        && id
+            .chars()
+            .all(|it| it.is_ascii_alphanumeric() || "-_.".contains(it));
+    if usable {
+        return Some(id);
+    }
+    let problem = "must be letters, digits, '-', '_' and '.', at most 128 of them";
+    out.push(keys.source.value("id", problem));
+    None
+}
+
+fn condition_language(
+    keys: &mut Keys<'_, '_>,
+    out: &mut Vec<Diagnostic>,
+) -> Option<ConditionLanguage> {
+    match keys.string("xgw_expression_type", out)?.as_str() {
+        "feel" => Some(ConditionLanguage::Feel),
+        "python" => Some(ConditionLanguage::Python),
+        other => {
+            let problem = format!("must be `feel` or `python`, not `{other}`");
+            out.push(keys.source.value("xgw_expression_type", problem));
+            None
+        }
+    }
+}
+
+fn durability(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Durability {
+    match keys.string("durability", out).as_deref() {
+        None | Some("fsync") => Durability::Fsync,
+        Some("os") => Durability::Os,
+        Some("none") => Durability::None,
+        Some(other) => {
+            let problem = format!("must be `fsync`, `os` or `none`, not `{other}`");
+            out.push(keys.source.value("durability", problem));
+            Durability::Fsync
+        }
+    }
+}
+
+/// Notifications do not change what the process does, so a process that asks for them runs.
+fn notice_unpublished(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) {
+    let key = "notification_kafka_topic";
+    if keys.take(key).is_some() {
+        let message = format!("annotation key `{key}`: state changes are not published to a topic");
+        let rule = Rule::AnnotationIgnored;
+        out.push(
+            keys.source
+                .finding(Diagnostic::warning, rule, key, message),
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! The rules, each with its stable id, what it says and what to do.
+
+/// Makes the enum, the id, the description and the advice of every rule from one list.
+macro_rules! rules {
+    ($($variant:ident $id:literal $description:literal $help:literal;)*) => {
+        /// A rule that a model can break.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Rule {
+            $(#[doc = $description] $variant,)*
+        }
+
+        /// Every rule, in the order of `docs/diagnostics.md`.
+        pub const CATALOGUE: &[Rule] = &[$(Rule::$variant,)*];
+
+        impl Rule {
+            /// The stable id.
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$variant => $id,)* }
+            }
+
+            /// One line: what is found.
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$variant => $description,)* }
+            }
+
+            /// One line: what to do about it, in general.
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    InputTooLarge "input-too-large" "The file is larger than the limit." "split the model, or raise the limit";
+    InputEncoding "input-encoding" "The file is not UTF-8." "save the model as UTF-8";
+    NotXml "not-xml" "The file is not well-formed XML." "export the model again from the modeler";
+    Truncated "truncated" "The file ends before its XML does." "the file is cut off: copy or export it again";
+    Doctype "doctype" "The file has a DOCTYPE, which BPMN never needs." "remove the DOCTYPE: document types and entities are refused, they are an attack on XML parsers";
+    UnknownEntity "unknown-entity" "The text uses an entity that XML does not define." "use one of &amp; &lt; &gt; &quot; &apos; or a character reference such as &#160;";
+    TooDeep "too-deep" "Elements are nested deeper than the limit." "no real process needs such depth: export the model again, or raise the limit";
+    TooManyElements "too-many-elements" "The file has more XML elements than the limit." "split the model into several processes, or raise the limit";
+    TooManyAttributes "too-many-attributes" "An element has more attributes than the limit." "no BPMN element has so many attributes: export the model again";
+    NotBpmn "not-bpmn" "The file is XML, but not BPMN 2.0." "the root must be `definitions` in the namespace http://www.omg.org/spec/BPMN/20100524/MODEL";
+    NoProcess "no-process" "The file has no process." "draw a process: a collaboration or a diagram alone has nothing to run";
+    NotExecutable "not-executable" "No process of the file is executable." "set isExecutable=\"true\" on the process that shall run";
+    EmptyProcess "empty-process" "An executable process has no flow nodes." "draw at least a start event, a task and an end event";
+    MissingId "missing-id" "An element has no id." "give the element an id; states, traces and diagnostics name it";
+    InvalidId "invalid-id" "An id has characters that an id cannot have." "use letters, digits, '_', '-' and '.' only, as xsd:ID asks";
+    DuplicateId "duplicate-id" "Two elements have the same id." "ids must be unique in the file: rename one of them";
+    UnknownReference "unknown-reference" "A reference names an element that does not exist." "correct the reference, or draw what it refers to";
+    WrongReference "wrong-reference" "A reference names an element of the wrong kind." "refer to an element of the kind that belongs there";
+    FlowMismatch "flow-mismatch" "`incoming` or `outgoing` does not agree with the sequence flows." "the sequence flows decide; open and save the model in a modeler to make both agree";
+    FlowCrossesScope "flow-crosses-scope" "A sequence flow leaves its process or sub-process." "sequence flows stay inside one process or sub-process; use a message flow or an event instead";
+    MissingStartEvent "missing-start-event" "A process has no start event." "draw a start event where instances begin";
+    MissingIncoming "missing-incoming" "An element can never be entered." "connect it with a sequence flow, or remove it";
+    MissingOutgoing "missing-outgoing" "An element leads nowhere." "connect it with a sequence flow to what comes next";
+    ImplicitEnd "implicit-end" "A token ends at an activity that has no outgoing flow." "draw an end event behind it, to say that the process ends there on purpose";
+    StartEventIncoming "start-event-incoming" "A sequence flow enters a start event." "let the flow end at the first element behind the start event";
+    EndEventOutgoing "end-event-outgoing" "A sequence flow leaves an end event." "use an intermediate throw event, or remove the flow";
+    BoundaryIncoming "boundary-incoming" "A sequence flow enters a boundary event." "a boundary event is entered through its activity only: remove the flow";
+    EventSubProcessFlow "event-sub-process-flow" "A sequence flow enters or leaves an event sub-process." "an event sub-process is started by its start event only: remove the flow";
+    Unreachable "unreachable" "No path leads from a start event to the element." "connect it, or remove it";
+    ZeroWaitLoop "zero-wait-loop" "A cycle of flows passes no task and no waiting event." "put a task or a timer into the cycle; as drawn a token would spin for ever";
+    ConditionMissing "condition-missing" "A flow that needs a condition has none." "give the flow a condition, or make it the default flow";
+    ConditionNotAllowed "condition-not-allowed" "A flow has a condition where none can be evaluated." "remove the condition, or put an exclusive gateway before the flow";
+    DefaultNotOutgoing "default-not-outgoing" "The default flow does not start at its element." "make one of the element's own outgoing flows the default";
+    DefaultWithCondition "default-with-condition" "The default flow has a condition." "remove the condition: the default flow is taken when no other is";
+    DefaultNotAllowed "default-not-allowed" "An element that chooses no flow has a default flow." "remove `default`; only activities and exclusive, inclusive and complex gateways have one";
+    NoDefault "no-default" "Every flow of an exclusive gateway has a condition, none is the default." "make one flow the default, else a token for which no condition holds becomes an incident";
+    ImplicitDefault "implicit-default" "The one flow without a condition is taken as the default." "set `default` on the gateway to say so in BPMN";
+    SuperfluousGateway "superfluous-gateway" "A gateway has one flow in and one out." "remove the gateway, it decides nothing";
+    EventDefinitionMissing "event-definition-missing" "An event does not say what it waits for." "choose what the event waits for, e.g. a timer";
+    EventDefinitionNotAllowed "event-definition-not-allowed" "The standard has no event of this kind at this place." "use another kind of event";
+    BoundaryNotAttached "boundary-not-attached" "A boundary event is not attached to an activity." "attach the event to an activity of the same process or sub-process";
+    BoundaryMustInterrupt "boundary-must-interrupt" "An error boundary event does not interrupt." "set cancelActivity to true: an activity that failed cannot go on";
+    DuplicateBoundary "duplicate-boundary" "Two boundary events of an activity catch the same error." "remove one of them, or give them different error codes";
+    ErrorCodeMissing "error-code-missing" "An error has no error code." "give the error an errorCode; to catch every error leave out errorRef";
+    TimerDefinition "timer-definition" "A timer does not have exactly one of date, duration and cycle." "give the timer one timeDate, timeDuration or timeCycle";
+    TimerInvalid "timer-invalid" "A timer's value is not ISO 8601." "write a date as 2026-12-24T18:00:00Z, a duration as PT15M, or an expression as =feel";
+    BindingMissing "binding-missing" "A task does not say which service does it." "annotate the task (rexflow: service: host ...), give it a zeebe:taskDefinition type, or bind it with --bind TYPE=URL";
+    BindingInvalid "binding-invalid" "What says which service does a task cannot be used." "correct the value";
+    BindUnused "bind-unused" "A binding given on the command line matches no task." "check the type's spelling";
+    AnnotationSyntax "annotation-syntax" "A REXFlow annotation is not YAML." "correct the YAML; indentation with spaces, one `key: value` a line";
+    AnnotationValue "annotation-value" "A REXFlow annotation has a value that cannot be used." "correct the value";
+    AnnotationUnknownKey "annotation-unknown-key" "A REXFlow annotation has a key that does not exist." "check the key's spelling; unknown keys do nothing";
+    AnnotationSeveral "annotation-several" "An element has more than one REXFlow annotation." "keep one annotation, with all keys in it";
+    AnnotationOldSpelling "annotation-old-spelling" "A REXFlow annotation uses an older spelling." "it is read; use the newer spelling when you touch the model";
+    AnnotationIgnored "annotation-ignored" "A REXFlow annotation has no effect here." "remove it when you touch the model";
+    AnnotationUnsupported "annotation-unsupported" "A REXFlow annotation asks for something that is not executable." "remove the key";
+    AnnotationUnattached "annotation-unattached" "A REXFlow annotation belongs to no element." "connect the annotation with its element by an association";
+    ClosureParameter "closure-parameter" "An input or output parameter of closure transport cannot be read." "write `key: TYPE`, TYPE being STRING, BOOLEAN, DOUBLE, INTEGER, JSON_OBJECT or JSON_ARRAY, and below it `default: JSON` if there is one";
+    ExpressionSyntax "expression-syntax" "An expression cannot be parsed." "correct the expression";
+    ExpressionEmpty "expression-empty" "An expression is empty." "write the expression, or remove the element";
+    ExpressionLanguage "expression-language" "An expression is in a language that is not executed." "write the expression in FEEL";
+    UnsupportedElement "unsupported-element" "An element of BPMN is not executable." "use an element that is; see docs/bpmn-support.md";
+    UnsupportedAttribute "unsupported-attribute" "An attribute or marker of BPMN is not executable." "remove it; see docs/bpmn-support.md";
+    UnsupportedExtension "unsupported-extension" "An extension changes what is executed, and is not executable." "remove it, or model it with BPMN";
+    UnknownExtension "unknown-extension" "An extension is unknown and has no effect." "nothing to do unless it was meant to have one";
+}

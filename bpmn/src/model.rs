@@ -1,0 +1,156 @@
+//! The BPMN 2.0 metamodel as it is read from a file, under the standard's own names.
+//!
+//! The model is permissive: it holds every element of the standard and whatever extensions a
+//! vendor put beside them, whether or not they can be executed, and it keeps dangling references
+//! as the text they are. Checks come after ([`crate::lint`]), and can so point at each mistake
+//! with its id and place. Each flow element of a process, however deep in sub-processes, lives in
+//! one list in document order and names the sub-process it belongs to, so nothing here recurses.
+
+mod element;
+mod event;
+mod extension;
+mod flow_node;
+mod process;
+
+pub use element::{Attribute, Element, Namespace, Position, Text};
+pub use event::{EventDefinition, EventDefinitionKind};
+pub use extension::{Extensions, Header, IoMapping, TaskDefinition};
+pub use flow_node::{FlowNode, FlowNodeKind, LoopCharacteristics};
+pub use process::{
+    Artifact, Association, DataElement, Expression, Lane, Process, SequenceFlow, TextAnnotation,
+};
+
+/// The root of a BPMN file (`bpmn:definitions`).
+#[derive(Debug, Clone, Default)]
+pub struct Definitions {
+    /// `id`, if given.
+    pub id: Option<String>,
+    /// `targetNamespace`.
+    pub target_namespace: Option<String>,
+    /// `expressionLanguage`: the language of expressions that name none.
+    pub expression_language: Option<String>,
+    /// Where the element starts.
+    pub position: Position,
+    /// The processes, in document order.
+    pub processes: Vec<Process>,
+    /// The collaborations (at most one in practice).
+    pub collaborations: Vec<Collaboration>,
+    /// `bpmn:message`.
+    pub messages: Vec<RootElement>,
+    /// `bpmn:error`; `code` holds `errorCode`.
+    pub errors: Vec<RootElement>,
+    /// `bpmn:signal`.
+    pub signals: Vec<RootElement>,
+    /// `bpmn:escalation`; `code` holds `escalationCode`.
+    pub escalations: Vec<RootElement>,
+    /// `bpmn:itemDefinition`.
+    pub item_definitions: Vec<RootElement>,
+    /// Event definitions at the root, for `eventDefinitionRef`.
+    pub event_definitions: Vec<EventDefinition>,
+    /// Every other root element (interface, correlationProperty, category, dataStore, import,
+    /// global tasks, choreography ...) as it stands.
+    pub others: Vec<Element>,
+}
+
+/// A root element that events and tasks refer to by id.
+#[derive(Debug, Clone, Default)]
+pub struct RootElement {
+    /// `id`; generated if the file gives none.
+    pub id: String,
+    /// `name`.
+    pub name: Option<String>,
+    /// `errorCode` or `escalationCode`.
+    pub code: Option<String>,
+    /// `itemRef` or `structureRef`.
+    pub structure_ref: Option<String>,
+    /// Extension elements and foreign attributes.
+    pub extensions: Extensions,
+    /// Where the element starts.
+    pub position: Position,
+}
+
+/// A collaboration: pools and the messages between them.
+#[derive(Debug, Clone, Default)]
+pub struct Collaboration {
+    /// `id`, if given.
+    pub id: Option<String>,
+    /// Where the element starts.
+    pub position: Position,
+    /// The pools.
+    pub participants: Vec<Participant>,
+    /// The message flows.
+    pub message_flows: Vec<MessageFlow>,
+    /// Text annotations drawn outside the pools.
+    pub annotations: Vec<TextAnnotation>,
+    /// Associations drawn outside the pools.
+    pub associations: Vec<Association>,
+    /// Whatever else stands there (correlation keys, conversations, groups).
+    pub others: Vec<Element>,
+}
+
+/// A pool.
+#[derive(Debug, Clone, Default)]
+pub struct Participant {
+    /// `id`; generated if the file gives none.
+    pub id: String,
+    /// `name`.
+    pub name: Option<String>,
+    /// `processRef`; absent for a black box.
+    pub process_ref: Option<String>,
+    /// Where the element starts.
+    pub position: Position,
+}
+
+/// A message flow between pools.
+#[derive(Debug, Clone, Default)]
+pub struct MessageFlow {
+    /// `id`; generated if the file gives none.
+    pub id: String,
+    /// `name`.
+    pub name: Option<String>,
+    /// `sourceRef`.
+    pub source: String,
+    /// `targetRef`.
+    pub target: String,
+    /// `messageRef`.
+    pub message_ref: Option<String>,
+    /// Where the element starts.
+    pub position: Position,
+}
+
+impl Definitions {
+    /// The error that `reference` (a QName; its prefix is ignored) names.
+    pub fn error(&self, reference: &str) -> Option<&RootElement> {
+        find(&self.errors, reference)
+    }
+
+    /// The message that `reference` names.
+    pub fn message(&self, reference: &str) -> Option<&RootElement> {
+        find(&self.messages, reference)
+    }
+
+    /// The signal that `reference` names.
+    pub fn signal(&self, reference: &str) -> Option<&RootElement> {
+        find(&self.signals, reference)
+    }
+
+    /// The escalation that `reference` names.
+    pub fn escalation(&self, reference: &str) -> Option<&RootElement> {
+        find(&self.escalations, reference)
+    }
+}
+
+fn find<'a>(list: &'a [RootElement], reference: &str) -> Option<&'a RootElement> {
+    let local = local_reference(reference);
+    list.iter()
+        .find(|it| it.id == reference)
+        .or_else(|| list.iter().find(|it| it.id == local))
+}
+
+/// A QName reference without its prefix: BPMN refers to root elements by QName, and most
+/// writers leave the prefix out.
+pub(crate) fn local_reference(reference: &str) -> &str {
+    reference
+        .rsplit_once(':')
+        .map_or(reference, |(_, local)| local)
+}

@@ -1,0 +1,93 @@
+//! Event definitions: the ten kinds of the standard (BPMN 2.0.2, 10.5.5).
+
+use super::{Element, Expression, Extensions, Position};
+
+/// What an event waits for, or what it does.
+#[derive(Debug, Clone)]
+pub struct EventDefinition {
+    /// `id`, if given.
+    pub id: Option<String>,
+    /// Where the element starts.
+    pub position: Position,
+    /// The kind, with what belongs to it.
+    pub kind: EventDefinitionKind,
+    /// Extension elements and foreign attributes.
+    pub extensions: Extensions,
+    /// BPMN children that have no field here.
+    pub details: Vec<Element>,
+}
+
+/// The ten kinds of event definition.
+#[derive(Debug, Clone)]
+pub enum EventDefinitionKind {
+    /// `messageEventDefinition`.
+    Message {
+        /// `messageRef`.
+        message_ref: Option<String>,
+        /// `operationRef`.
+        operation_ref: Option<String>,
+    },
+    /// `timerEventDefinition`.
+    Timer {
+        /// `timeDate`.
+        date: Option<Expression>,
+        /// `timeDuration`.
+        duration: Option<Expression>,
+        /// `timeCycle`.
+        cycle: Option<Expression>,
+    },
+    /// `errorEventDefinition`.
+    Error {
+        /// `errorRef`; absent: any error.
+        error_ref: Option<String>,
+    },
+    /// `escalationEventDefinition`.
+    Escalation {
+        /// `escalationRef`; absent: any escalation.
+        escalation_ref: Option<String>,
+    },
+    /// `signalEventDefinition`.
+    Signal {
+        /// `signalRef`.
+        signal_ref: Option<String>,
+    },
+    /// `conditionalEventDefinition`.
+    Conditional {
+        /// `condition`.
+        condition: Option<Expression>,
+    },
+    /// `compensateEventDefinition`.
+    Compensate {
+        /// `activityRef`.
+        activity_ref: Option<String>,
+        /// `waitForCompletion`; true unless said otherwise.
+        wait_for_completion: bool,
+    },
+    /// `linkEventDefinition`.
+    Link {
+        /// `name`: what pairs a throw with its catch.
+        name: Option<String>,
+    },
+    /// `cancelEventDefinition`.
+    Cancel,
+    /// `terminateEventDefinition`.
+    Terminate,
+}
+
+impl EventDefinitionKind {
+    /// The word for messages: `message`, `timer` ...
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Message { .. } => "message",
+            Self::Timer { .. } => "timer",
+            Self::Error { .. } => "error",
+            Self::Escalation { .. } => "escalation",
+            Self::Signal { .. } => "signal",
+            Self::Conditional { .. } => "conditional",
+            Self::Compensate { .. } => "compensation",
+            Self::Link { .. } => "link",
+            Self::Cancel => "cancel",
+            Self::Terminate => "terminate",
+        }
+    }
+}
