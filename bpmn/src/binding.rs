@@ -38,11 +38,7 @@ pub struct Annotations {
 
 impl Annotations {
     /// Reads the annotations of `process`.
-    pub fn read(
-        definitions: &Definitions,
-        process: &Process,
-        out: &mut Vec<Diagnostic>,
-    ) -> Annotations {
+    pub fn read(definitions: &Definitions, process: &Process, out: &mut Vec<Diagnostic>) -> Annotations {
         annotation::read(definitions, process, out)
     }
 }

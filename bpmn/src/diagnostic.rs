@@ -59,18 +59,12 @@ impl Diagnostic {
 
     /// A finding of severity warning at `position`.
     pub fn warning(rule: Rule, position: Position, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(rule, position, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(rule, position, message) }
     }
 
     /// A finding of severity info at `position`.
     pub fn info(rule: Rule, position: Position, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Info,
-            ..Self::error(rule, position, message)
-        }
+        Self { severity: Severity::Info, ..Self::error(rule, position, message) }
     }
 
     /// Names the element.
@@ -112,8 +106,6 @@ impl std::fmt::Display for Diagnostic {
 /// Puts findings into the order in which a person reads the file.
 pub(crate) fn sort(diagnostics: &mut [Diagnostic]) {
     diagnostics.sort_by(|a, b| {
-        (a.line, a.column, a.severity, a.rule, &a.element).cmp(&(
-            b.line, b.column, b.severity, b.rule, &b.element,
-        ))
+        (a.line, a.column, a.severity, a.rule, &a.element).cmp(&(b.line, b.column, b.severity, b.rule, &b.element))
     });
 }

@@ -53,11 +53,7 @@ impl<'a> Graph<'a> {
             self.ends.push(ends);
         }
         for (index, node) in self.process.nodes.iter().enumerate() {
-            if let FlowNodeKind::BoundaryEvent {
-                attached_to: Some(activity),
-                ..
-            } = &node.kind
-            {
+            if let FlowNodeKind::BoundaryEvent { attached_to: Some(activity), .. } = &node.kind {
                 if let Some(activity) = self.find(activity) {
                     self.boundaries[activity].push(index);
                     self.attached[index] = Some(activity);
@@ -73,10 +69,7 @@ impl<'a> Graph<'a> {
 
     /// The nodes that flows from `node` lead to.
     pub(crate) fn successors(&self, node: usize) -> impl Iterator<Item = usize> + '_ {
-        self.outgoing[node]
-            .iter()
-            .filter_map(|flow| self.ends[*flow])
-            .map(|(_, target)| target)
+        self.outgoing[node].iter().filter_map(|flow| self.ends[*flow]).map(|(_, target)| target)
     }
 
     /// The default flow of `node`, if it is one of its own.

@@ -1,5 +1,25 @@
-//! BPMN 2.0: parse, lint, compile.
+//! BPMN 2.0 XML to a model, to diagnostics, to routing tables.
+//!
+//! [`check`] is the one verdict on a file: flowd, flowctl and the tests all call it, and nothing
+//! else decides whether a process can run. It is a pure function of the file's bytes and
+//! [`Options`]. Below it stand, in the order in which a file passes them:
+//!
+//! * [`parse`]: untrusted bytes to the model, within limits.
+//! * [`model`]: BPMN's own metamodel, permissive: it holds what cannot be executed, too.
+//! * [`binding`]: which service does a task, out of annotations and vendors' extensions.
+//! * `lint`: the rules; each finding is a [`Diagnostic`] with a stable rule id.
+//! * [`compile`]: one routing table per task and one for the ledger.
+//!
+//! What is accepted runs as drawn; what cannot run so is refused, never reinterpreted.
+
+pub mod binding;
+pub mod compile;
 pub mod diagnostic;
+mod graph;
+mod lint;
 pub mod model;
 pub mod parse;
-pub mod binding;
+
+pub use compile::{Checked, Options, ProcessDefinition, Table, check};
+pub use diagnostic::{CATALOGUE, Diagnostic, Rule, Severity};
+pub use parse::{Limits, parse};

@@ -17,6 +17,8 @@ mod structure;
 mod tasks;
 
 pub(crate) use expressions::{Language, language_of};
+pub(crate) use gateways::implicit_default;
+pub(crate) use structure::is_executable;
 
 use crate::binding::Annotations;
 use crate::compile::Options;

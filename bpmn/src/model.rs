@@ -16,9 +16,7 @@ pub use element::{Attribute, Element, Namespace, Position, Text};
 pub use event::{EventDefinition, EventDefinitionKind};
 pub use extension::{Extensions, Header, IoMapping, TaskDefinition};
 pub use flow_node::{FlowNode, FlowNodeKind, LoopCharacteristics};
-pub use process::{
-    Artifact, Association, DataElement, Expression, Lane, Process, SequenceFlow, TextAnnotation,
-};
+pub use process::{Artifact, Association, DataElement, Expression, Lane, Process, SequenceFlow, TextAnnotation};
 
 /// The root of a BPMN file (`bpmn:definitions`).
 #[derive(Debug, Clone, Default)]
@@ -142,15 +140,11 @@ impl Definitions {
 
 fn find<'a>(list: &'a [RootElement], reference: &str) -> Option<&'a RootElement> {
     let local = local_reference(reference);
-    list.iter()
-        .find(|it| it.id == reference)
-        .or_else(|| list.iter().find(|it| it.id == local))
+    list.iter().find(|it| it.id == reference).or_else(|| list.iter().find(|it| it.id == local))
 }
 
 /// A QName reference without its prefix: BPMN refers to root elements by QName, and most
 /// writers leave the prefix out.
 pub(crate) fn local_reference(reference: &str) -> &str {
-    reference
-        .rsplit_once(':')
-        .map_or(reference, |(_, local)| local)
+    reference.rsplit_once(':').map_or(reference, |(_, local)| local)
 }

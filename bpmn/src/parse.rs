@@ -32,12 +32,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            bytes: 8 << 20,
-            depth: 64,
-            elements: 250_000,
-            attributes: 256,
-        }
+        Self { bytes: 8 << 20, depth: 64, elements: 250_000, attributes: 256 }
     }
 }
 
@@ -50,11 +45,7 @@ pub fn parse(xml: &[u8], limits: Limits) -> Result<Definitions, Box<Diagnostic>>
         return Err(Box::new(Diagnostic::error(
             Rule::InputTooLarge,
             Position::default(),
-            format!(
-                "the file has {} bytes, the limit is {}",
-                xml.len(),
-                limits.bytes
-            ),
+            format!("the file has {} bytes, the limit is {}", xml.len(), limits.bytes),
         )));
     }
     let tree = xml::read(decode(xml)?, limits)?;
@@ -74,12 +65,8 @@ fn decode(xml: &[u8]) -> Result<&str, Box<Diagnostic>> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(refuse("the file is UTF-16, not UTF-8".to_owned()));
     }
-    std::str::from_utf8(bytes).map_err(|error| {
-        refuse(format!(
-            "byte {} of the file is not UTF-8",
-            error.valid_up_to() + 1
-        ))
-    })
+    std::str::from_utf8(bytes)
+        .map_err(|error| refuse(format!("byte {} of the file is not UTF-8", error.valid_up_to() + 1)))
 }
 
 fn not_bpmn(root: &tree::Node) -> Diagnostic {

@@ -5,23 +5,15 @@ use std::collections::HashMap;
 use super::yaml::{Keys, Source};
 use super::{Annotations, ElementAnnotation, element, global};
 use crate::diagnostic::{Diagnostic, Rule};
-use crate::model::{
-    Association, Definitions, FlowNode, FlowNodeKind, Process, Text, TextAnnotation,
-};
+use crate::model::{Association, Definitions, FlowNode, FlowNodeKind, Process, Text, TextAnnotation};
 
 const ELEMENT: &str = "rexflow";
 const GLOBAL: &str = "rexflow_global_properties";
 
 /// See [`Annotations::read`].
-pub(super) fn read(
-    definitions: &Definitions,
-    process: &Process,
-    out: &mut Vec<Diagnostic>,
-) -> Annotations {
-    let mut annotations = Annotations {
-        elements: vec![ElementAnnotation::default(); process.nodes.len()],
-        ..Annotations::default()
-    };
+pub(super) fn read(definitions: &Definitions, process: &Process, out: &mut Vec<Diagnostic>) -> Annotations {
+    let mut annotations =
+        Annotations { elements: vec![ElementAnnotation::default(); process.nodes.len()], ..Annotations::default() };
     let drawn = drawn(definitions, process);
     let owners = owners(definitions, process, &drawn);
     let mut seen: HashMap<Option<usize>, &str> = HashMap::new();
@@ -40,11 +32,7 @@ pub(super) fn read(
             out.push(several(process, slot, annotation, first));
             continue;
         }
-        let source = Source::new(
-            &annotation.text,
-            annotation.position,
-            slot.map(|it| process.nodes[it].id.as_str()),
-        );
+        let source = Source::new(&annotation.text, annotation.position, slot.map(|it| process.nodes[it].id.as_str()));
         apply(&source, root, slot.map(|it| (it, &process.nodes[it])), &mut annotations, out);
     }
     read_documentation(process, &seen, &mut annotations, out);
@@ -53,11 +41,8 @@ pub(super) fn read(
 
 /// Annotations of the process; those of the collaboration too, if there is one process.
 fn drawn<'a>(definitions: &'a Definitions, process: &'a Process) -> Vec<&'a TextAnnotation> {
-    let outside = definitions
-        .collaborations
-        .iter()
-        .filter(|_| definitions.processes.len() == 1)
-        .flat_map(|it| &it.annotations);
+    let outside =
+        definitions.collaborations.iter().filter(|_| definitions.processes.len() == 1).flat_map(|it| &it.annotations);
     process.annotations().chain(outside).collect()
 }
 
@@ -67,9 +52,8 @@ fn owners<'a>(
     process: &'a Process,
     drawn: &[&'a TextAnnotation],
 ) -> HashMap<&'a str, usize> {
-    let nodes: HashMap<&str, usize> = (process.nodes.iter().enumerate())
-        .map(|(index, node)| (node.id.as_str(), index))
-        .collect();
+    let nodes: HashMap<&str, usize> =
+        (process.nodes.iter().enumerate()).map(|(index, node)| (node.id.as_str(), index)).collect();
     let ids: HashMap<&str, ()> = drawn.iter().map(|it| (it.id.as_str(), ())).collect();
     let outside = definitions.collaborations.iter().flat_map(|it| &it.associations);
     let mut owners = HashMap::new();
@@ -96,10 +80,7 @@ fn root_of(text: &str) -> Option<&'static str> {
     if text.starts_with(GLOBAL) {
         Some(GLOBAL)
     } else {
-        text.strip_prefix(ELEMENT)?
-            .trim_start()
-            .starts_with(':')
-            .then_some(ELEMENT)
+        text.strip_prefix(ELEMENT)?.trim_start().starts_with(':').then_some(ELEMENT)
     }
 }
 
@@ -127,10 +108,7 @@ fn apply(
             let message = format!("`{first}` is a setting of the whole process; it is read as `{GLOBAL}`");
             let rule = Rule::AnnotationOldSpelling;
             out.push(source.finding(Diagnostic::info, rule, first, message));
-            let settings = older
-                .iter()
-                .filter_map(|it| body.shift_remove_entry(**it))
-                .collect();
+            let settings = older.iter().filter_map(|it| body.shift_remove_entry(**it)).collect();
             annotations.global = global::read(Keys::new(source, settings, ""), out);
         }
     }
@@ -165,12 +143,7 @@ fn unattached(annotation: &TextAnnotation) -> Diagnostic {
     .on(annotation.id.as_str())
 }
 
-fn several(
-    process: &Process,
-    slot: Option<usize>,
-    annotation: &TextAnnotation,
-    first: &str,
-) -> Diagnostic {
+fn several(process: &Process, slot: Option<usize>, annotation: &TextAnnotation, first: &str) -> Diagnostic {
     let (what, element) = match slot {
         Some(index) => {
             let node = &process.nodes[index];

@@ -34,10 +34,7 @@ pub struct Parameter {
 }
 
 /// The inputs and outputs that `node` declares.
-pub(crate) fn parameters(
-    node: &FlowNode,
-    out: &mut Vec<Diagnostic>,
-) -> (Vec<Parameter>, Vec<Parameter>) {
+pub(crate) fn parameters(node: &FlowNode, out: &mut Vec<Diagnostic>) -> (Vec<Parameter>, Vec<Parameter>) {
     let io = node.extensions.find(&Namespace::Camunda, "inputOutput");
     let mut read = |name| {
         io.into_iter()
@@ -46,10 +43,7 @@ pub(crate) fn parameters(
                 Ok(parameter) => Some(parameter),
                 Err(problem) => {
                     let message = format!("{}: {problem}", describe(it));
-                    out.push(
-                        Diagnostic::error(Rule::ClosureParameter, it.position, message)
-                            .on(node.id.as_str()),
-                    );
+                    out.push(Diagnostic::error(Rule::ClosureParameter, it.position, message).on(node.id.as_str()));
                     None
                 }
             })
@@ -70,9 +64,7 @@ fn parameter(element: &Element) -> Result<Parameter, String> {
     }
     let text = element.text.trimmed();
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let (source, kind) = first
-        .rsplit_once(':')
-        .ok_or_else(|| format!("`{first}` gives no type"))?;
+    let (source, kind) = first.rsplit_once(':').ok_or_else(|| format!("`{first}` gives no type"))?;
     if source.trim().is_empty() {
         return Err(format!("`{first}` names no source"));
     }
@@ -101,14 +93,9 @@ fn default(line: &str) -> Result<Option<serde_json::Value>, String> {
     if line.is_empty() {
         return Ok(None);
     }
-    let value = line
-        .strip_prefix("default:")
-        .ok_or_else(|| format!("`{line}` is not `default: JSON`"))?
-        .trim();
+    let value = line.strip_prefix("default:").ok_or_else(|| format!("`{line}` is not `default: JSON`"))?.trim();
     if value.is_empty() {
         return Ok(None);
     }
-    serde_json::from_str(value)
-        .map(Some)
-        .map_err(|error| format!("the default `{value}` is not JSON: {error}"))
+    serde_json::from_str(value).map(Some).map_err(|error| format!("the default `{value}` is not JSON: {error}"))
 }

@@ -73,11 +73,7 @@ pub struct Health {
 }
 
 /// Reads the mapping below `rexflow` of an element of `kind`.
-pub(super) fn read(
-    mut keys: Keys<'_, '_>,
-    kind: &FlowNodeKind,
-    out: &mut Vec<Diagnostic>,
-) -> ElementAnnotation {
+pub(super) fn read(mut keys: Keys<'_, '_>, kind: &FlowNodeKind, out: &mut Vec<Diagnostic>) -> ElementAnnotation {
     let mut annotation = ElementAnnotation::default();
     if let Some(service) = keys.mapping("service", "service.", out) {
         annotation.service = read_service(service, &mut annotation.labels, out);
@@ -101,16 +97,7 @@ pub(super) fn read(
     if kind.is_gateway() {
         ignore_gateway(&mut keys, out);
     }
-    keys.unsupported(
-        &[
-            "topic",
-            "kafka_topic",
-            "correlation",
-            "catch_event_expiration",
-            "fields",
-        ],
-        out,
-    );
+    keys.unsupported(&["topic", "kafka_topic", "correlation", "catch_event_expiration", "fields"], out);
     keys.finish(out);
     annotation
 }
@@ -137,9 +124,7 @@ fn read_service(
 ) -> Option<Service> {
     let source = keys.source;
     let absent = !keys.has("host");
-    let host = keys
-        .string("host", out)
-        .map(|it| it.trim().replace('_', "-"));
+    let host = keys.string("host", out).map(|it| it.trim().replace('_', "-"));
     let port = port(&mut keys, "port", out);
     let target_port = port_of_container(&mut keys, out);
     for label in ["container", "namespace"] {
@@ -169,11 +154,7 @@ fn read_service(
         }
     };
     let port = port.unwrap_or(80);
-    Some(Service {
-        host,
-        port,
-        target_port: target_port.unwrap_or(port),
-    })
+    Some(Service { host, port, target_port: target_port.unwrap_or(port) })
 }
 
 fn port(keys: &mut Keys<'_, '_>, key: &str, out: &mut Vec<Diagnostic>) -> Option<u16> {
@@ -188,11 +169,7 @@ fn port_of_container(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Opti
 
 /// Whether it can be a host's name in a URL.
 pub(super) fn is_host(host: &str) -> bool {
-    !host.is_empty()
-        && host.len() <= 253
-        && host
-            .chars()
-            .all(|it| it.is_ascii_alphanumeric() || "-.".contains(it))
+    !host.is_empty() && host.len() <= 253 && host.chars().all(|it| it.is_ascii_alphanumeric() || "-.".contains(it))
 }
 
 fn read_call(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Call {

@@ -30,6 +30,8 @@ pub(crate) struct TypedTask {
     pub(crate) result_variable: Option<String>,
     /// Header `timeout`, in milliseconds.
     pub(crate) timeout: Option<u64>,
+    /// Whether it is a connector, whose answer replaces the payload as in the original.
+    pub(crate) connector: bool,
 }
 
 /// The binding of the service task at `index`; findings go to `out`.
@@ -44,10 +46,7 @@ pub(crate) fn of_task(
     }
     if let Some(definition) = node.extensions.task_definition() {
         let mut invalid = |message: String| {
-            out.push(
-                Diagnostic::error(Rule::BindingInvalid, definition.position, message)
-                    .on(node.id.as_str()),
-            );
+            out.push(Diagnostic::error(Rule::BindingInvalid, definition.position, message).on(node.id.as_str()));
         };
         let task_type = definition.task_type.unwrap_or_default().trim();
         if task_type.is_empty() {
@@ -69,11 +68,7 @@ pub(crate) fn of_task(
                 None
             }
         };
-        let mut task = TypedTask {
-            task_type: task_type.to_owned(),
-            attempts,
-            ..TypedTask::default()
-        };
+        let mut task = TypedTask { task_type: task_type.to_owned(), attempts, ..TypedTask::default() };
         for header in node.extensions.task_headers() {
             apply_header(node, &header, &mut task, out);
         }
@@ -83,11 +78,7 @@ pub(crate) fn of_task(
         return TaskBinding::Unbound;
     };
     if annotations.dialect && super::element::is_host(&task.task_type) {
-        return TaskBinding::Annotated(Service {
-            host: task.task_type,
-            port: 80,
-            target_port: 80,
-        });
+        return TaskBinding::Annotated(Service { host: task.task_type, port: 80, target_port: 80 });
     }
     TaskBinding::Typed(task)
 }
@@ -97,18 +88,10 @@ fn connector(node: &FlowNode) -> Option<TypedTask> {
     let connector = node.extensions.find(&Namespace::Camunda, "connector")?;
     let mut ids = connector.children_named(&Namespace::Camunda, "connectorId");
     let id = ids.next()?.text.trimmed();
-    (!id.is_empty()).then(|| TypedTask {
-        task_type: id.to_owned(),
-        ..TypedTask::default()
-    })
+    (!id.is_empty()).then(|| TypedTask { task_type: id.to_owned(), connector: true, ..TypedTask::default() })
 }
 
-fn apply_header(
-    node: &FlowNode,
-    header: &Header<'_>,
-    task: &mut TypedTask,
-    out: &mut Vec<Diagnostic>,
-) {
+fn apply_header(node: &FlowNode, header: &Header<'_>, task: &mut TypedTask, out: &mut Vec<Diagnostic>) {
     let value = header.value.trim();
     let problem = match header.key {
         "method" => {
@@ -135,17 +118,12 @@ fn apply_header(
         },
         other => {
             let message = format!("header `{other}` has no effect: the task's service does not see it");
-            out.push(
-                Diagnostic::info(Rule::UnknownExtension, header.position, message)
-                    .on(node.id.as_str()),
-            );
+            out.push(Diagnostic::info(Rule::UnknownExtension, header.position, message).on(node.id.as_str()));
             None
         }
     };
     if let Some(problem) = problem {
-        out.push(
-            Diagnostic::error(Rule::BindingInvalid, header.position, problem).on(node.id.as_str()),
-        );
+        out.push(Diagnostic::error(Rule::BindingInvalid, header.position, problem).on(node.id.as_str()));
     }
 }
 

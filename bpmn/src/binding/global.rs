@@ -100,10 +100,7 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
         global.user_opaque_metadata = metadata;
     }
     if global.namespace.is_some() && !global.namespace_shared {
-        out.push(
-            keys.source
-                .value("namespace", "needs `namespace_shared: true`"),
-        );
+        out.push(keys.source.value("namespace", "needs `namespace_shared: true`"));
     }
     keys.ignored(
         &[
@@ -116,10 +113,7 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
         out,
     );
     notice_unpublished(&mut keys, out);
-    keys.unsupported(
-        &["passthrough_target", "prefix_passthrough_with_namespace", "user_metadata"],
-        out,
-    );
+    keys.unsupported(&["passthrough_target", "prefix_passthrough_with_namespace", "user_metadata"], out);
     keys.finish(out);
     global
 }
@@ -132,11 +126,8 @@ pub(super) fn attempts(retry: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> O
 
 fn process_id(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<String> {
     let id = keys.string("id", out)?;
-    let usable = !id.is_empty()
-        && id.len() <= 128
-        && id
-            .chars()
-            .all(|it| it.is_ascii_alphanumeric() || "-_.".contains(it));
+    let usable =
+        !id.is_empty() && id.len() <= 128 && id.chars().all(|it| it.is_ascii_alphanumeric() || "-_.".contains(it));
     if usable {
         return Some(id);
     }
@@ -145,10 +136,7 @@ fn process_id(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<Stri
     None
 }
 
-fn condition_language(
-    keys: &mut Keys<'_, '_>,
-    out: &mut Vec<Diagnostic>,
-) -> Option<ConditionLanguage> {
+fn condition_language(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<ConditionLanguage> {
     match keys.string("xgw_expression_type", out)?.as_str() {
         "feel" => Some(ConditionLanguage::Feel),
         "python" => Some(ConditionLanguage::Python),
@@ -179,9 +167,6 @@ fn notice_unpublished(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) {
     if keys.take(key).is_some() {
         let message = format!("annotation key `{key}`: state changes are not published to a topic");
         let rule = Rule::AnnotationIgnored;
-        out.push(
-            keys.source
-                .finding(Diagnostic::warning, rule, key, message),
-        );
+        out.push(keys.source.finding(Diagnostic::warning, rule, key, message));
     }
 }

@@ -17,11 +17,7 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub(super) fn new(text: &'a Text, position: Position, element: Option<&'a str>) -> Self {
-        Self {
-            text,
-            position,
-            element,
-        }
+        Self { text, position, element }
     }
 
     /// The mapping below the annotation's one key `root`.
@@ -47,9 +43,7 @@ impl<'a> Source<'a> {
         };
         let body = document.remove(root).unwrap_or(Value::Null);
         if let Some(other) = document.keys().next() {
-            let message = format!(
-                "`{other}` stands beside `{root}`; keys belong below it, indented"
-            );
+            let message = format!("`{other}` stands beside `{root}`; keys belong below it, indented");
             return Err(self.syntax(self.key(other), message));
         }
         match body {
@@ -67,17 +61,12 @@ impl<'a> Source<'a> {
             text[at + key.len()..].trim_start().starts_with(':')
                 && before.is_none_or(|it| it.is_whitespace() || "{,'\"-".contains(it))
         });
-        at.and_then(|at| self.text.position_of(at))
-            .unwrap_or(self.position)
+        at.and_then(|at| self.text.position_of(at)).unwrap_or(self.position)
     }
 
     /// A finding about the value of `key`.
     pub(super) fn value(&self, key: &str, problem: impl std::fmt::Display) -> Diagnostic {
-        self.name(Diagnostic::error(
-            Rule::AnnotationValue,
-            self.key(key),
-            format!("annotation key `{key}`: {problem}"),
-        ))
+        self.name(Diagnostic::error(Rule::AnnotationValue, self.key(key), format!("annotation key `{key}`: {problem}")))
     }
 
     /// Any finding about `key`, named and placed.
@@ -92,11 +81,7 @@ impl<'a> Source<'a> {
     }
 
     fn syntax(&self, position: Position, message: String) -> Diagnostic {
-        self.name(Diagnostic::error(
-            Rule::AnnotationSyntax,
-            position,
-            message,
-        ))
+        self.name(Diagnostic::error(Rule::AnnotationSyntax, position, message))
     }
 
     fn name(&self, diagnostic: Diagnostic) -> Diagnostic {
@@ -110,13 +95,7 @@ impl<'a> Source<'a> {
         let place = error.location().and_then(|it| {
             let line = usize::try_from(it.line()).ok()?.checked_sub(1)?;
             let column = usize::try_from(it.column()).ok()?.saturating_sub(1);
-            let start: usize = self
-                .text
-                .value
-                .split_inclusive('\n')
-                .take(line)
-                .map(str::len)
-                .sum();
+            let start: usize = self.text.value.split_inclusive('\n').take(line).map(str::len).sum();
             self.text.position_of(start + column)
         });
         place.unwrap_or(self.position)
@@ -140,11 +119,7 @@ pub(super) struct Keys<'s, 'a> {
 
 impl<'s, 'a> Keys<'s, 'a> {
     /// `path` is what stands before the keys in messages: "" or "service.".
-    pub(super) fn new(
-        source: &'s Source<'a>,
-        map: Map<String, Value>,
-        path: &'static str,
-    ) -> Self {
+    pub(super) fn new(source: &'s Source<'a>, map: Map<String, Value>, path: &'static str) -> Self {
         Self { source, map, path }
     }
 
@@ -224,12 +199,7 @@ impl<'s, 'a> Keys<'s, 'a> {
     }
 
     /// The mapping below `key`.
-    pub(super) fn mapping(
-        &mut self,
-        key: &str,
-        path: &'static str,
-        out: &mut Vec<Diagnostic>,
-    ) -> Option<Keys<'s, 'a>> {
+    pub(super) fn mapping(&mut self, key: &str, path: &'static str, out: &mut Vec<Diagnostic>) -> Option<Keys<'s, 'a>> {
         match self.take(key)? {
             Value::Object(map) => Some(Keys::new(self.source, map, path)),
             _ => {

@@ -80,7 +80,6 @@ rules! {
     TimerInvalid "timer-invalid" "A timer's value is not ISO 8601." "write a date as 2026-12-24T18:00:00Z, a duration as PT15M, or an expression as =feel";
     BindingMissing "binding-missing" "A task does not say which service does it." "annotate the task (rexflow: service: host ...), give it a zeebe:taskDefinition type, or bind it with --bind TYPE=URL";
     BindingInvalid "binding-invalid" "What says which service does a task cannot be used." "correct the value";
-    BindUnused "bind-unused" "A binding given on the command line matches no task." "check the type's spelling";
     AnnotationSyntax "annotation-syntax" "A REXFlow annotation is not YAML." "correct the YAML; indentation with spaces, one `key: value` a line";
     AnnotationValue "annotation-value" "A REXFlow annotation has a value that cannot be used." "correct the value";
     AnnotationUnknownKey "annotation-unknown-key" "A REXFlow annotation has a key that does not exist." "check the key's spelling; unknown keys do nothing";

@@ -21,11 +21,8 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<crate::diagnostic::Diagnos
             out.push(cx.flow_error(index, Rule::FlowCrossesScope, message));
         }
         if flow.condition.is_some() && !chooses(&nodes[source].kind) {
-            let message = format!(
-                "sequence flow `{}` has a condition, and {} takes every flow",
-                flow.id,
-                cx.describe(source)
-            );
+            let message =
+                format!("sequence flow `{}` has a condition, and {} takes every flow", flow.id, cx.describe(source));
             out.push(cx.flow_error(index, Rule::ConditionNotAllowed, message));
         }
     }
@@ -34,9 +31,7 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<crate::diagnostic::Diagnos
 /// Whether conditions of outgoing flows are evaluated (BPMN 2.0.2, 8.4.13).
 pub(super) fn chooses(kind: &FlowNodeKind) -> bool {
     match kind {
-        FlowNodeKind::ExclusiveGateway
-        | FlowNodeKind::InclusiveGateway
-        | FlowNodeKind::ComplexGateway { .. } => true,
+        FlowNodeKind::ExclusiveGateway | FlowNodeKind::InclusiveGateway | FlowNodeKind::ComplexGateway { .. } => true,
         FlowNodeKind::ParallelGateway | FlowNodeKind::EventBasedGateway { .. } => false,
         FlowNodeKind::StartEvent { .. }
         | FlowNodeKind::IntermediateCatchEvent

@@ -2,18 +2,17 @@
 
 use super::Context;
 use super::flows::chooses;
+use crate::binding::Annotations;
 use crate::diagnostic::{Diagnostic, Rule};
-use crate::model::FlowNodeKind;
+use crate::graph::Graph;
+use crate::model::{FlowNodeKind, Process};
 
 /// Checks every node that chooses among flows, and that no other pretends to.
 pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     for node in 0..cx.process.nodes.len() {
         default_flow(cx, node, out);
         let kind = &cx.process.nodes[node].kind;
-        if matches!(
-            kind,
-            FlowNodeKind::ExclusiveGateway | FlowNodeKind::InclusiveGateway
-        ) {
+        if matches!(kind, FlowNodeKind::ExclusiveGateway | FlowNodeKind::InclusiveGateway) {
             conditions(cx, node, out);
         }
         if kind.is_gateway() {
@@ -52,14 +51,19 @@ fn default_flow(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
 
 /// The flow that the original takes as the default: the only one without a condition beside
 /// others that have one. It reads no `default` attribute, so its models rarely have it.
-pub(crate) fn implicit_default(cx: &Context<'_>, node: usize) -> Option<usize> {
-    let it = &cx.process.nodes[node];
-    let applies = cx.annotations.dialect
+pub(crate) fn implicit_default(
+    process: &Process,
+    graph: &Graph<'_>,
+    annotations: &Annotations,
+    node: usize,
+) -> Option<usize> {
+    let it = &process.nodes[node];
+    let applies = annotations.dialect
         && it.default.is_none()
         && matches!(it.kind, FlowNodeKind::ExclusiveGateway)
-        && cx.graph.outgoing[node].len() > 1;
-    let flows = &cx.process.flows;
-    let mut bare = (cx.graph.outgoing[node].iter()).filter(|it| flows[**it].condition.is_none());
+        && graph.outgoing[node].len() > 1;
+    let flows = &process.flows;
+    let mut bare = (graph.outgoing[node].iter()).filter(|it| flows[**it].condition.is_none());
     let first = *bare.next()?;
     (applies && bare.next().is_none()).then_some(first)
 }
@@ -74,7 +78,7 @@ fn conditions(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
     }
     let described = cx.describe(node);
     let default = cx.graph.default(node);
-    if let Some(flow) = implicit_default(cx, node) {
+    if let Some(flow) = implicit_default(cx.process, cx.graph, cx.annotations, node) {
         let message = format!(
             "flow `{}` is the only one of {described} without a condition: it is taken when no condition holds",
             flows[flow].id
@@ -84,10 +88,7 @@ fn conditions(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
     }
     for flow in outgoing {
         if flows[*flow].condition.is_none() && default != Some(*flow) {
-            let message = format!(
-                "flow `{}` of {described} has no condition and is not its default",
-                flows[*flow].id
-            );
+            let message = format!("flow `{}` of {described} has no condition and is not its default", flows[*flow].id);
             out.push(cx.flow_error(*flow, Rule::ConditionMissing, message));
         }
     }

@@ -11,16 +11,9 @@ use crate::model::FlowNodeKind;
 pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     for mut component in components(cx) {
         component.sort_unstable();
-        let names: Vec<_> = component
-            .iter()
-            .take(8)
-            .map(|it| format!("`{}`", cx.process.nodes[*it].id))
-            .collect();
+        let names: Vec<_> = component.iter().take(8).map(|it| format!("`{}`", cx.process.nodes[*it].id)).collect();
         let more = if component.len() > 8 { ", ..." } else { "" };
-        let message = format!(
-            "the cycle through {}{more} passes no task and no waiting event",
-            names.join(", ")
-        );
+        let message = format!("the cycle through {}{more} passes no task and no waiting event", names.join(", "));
         out.push(cx.error(component[0], Rule::ZeroWaitLoop, message));
     }
 }
@@ -74,9 +67,7 @@ fn components(cx: &Context<'_>) -> Vec<Vec<usize>> {
     let edges: Vec<Vec<usize>> = (0..nodes.len())
         .map(|node| {
             let targets = cx.graph.successors(node);
-            targets
-                .filter(|it| is_instant(&nodes[node].kind) && is_instant(&nodes[*it].kind))
-                .collect()
+            targets.filter(|it| is_instant(&nodes[node].kind) && is_instant(&nodes[*it].kind)).collect()
         })
         .collect();
     let mut search = Search {

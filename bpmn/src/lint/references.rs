@@ -9,7 +9,7 @@ use crate::model::{Definitions, Element, EventDefinitionKind, FlowNodeKind, Name
 /// Every id of the file, once; each with characters that an id can have.
 pub(super) fn ids(definitions: &Definitions, out: &mut Vec<Diagnostic>) {
     let mut seen: HashMap<&str, Position> = HashMap::new();
-    let mut add = |id: &'_ str, position: Position, owned: &mut Vec<Diagnostic>| {
+    let add = |id: &'_ str, position: Position, owned: &mut Vec<Diagnostic>| {
         if let Some(problem) = invalid(id) {
             let message = format!("the id `{}` {problem}", shorten(id));
             owned.push(Diagnostic::error(Rule::InvalidId, position, message).on(shorten(id)));
@@ -18,11 +18,7 @@ pub(super) fn ids(definitions: &Definitions, out: &mut Vec<Diagnostic>) {
     for (id, position) in all_ids(definitions) {
         add(id, position, out);
         if let Some(first) = seen.get(id) {
-            let message = format!(
-                "the id `{}` is already used in line {}",
-                shorten(id),
-                first.line
-            );
+            let message = format!("the id `{}` is already used in line {}", shorten(id), first.line);
             out.push(Diagnostic::error(Rule::DuplicateId, position, message).on(shorten(id)));
         } else {
             seen.insert(id, position);
@@ -34,10 +30,7 @@ pub(super) fn ids(definitions: &Definitions, out: &mut Vec<Diagnostic>) {
 fn invalid(id: &str) -> Option<&'static str> {
     if id.len() > 256 {
         Some("is longer than 256 bytes")
-    } else if id
-        .chars()
-        .any(|it| it.is_whitespace() || it.is_control() || "/\\?#%\"'<>`,;:".contains(it))
-    {
+    } else if id.chars().any(|it| it.is_whitespace() || it.is_control() || "/\\?#%\"'<>`,;:".contains(it)) {
         Some("has characters that an id cannot have")
     } else {
         None
@@ -56,11 +49,7 @@ fn all_ids(definitions: &Definitions) -> Vec<(&str, Position)> {
         &definitions.escalations,
         &definitions.item_definitions,
     ];
-    let mut all: Vec<(&str, Position)> = roots
-        .into_iter()
-        .flatten()
-        .map(|it| (it.id.as_str(), it.position))
-        .collect();
+    let mut all: Vec<(&str, Position)> = roots.into_iter().flatten().map(|it| (it.id.as_str(), it.position)).collect();
     let elements = definitions.others.iter();
     all.extend(elements.filter_map(|it| Some((it.attribute("id")?, it.position))));
     for collaboration in &definitions.collaborations {
@@ -128,10 +117,7 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
         for reference in event_references(cx, index) {
             let (kind, id, found) = reference;
             if !found {
-                let message = format!(
-                    "{} refers to {kind} `{id}`, which does not exist",
-                    cx.describe(index)
-                );
+                let message = format!("{} refers to {kind} `{id}`, which does not exist", cx.describe(index));
                 out.push(unknown(node.position, &node.id, message));
             }
         }
@@ -139,10 +125,8 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
             let local = crate::model::local_reference(reference);
             let known = &cx.definitions.event_definitions;
             if !known.iter().any(|it| it.id.as_deref() == Some(local)) {
-                let message = format!(
-                    "{} refers to event definition `{reference}`, which does not exist",
-                    cx.describe(index)
-                );
+                let message =
+                    format!("{} refers to event definition `{reference}`, which does not exist", cx.describe(index));
                 out.push(unknown(node.position, &node.id, message));
             }
         }
@@ -161,8 +145,9 @@ fn event_references(cx: &Context<'_>, node: usize) -> Vec<(&'static str, String,
         }
     };
     match &node.kind {
-        FlowNodeKind::SendTask { message_ref, .. }
-        | FlowNodeKind::ReceiveTask { message_ref, .. } => message(message_ref),
+        FlowNodeKind::SendTask { message_ref, .. } | FlowNodeKind::ReceiveTask { message_ref, .. } => {
+            message(message_ref)
+        }
         _ => {}
     }
     for definition in &node.event_definitions {
@@ -199,12 +184,7 @@ fn event_references(cx: &Context<'_>, node: usize) -> Vec<(&'static str, String,
 }
 
 fn flow_ends(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
-    let data: HashMap<&str, ()> = cx
-        .process
-        .data
-        .iter()
-        .filter_map(|it| Some((it.id.as_deref()?, ())))
-        .collect();
+    let data: HashMap<&str, ()> = cx.process.data.iter().filter_map(|it| Some((it.id.as_deref()?, ()))).collect();
     for (index, flow) in cx.process.flows.iter().enumerate() {
         for (end, name) in [(&flow.source, "sourceRef"), (&flow.target, "targetRef")] {
             if cx.graph.find(end).is_some() {
@@ -215,22 +195,14 @@ fn flow_ends(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
                 let message = format!("sequence flow `{}` has no {name}", flow.id);
                 (Rule::UnknownReference, message)
             } else if let Some(process) = elsewhere {
-                let message = format!(
-                    "sequence flow `{}` leads to `{end}` of process `{process}`",
-                    flow.id
-                );
+                let message = format!("sequence flow `{}` leads to `{end}` of process `{process}`", flow.id);
                 (Rule::FlowCrossesScope, message)
             } else if data.contains_key(end.as_str()) {
-                let message = format!(
-                    "sequence flow `{}`: {name} `{end}` is not an event, an activity or a gateway",
-                    flow.id
-                );
+                let message =
+                    format!("sequence flow `{}`: {name} `{end}` is not an event, an activity or a gateway", flow.id);
                 (Rule::WrongReference, message)
             } else {
-                let message = format!(
-                    "sequence flow `{}`: {name} `{end}` does not exist",
-                    flow.id
-                );
+                let message = format!("sequence flow `{}`: {name} `{end}` does not exist", flow.id);
                 (Rule::UnknownReference, message)
             };
             out.push(cx.flow_error(index, rule, message));
@@ -240,11 +212,7 @@ fn flow_ends(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
 
 /// The other process of the file that has a flow node `id`.
 fn elsewhere<'a>(cx: &Context<'a>, id: &str) -> Option<&'a str> {
-    cx.definitions
-        .processes
-        .iter()
-        .find(|it| it.nodes.iter().any(|node| node.id == id))
-        .map(|it| it.id.as_str())
+    cx.definitions.processes.iter().find(|it| it.nodes.iter().any(|node| node.id == id)).map(|it| it.id.as_str())
 }
 
 /// `incoming` and `outgoing` say the same as the flows, if they say anything.
@@ -256,22 +224,13 @@ fn declared_flows(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
             ("outgoing", &node.outgoing, &cx.graph.outgoing[index]),
         ];
         for (side, declared, actual) in sides {
-            let stray = declared
-                .iter()
-                .find(|id| !actual.iter().any(|flow| flows[*flow].id == **id));
-            let missing = actual
-                .iter()
-                .find(|flow| !declared.is_empty() && !declared.contains(&flows[**flow].id));
+            let stray = declared.iter().find(|id| !actual.iter().any(|flow| flows[*flow].id == **id));
+            let missing = actual.iter().find(|flow| !declared.is_empty() && !declared.contains(&flows[**flow].id));
             let message = match (stray, missing) {
-                (Some(id), _) => format!(
-                    "{} names `{id}` as {side}, and no such flow does that",
-                    cx.describe(index)
-                ),
-                (None, Some(flow)) => format!(
-                    "{} does not name its {side} flow `{}`",
-                    cx.describe(index),
-                    flows[*flow].id
-                ),
+                (Some(id), _) => format!("{} names `{id}` as {side}, and no such flow does that", cx.describe(index)),
+                (None, Some(flow)) => {
+                    format!("{} does not name its {side} flow `{}`", cx.describe(index), flows[*flow].id)
+                }
                 (None, None) => continue,
             };
             out.push(cx.at(index, Diagnostic::warning, Rule::FlowMismatch, message));

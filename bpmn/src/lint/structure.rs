@@ -9,13 +9,7 @@ use crate::model::{Definitions, EventDefinitionKind, FlowNodeKind, Process};
 pub(crate) fn is_executable(definitions: &Definitions, process: &Process) -> bool {
     match process.executable {
         Some(executable) => executable,
-        None => {
-            !process.is_empty()
-                && !definitions
-                    .processes
-                    .iter()
-                    .any(|it| it.executable == Some(true))
-        }
+        None => !process.is_empty() && !definitions.processes.iter().any(|it| it.executable == Some(true)),
     }
 }
 
@@ -23,26 +17,17 @@ pub(crate) fn is_executable(definitions: &Definitions, process: &Process) -> boo
 pub(super) fn processes(definitions: &Definitions, out: &mut Vec<Diagnostic>) {
     if definitions.processes.is_empty() {
         let message = "the file has no process";
-        out.push(Diagnostic::error(
-            Rule::NoProcess,
-            definitions.position,
-            message,
-        ));
+        out.push(Diagnostic::error(Rule::NoProcess, definitions.position, message));
         return;
     }
-    let any = definitions
-        .processes
-        .iter()
-        .any(|it| is_executable(definitions, it));
+    let any = definitions.processes.iter().any(|it| is_executable(definitions, it));
     if !any {
         let first = &definitions.processes[0];
         let message = match definitions.processes.len() {
             1 => format!("process `{}` is not executable", first.id),
             count => format!("none of the {count} processes is executable"),
         };
-        out.push(
-            Diagnostic::error(Rule::NotExecutable, first.position, message).on(first.id.as_str()),
-        );
+        out.push(Diagnostic::error(Rule::NotExecutable, first.position, message).on(first.id.as_str()));
     }
 }
 
@@ -51,21 +36,15 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     let process = cx.process;
     if process.is_empty() {
         let message = format!("process `{}` has no flow nodes", process.id);
-        out.push(
-            Diagnostic::error(Rule::EmptyProcess, process.position, message)
-                .on(process.id.as_str()),
-        );
+        out.push(Diagnostic::error(Rule::EmptyProcess, process.position, message).on(process.id.as_str()));
         return;
     }
     ids_given(cx, out);
-    let started = (process.nodes.iter())
-        .any(|it| it.parent.is_none() && matches!(it.kind, FlowNodeKind::StartEvent { .. }));
+    let started =
+        (process.nodes.iter()).any(|it| it.parent.is_none() && matches!(it.kind, FlowNodeKind::StartEvent { .. }));
     if !started {
         let message = format!("process `{}` has no start event", process.id);
-        out.push(
-            Diagnostic::error(Rule::MissingStartEvent, process.position, message)
-                .on(process.id.as_str()),
-        );
+        out.push(Diagnostic::error(Rule::MissingStartEvent, process.position, message).on(process.id.as_str()));
     }
     for node in 0..process.nodes.len() {
         entered(cx, node, out);
@@ -84,11 +63,7 @@ fn ids_given(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     }
     for node in process.nodes.iter().filter(|it| !it.id_given) {
         let message = format!("a {} has no id", node.kind.word());
-        out.push(Diagnostic::warning(
-            Rule::MissingId,
-            node.position,
-            message,
-        ));
+        out.push(Diagnostic::warning(Rule::MissingId, node.position, message));
     }
 }
 
@@ -96,22 +71,13 @@ fn ids_given(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
 fn enters_otherwise(cx: &Context<'_>, node: usize) -> bool {
     let it = &cx.process.nodes[node];
     let parent = it.parent.map(|parent| &cx.process.nodes[parent].kind);
-    let link = it
-        .event_definitions
-        .iter()
-        .any(|event| matches!(event.kind, EventDefinitionKind::Link { .. }));
+    let link = it.event_definitions.iter().any(|event| matches!(event.kind, EventDefinitionKind::Link { .. }));
     match &it.kind {
         FlowNodeKind::StartEvent { .. } | FlowNodeKind::BoundaryEvent { .. } => true,
-        FlowNodeKind::SubProcess {
-            triggered_by_event: true,
-        } => true,
+        FlowNodeKind::SubProcess { triggered_by_event: true } => true,
         FlowNodeKind::IntermediateCatchEvent if link => true,
-        FlowNodeKind::ReceiveTask {
-            instantiate: true, ..
-        }
-        | FlowNodeKind::EventBasedGateway {
-            instantiate: true, ..
-        } => true,
+        FlowNodeKind::ReceiveTask { instantiate: true, .. }
+        | FlowNodeKind::EventBasedGateway { instantiate: true, .. } => true,
         _ if it.is_for_compensation => true,
         _ => match parent {
             Some(FlowNodeKind::AdHocSubProcess { .. }) => true,
@@ -122,10 +88,7 @@ fn enters_otherwise(cx: &Context<'_>, node: usize) -> bool {
 }
 
 fn scope_has_start(cx: &Context<'_>, parent: Option<usize>) -> bool {
-    cx.process
-        .nodes
-        .iter()
-        .any(|it| it.parent == parent && matches!(it.kind, FlowNodeKind::StartEvent { .. }))
+    cx.process.nodes.iter().any(|it| it.parent == parent && matches!(it.kind, FlowNodeKind::StartEvent { .. }))
 }
 
 fn entered(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
@@ -141,9 +104,7 @@ fn entered(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
     let rule = match &it.kind {
         FlowNodeKind::StartEvent { .. } => Rule::StartEventIncoming,
         FlowNodeKind::BoundaryEvent { .. } => Rule::BoundaryIncoming,
-        FlowNodeKind::SubProcess {
-            triggered_by_event: true,
-        } => Rule::EventSubProcessFlow,
+        FlowNodeKind::SubProcess { triggered_by_event: true } => Rule::EventSubProcessFlow,
         _ => return,
     };
     let flow = &cx.process.flows[cx.graph.incoming[node][0]].id;
@@ -156,29 +117,19 @@ fn left(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
     if let Some(flow) = cx.graph.outgoing[node].first() {
         let rule = match &it.kind {
             FlowNodeKind::EndEvent => Rule::EndEventOutgoing,
-            FlowNodeKind::SubProcess {
-                triggered_by_event: true,
-            } => Rule::EventSubProcessFlow,
+            FlowNodeKind::SubProcess { triggered_by_event: true } => Rule::EventSubProcessFlow,
             _ => return,
         };
         let flow = &cx.process.flows[*flow].id;
         out.push(cx.error(node, rule, format!("flow `{flow}` leaves {described}")));
         return;
     }
-    let event = |found: fn(&EventDefinitionKind) -> bool| {
-        it.event_definitions.iter().any(|event| found(&event.kind))
-    };
+    let event = |found: fn(&EventDefinitionKind) -> bool| it.event_definitions.iter().any(|event| found(&event.kind));
     let ends_there = match &it.kind {
         FlowNodeKind::EndEvent => true,
-        FlowNodeKind::SubProcess {
-            triggered_by_event: true,
-        } => true,
-        FlowNodeKind::IntermediateThrowEvent => {
-            event(|kind| matches!(kind, EventDefinitionKind::Link { .. }))
-        }
-        FlowNodeKind::BoundaryEvent { .. } => {
-            event(|kind| matches!(kind, EventDefinitionKind::Compensate { .. }))
-        }
+        FlowNodeKind::SubProcess { triggered_by_event: true } => true,
+        FlowNodeKind::IntermediateThrowEvent => event(|kind| matches!(kind, EventDefinitionKind::Link { .. })),
+        FlowNodeKind::BoundaryEvent { .. } => event(|kind| matches!(kind, EventDefinitionKind::Compensate { .. })),
         _ => it.is_for_compensation || in_ad_hoc(cx, node),
     };
     if ends_there {
@@ -195,12 +146,7 @@ fn left(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
 
 fn in_ad_hoc(cx: &Context<'_>, node: usize) -> bool {
     let parent = cx.process.nodes[node].parent;
-    parent.is_some_and(|it| {
-        matches!(
-            cx.process.nodes[it].kind,
-            FlowNodeKind::AdHocSubProcess { .. }
-        )
-    })
+    parent.is_some_and(|it| matches!(cx.process.nodes[it].kind, FlowNodeKind::AdHocSubProcess { .. }))
 }
 
 /// Elements that have incoming flows and yet no path from any start.
@@ -223,9 +169,7 @@ fn unreachable(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
         pending.extend(cx.graph.successors(node));
         pending.extend(&cx.graph.boundaries[node]);
         let inside = children[node].iter();
-        pending.extend(inside.filter(|it| {
-            cx.graph.incoming[**it].is_empty() && cx.graph.attached[**it].is_none()
-        }));
+        pending.extend(inside.filter(|it| cx.graph.incoming[**it].is_empty() && cx.graph.attached[**it].is_none()));
     }
     for node in (0..count).filter(|it| !reached[*it]) {
         let parent = cx.process.nodes[node].parent;

@@ -86,10 +86,7 @@ impl Text {
     pub(crate) fn push(&mut self, piece: &str, position: Position) {
         let (piece, position) = if self.value.is_empty() {
             let rest = piece.trim_start();
-            (
-                rest,
-                advance(position, &piece[..piece.len() - rest.len()]),
-            )
+            (rest, advance(position, &piece[..piece.len() - rest.len()]))
         } else {
             (piece, position)
         };
@@ -107,14 +104,8 @@ impl Text {
 
     /// Where the byte at `offset` of [`Text::value`] stands in the file; `None` if empty.
     pub fn position_of(&self, offset: usize) -> Option<Position> {
-        let offset = (0..=offset.min(self.value.len()))
-            .rev()
-            .find(|at| self.value.is_char_boundary(*at))?;
-        let (at, position) = self
-            .pieces
-            .iter()
-            .rev()
-            .find(|(at, _)| *at as usize <= offset)?;
+        let offset = (0..=offset.min(self.value.len())).rev().find(|at| self.value.is_char_boundary(*at))?;
+        let (at, position) = self.pieces.iter().rev().find(|(at, _)| *at as usize <= offset)?;
         Some(advance(*position, &self.value[*at as usize..offset]))
     }
 }
@@ -153,21 +144,12 @@ pub struct Element {
 impl Element {
     /// The value of the attribute `name` without a namespace.
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|it| it.namespace == Namespace::None && it.name == name)
-            .map(|it| it.value.as_str())
+        self.attributes.iter().find(|it| it.namespace == Namespace::None && it.name == name).map(|it| it.value.as_str())
     }
 
     /// The children in `namespace` called `name`.
-    pub fn children_named<'a>(
-        &'a self,
-        namespace: &'a Namespace,
-        name: &'a str,
-    ) -> impl Iterator<Item = &'a Element> {
-        self.children
-            .iter()
-            .filter(move |it| it.namespace == *namespace && it.name == name)
+    pub fn children_named<'a>(&'a self, namespace: &'a Namespace, name: &'a str) -> impl Iterator<Item = &'a Element> {
+        self.children.iter().filter(move |it| it.namespace == *namespace && it.name == name)
     }
 
     /// `prefix:name` with this project's usual prefix, for messages.

@@ -52,9 +52,7 @@ pub struct IoMapping<'a> {
 impl Extensions {
     /// The first extension element in `namespace` called `name`.
     pub fn find(&self, namespace: &Namespace, name: &str) -> Option<&Element> {
-        self.elements
-            .iter()
-            .find(|it| it.namespace == *namespace && it.name == name)
+        self.elements.iter().find(|it| it.namespace == *namespace && it.name == name)
     }
 
     /// `zeebe:taskDefinition`, if there is one.
@@ -98,9 +96,6 @@ impl Extensions {
 
     /// The value of the foreign attribute `name`.
     pub fn attribute(&self, namespace: &Namespace, name: &str) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|it| it.namespace == *namespace && it.name == name)
-            .map(|it| it.value.as_str())
+        self.attributes.iter().find(|it| it.namespace == *namespace && it.name == name).map(|it| it.value.as_str())
     }
 }

@@ -238,9 +238,7 @@ impl FlowNodeKind {
             Self::BusinessRuleTask => "business rule task",
             Self::ScriptTask { .. } => "script task",
             Self::CallActivity { .. } => "call activity",
-            Self::SubProcess {
-                triggered_by_event: true,
-            } => "event sub-process",
+            Self::SubProcess { triggered_by_event: true } => "event sub-process",
             Self::SubProcess { .. } => "sub-process",
             Self::Transaction => "transaction",
             Self::AdHocSubProcess { .. } => "ad-hoc sub-process",
@@ -288,10 +286,7 @@ impl FlowNodeKind {
     pub fn is_container(&self) -> bool {
         matches!(
             self,
-            Self::SubProcess { .. }
-                | Self::Transaction
-                | Self::AdHocSubProcess { .. }
-                | Self::SubChoreography
+            Self::SubProcess { .. } | Self::Transaction | Self::AdHocSubProcess { .. } | Self::SubChoreography
         )
     }
 }

@@ -62,11 +62,8 @@ fn subtree(hash: &mut Sha256, tree: &Tree, at: usize) {
 fn element(hash: &mut Sha256, node: &Node) {
     field(hash, node.namespace.label());
     field(hash, &node.name);
-    let mut attributes: Vec<_> = node
-        .attributes
-        .iter()
-        .map(|it| (it.namespace.label(), it.name.as_str(), value(it)))
-        .collect();
+    let mut attributes: Vec<_> =
+        node.attributes.iter().map(|it| (it.namespace.label(), it.name.as_str(), value(it))).collect();
     attributes.sort_unstable();
     hash.update((attributes.len() as u64).to_be_bytes());
     for (namespace, name, value) in attributes {

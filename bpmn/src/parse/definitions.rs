@@ -3,8 +3,7 @@
 use super::tree::{Ids, Tree};
 use super::{events, process};
 use crate::model::{
-    Association, Collaboration, Definitions, MessageFlow, Namespace, Participant, RootElement,
-    TextAnnotation,
+    Association, Collaboration, Definitions, MessageFlow, Namespace, Participant, RootElement, TextAnnotation,
 };
 
 /// Builds the model from a tree whose root is `bpmn:definitions`.
@@ -32,16 +31,12 @@ fn add_root_element(tree: &Tree, at: usize, definitions: &mut Definitions, ids: 
     }
     match node.name.as_str() {
         "process" => definitions.processes.push(process::build(tree, at, ids)),
-        "collaboration" => definitions
-            .collaborations
-            .push(collaboration(tree, at, ids)),
+        "collaboration" => definitions.collaborations.push(collaboration(tree, at, ids)),
         "message" => definitions.messages.push(root_element(tree, at, ids)),
         "error" => definitions.errors.push(root_element(tree, at, ids)),
         "signal" => definitions.signals.push(root_element(tree, at, ids)),
         "escalation" => definitions.escalations.push(root_element(tree, at, ids)),
-        "itemDefinition" => definitions
-            .item_definitions
-            .push(root_element(tree, at, ids)),
+        "itemDefinition" => definitions.item_definitions.push(root_element(tree, at, ids)),
         _ => match events::definition(tree, at) {
             Some(event) => definitions.event_definitions.push(event),
             None => definitions.others.push(tree.element(at)),
@@ -54,12 +49,8 @@ fn root_element(tree: &Tree, at: usize, ids: &mut Ids) -> RootElement {
     RootElement {
         id: ids.of(node).0,
         name: node.owned("name"),
-        code: node
-            .owned("errorCode")
-            .or_else(|| node.owned("escalationCode")),
-        structure_ref: node
-            .owned("itemRef")
-            .or_else(|| node.owned("structureRef")),
+        code: node.owned("errorCode").or_else(|| node.owned("escalationCode")),
+        structure_ref: node.owned("itemRef").or_else(|| node.owned("structureRef")),
         extensions: tree.extensions(at),
         position: node.position,
     }
@@ -67,11 +58,7 @@ fn root_element(tree: &Tree, at: usize, ids: &mut Ids) -> RootElement {
 
 fn collaboration(tree: &Tree, at: usize, ids: &mut Ids) -> Collaboration {
     let node = tree.node(at);
-    let mut collaboration = Collaboration {
-        id: node.owned("id"),
-        position: node.position,
-        ..Collaboration::default()
-    };
+    let mut collaboration = Collaboration { id: node.owned("id"), position: node.position, ..Collaboration::default() };
     for child in tree.children(at) {
         let it = tree.node(child);
         match it.name.as_str() {
@@ -93,9 +80,7 @@ fn collaboration(tree: &Tree, at: usize, ids: &mut Ids) -> Collaboration {
                 position: it.position,
             }),
             "textAnnotation" => collaboration.annotations.push(annotation(tree, child, ids)),
-            "association" => collaboration
-                .associations
-                .push(association(tree, child, ids)),
+            "association" => collaboration.associations.push(association(tree, child, ids)),
             _ => collaboration.others.push(tree.element(child)),
         }
     }
@@ -107,10 +92,7 @@ pub(super) fn annotation(tree: &Tree, at: usize, ids: &mut Ids) -> TextAnnotatio
     let node = tree.node(at);
     TextAnnotation {
         id: ids.of(node).0,
-        text: tree
-            .child(at, "text")
-            .map(|it| tree.node(it).text.clone())
-            .unwrap_or_default(),
+        text: tree.child(at, "text").map(|it| tree.node(it).text.clone()).unwrap_or_default(),
         position: node.position,
     }
 }

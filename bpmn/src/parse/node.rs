@@ -1,24 +1,19 @@
 //! Flow nodes.
 
+use super::events;
 use super::process::expression;
 use super::tree::{Ids, Node, Tree};
-use super::events;
 use crate::model::{FlowNode, FlowNodeKind, LoopCharacteristics, Namespace};
 
 /// The kind of the flow node at `at`; `None` if the element is no flow node.
 pub(super) fn kind(tree: &Tree, at: usize) -> Option<FlowNodeKind> {
     let it = tree.node(at);
-    event(it)
-        .or_else(|| task(tree, at))
-        .or_else(|| container(tree, at))
-        .or_else(|| gateway(tree, at))
+    event(it).or_else(|| task(tree, at)).or_else(|| container(tree, at)).or_else(|| gateway(tree, at))
 }
 
 fn event(it: &Node) -> Option<FlowNodeKind> {
     Some(match it.name.as_str() {
-        "startEvent" => FlowNodeKind::StartEvent {
-            interrupting: it.flag("isInterrupting").unwrap_or(true),
-        },
+        "startEvent" => FlowNodeKind::StartEvent { interrupting: it.flag("isInterrupting").unwrap_or(true) },
         "intermediateCatchEvent" => FlowNodeKind::IntermediateCatchEvent,
         "intermediateThrowEvent" => FlowNodeKind::IntermediateThrowEvent,
         "boundaryEvent" => FlowNodeKind::BoundaryEvent {
@@ -34,13 +29,10 @@ fn task(tree: &Tree, at: usize) -> Option<FlowNodeKind> {
     let it = tree.node(at);
     Some(match it.name.as_str() {
         "task" => FlowNodeKind::Task,
-        "serviceTask" => FlowNodeKind::ServiceTask {
-            operation_ref: it.owned("operationRef"),
-        },
-        "sendTask" => FlowNodeKind::SendTask {
-            message_ref: it.owned("messageRef"),
-            operation_ref: it.owned("operationRef"),
-        },
+        "serviceTask" => FlowNodeKind::ServiceTask { operation_ref: it.owned("operationRef") },
+        "sendTask" => {
+            FlowNodeKind::SendTask { message_ref: it.owned("messageRef"), operation_ref: it.owned("operationRef") }
+        }
         "receiveTask" => FlowNodeKind::ReceiveTask {
             message_ref: it.owned("messageRef"),
             instantiate: it.flag("instantiate").unwrap_or(false),
@@ -52,9 +44,7 @@ fn task(tree: &Tree, at: usize) -> Option<FlowNodeKind> {
             format: it.owned("scriptFormat"),
             script: tree.child(at, "script").map(|it| expression(tree, it)),
         },
-        "callActivity" => FlowNodeKind::CallActivity {
-            called_element: it.owned("calledElement"),
-        },
+        "callActivity" => FlowNodeKind::CallActivity { called_element: it.owned("calledElement") },
         "choreographyTask" => FlowNodeKind::ChoreographyTask,
         "callChoreography" => FlowNodeKind::CallChoreography,
         _ => return None,
@@ -64,16 +54,12 @@ fn task(tree: &Tree, at: usize) -> Option<FlowNodeKind> {
 fn container(tree: &Tree, at: usize) -> Option<FlowNodeKind> {
     let it = tree.node(at);
     Some(match it.name.as_str() {
-        "subProcess" => FlowNodeKind::SubProcess {
-            triggered_by_event: it.flag("triggeredByEvent").unwrap_or(false),
-        },
+        "subProcess" => FlowNodeKind::SubProcess { triggered_by_event: it.flag("triggeredByEvent").unwrap_or(false) },
         "transaction" => FlowNodeKind::Transaction,
         "adHocSubProcess" => FlowNodeKind::AdHocSubProcess {
             sequential: it.attribute("ordering") == Some("Sequential"),
             cancel_remaining: it.flag("cancelRemainingInstances").unwrap_or(true),
-            completion_condition: tree
-                .child(at, "completionCondition")
-                .map(|it| expression(tree, it)),
+            completion_condition: tree.child(at, "completionCondition").map(|it| expression(tree, it)),
         },
         "subChoreography" => FlowNodeKind::SubChoreography,
         _ => return None,
@@ -87,9 +73,7 @@ fn gateway(tree: &Tree, at: usize) -> Option<FlowNodeKind> {
         "inclusiveGateway" => FlowNodeKind::InclusiveGateway,
         "parallelGateway" => FlowNodeKind::ParallelGateway,
         "complexGateway" => FlowNodeKind::ComplexGateway {
-            activation_condition: tree
-                .child(at, "activationCondition")
-                .map(|it| expression(tree, it)),
+            activation_condition: tree.child(at, "activationCondition").map(|it| expression(tree, it)),
         },
         "eventBasedGateway" => FlowNodeKind::EventBasedGateway {
             instantiate: it.flag("instantiate").unwrap_or(false),
@@ -100,13 +84,7 @@ fn gateway(tree: &Tree, at: usize) -> Option<FlowNodeKind> {
 }
 
 /// Builds the flow node at `at`.
-pub(super) fn build(
-    tree: &Tree,
-    at: usize,
-    kind: FlowNodeKind,
-    parent: Option<usize>,
-    ids: &mut Ids,
-) -> FlowNode {
+pub(super) fn build(tree: &Tree, at: usize, kind: FlowNodeKind, parent: Option<usize>, ids: &mut Ids) -> FlowNode {
     let it = tree.node(at);
     let (id, id_given) = ids.of(it);
     let mut node = FlowNode {

@@ -7,9 +7,7 @@ use std::collections::HashMap;
 
 use super::tree::{Ids, Tree};
 use super::{canonical, definitions, node};
-use crate::model::{
-    Artifact, DataElement, Expression, Lane, Namespace, Process, SequenceFlow,
-};
+use crate::model::{Artifact, DataElement, Expression, Lane, Namespace, Process, SequenceFlow};
 
 /// Builds the process whose element is `at`.
 pub(super) fn build(tree: &Tree, at: usize, ids: &mut Ids) -> Process {
@@ -53,22 +51,12 @@ fn add(tree: &Tree, at: usize, parent: Option<usize>, process: &mut Process, ids
         "sequenceFlow" => process.flows.push(flow(tree, at, parent, ids)),
         "laneSet" if parent.is_none() => add_lanes(tree, at, process, ids),
         "dataObject" | "dataObjectReference" | "dataStoreReference" | "property" => {
-            process.data.push(DataElement {
-                id: it.owned("id"),
-                parent,
-                element: tree.element(at),
-            });
+            process.data.push(DataElement { id: it.owned("id"), parent, element: tree.element(at) });
         }
-        "textAnnotation" => process.artifacts.push(Artifact::TextAnnotation(
-            definitions::annotation(tree, at, ids),
-        )),
-        "association" => process.artifacts.push(Artifact::Association(
-            definitions::association(tree, at, ids),
-        )),
+        "textAnnotation" => process.artifacts.push(Artifact::TextAnnotation(definitions::annotation(tree, at, ids))),
+        "association" => process.artifacts.push(Artifact::Association(definitions::association(tree, at, ids))),
         "group" => process.artifacts.push(Artifact::Group(tree.element(at))),
-        "documentation" if parent.is_none() => process
-            .documentation
-            .push(it.text.trimmed().to_owned()),
+        "documentation" if parent.is_none() => process.documentation.push(it.text.trimmed().to_owned()),
         _ => keep(tree, at, parent, process),
     }
 }
@@ -89,9 +77,7 @@ fn flow(tree: &Tree, at: usize, parent: Option<usize>, ids: &mut Ids) -> Sequenc
         name: it.owned("name"),
         source: it.owned("sourceRef").unwrap_or_default(),
         target: it.owned("targetRef").unwrap_or_default(),
-        condition: tree
-            .child(at, "conditionExpression")
-            .map(|child| expression(tree, child)),
+        condition: tree.child(at, "conditionExpression").map(|child| expression(tree, child)),
         parent,
         extensions: tree.extensions(at),
         position: it.position,

@@ -22,9 +22,7 @@ impl Node {
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes
             .iter()
-            .find(|it| {
-                it.name == name && matches!(it.namespace, Namespace::None | Namespace::Bpmn)
-            })
+            .find(|it| it.name == name && matches!(it.namespace, Namespace::None | Namespace::Bpmn))
             .map(|it| it.value.trim())
     }
 
@@ -48,12 +46,7 @@ impl Node {
     pub(super) fn foreign_attributes(&self) -> Vec<Attribute> {
         self.attributes
             .iter()
-            .filter(|it| {
-                !matches!(
-                    it.namespace,
-                    Namespace::None | Namespace::Bpmn | Namespace::SchemaInstance
-                )
-            })
+            .filter(|it| !matches!(it.namespace, Namespace::None | Namespace::Bpmn | Namespace::SchemaInstance))
             .cloned()
             .collect()
     }
@@ -115,11 +108,7 @@ impl Tree {
     pub(super) fn extensions(&self, at: usize) -> Extensions {
         let holder = self.child(at, "extensionElements");
         Extensions {
-            elements: holder
-                .into_iter()
-                .flat_map(|it| self.children(it))
-                .map(|it| self.element(it))
-                .collect(),
+            elements: holder.into_iter().flat_map(|it| self.children(it)).map(|it| self.element(it)).collect(),
             attributes: self.node(at).foreign_attributes(),
         }
     }

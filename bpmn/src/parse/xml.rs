@@ -79,17 +79,11 @@ impl<'a> Reading<'a> {
         self.seen += 1;
         if self.seen > self.limits.elements {
             let limit = self.limits.elements;
-            return Err(self.refuse(
-                Rule::TooManyElements,
-                format!("the file has more than {limit} elements"),
-            ));
+            return Err(self.refuse(Rule::TooManyElements, format!("the file has more than {limit} elements")));
         }
         if self.open.len() + self.drawing >= self.limits.depth {
             let limit = self.limits.depth;
-            return Err(self.refuse(
-                Rule::TooDeep,
-                format!("elements are nested more than {limit} deep"),
-            ));
+            return Err(self.refuse(Rule::TooDeep, format!("elements are nested more than {limit} deep")));
         }
         if self.open.is_empty() && !self.nodes.is_empty() {
             return Err(self.refuse(Rule::NotXml, "there is a second root element"));
@@ -115,22 +109,16 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    fn attributes(
-        &mut self,
-        start: &BytesStart,
-        resolver: &NamespaceResolver,
-    ) -> Result<Vec<Attribute>, Refused> {
+    fn attributes(&mut self, start: &BytesStart, resolver: &NamespaceResolver) -> Result<Vec<Attribute>, Refused> {
         let mut list = Vec::new();
         for (count, attribute) in start.attributes().enumerate() {
             if count >= self.limits.attributes {
                 let limit = self.limits.attributes;
-                return Err(self.refuse(
-                    Rule::TooManyAttributes,
-                    format!("an element has more than {limit} attributes"),
-                ));
+                return Err(
+                    self.refuse(Rule::TooManyAttributes, format!("an element has more than {limit} attributes"))
+                );
             }
-            let attribute =
-                attribute.map_err(|error| self.refuse(Rule::NotXml, error.to_string()))?;
+            let attribute = attribute.map_err(|error| self.refuse(Rule::NotXml, error.to_string()))?;
             if is_declaration(attribute.key.as_namespace_binding()) {
                 continue;
             }
@@ -139,11 +127,7 @@ impl<'a> Reading<'a> {
                 .map_err(|error| self.unreadable(&error))?
                 .into_owned();
             let (namespace, local) = resolver.resolve_attribute(attribute.key);
-            list.push(Attribute {
-                namespace: self.namespace(&namespace)?,
-                name: local.as_ref().to_owned(),
-                value,
-            });
+            list.push(Attribute { namespace: self.namespace(&namespace)?, name: local.as_ref().to_owned(), value });
         }
         Ok(list)
     }
@@ -230,8 +214,7 @@ impl<'a> Reading<'a> {
     fn unreadable(&self, error: &quick_xml::Error) -> Refused {
         use quick_xml::Error as E;
         match error {
-            E::Syntax(SyntaxError::UnclosedDoctype)
-            | E::IllFormed(IllFormedError::MissingDoctypeName) => {
+            E::Syntax(SyntaxError::UnclosedDoctype) | E::IllFormed(IllFormedError::MissingDoctypeName) => {
                 self.refuse(Rule::Doctype, "the file has a DOCTYPE")
             }
             E::Syntax(SyntaxError::InvalidBangMarkup) => {
@@ -241,9 +224,7 @@ impl<'a> Reading<'a> {
                 let message = format!("the file ends inside of an element: {error}");
                 self.refuse(Rule::Truncated, message)
             }
-            E::Namespace(NamespaceError::TooManyBindings(_)) => {
-                self.refuse(Rule::TooManyAttributes, error.to_string())
-            }
+            E::Namespace(NamespaceError::TooManyBindings(_)) => self.refuse(Rule::TooManyAttributes, error.to_string()),
             E::Escape(quick_xml::escape::EscapeError::UnrecognizedEntity(_, name)) => {
                 let message = format!("the entity `&{};` is not defined", shorten(name));
                 self.refuse(Rule::UnknownEntity, message)
@@ -274,11 +255,7 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn new(xml: &'a str) -> Self {
-        Self {
-            bytes: xml.as_bytes(),
-            offset: 0,
-            position: Position { line: 1, column: 1 },
-        }
+        Self { bytes: xml.as_bytes(), offset: 0, position: Position { line: 1, column: 1 } }
     }
 
     fn move_to(&mut self, offset: usize) {

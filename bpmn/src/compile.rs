@@ -1,0 +1,187 @@
+//! The verdict on a file, and the routing tables of what it accepts.
+//!
+//! Gateways, conditions and boundary events are sliced into the tables of the tasks before them;
+//! the ledger's table holds the whole process. The same model gives the same bytes, whatever its
+//! formatting, drawing and prefixes.
+
+mod nodes;
+mod slice;
+mod task;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use routing::table::{Durability, Host, Manifest, RoutingTable, Settings};
+use routing::{DeploymentId, Digest, ElementId, ProcessId, ServiceName};
+
+use crate::binding::{self, Annotations};
+use crate::diagnostic::{self, Diagnostic};
+use crate::graph::Graph;
+use crate::lint;
+use crate::model::{Definitions, Process};
+use crate::parse::{Limits, parse};
+
+/// What the verdict depends on besides the file.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What the file may cost.
+    pub limits: Limits,
+    /// Bindings given on the command line: task type, or element id, or `*`, to a URL.
+    pub bindings: BTreeMap<String, String>,
+    /// Names that some sidecar serves.
+    pub served: BTreeSet<String>,
+    /// Whether a task without a binding refuses the file (`apply`), or is only told (`validate`).
+    pub missing_binding_is_error: bool,
+}
+
+impl Options {
+    /// Whether tasks of this type, or the task of this id, have a service.
+    pub fn is_bound(&self, name: &str) -> bool {
+        self.bindings.contains_key(name) || self.bindings.contains_key("*") || self.served.contains(name)
+    }
+}
+
+/// A file that can run.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Its executable processes, in document order.
+    pub definitions: Vec<ProcessDefinition>,
+    /// What is worth telling about it; none of it an error.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// One version of a process, compiled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessDefinition {
+    /// The process's id, or the one its annotation gives.
+    pub process: ProcessId,
+    /// The process's name.
+    pub name: Option<String>,
+    /// `<process>-<8 hex of the content hash>`.
+    pub deployment: DeploymentId,
+    /// The content hash: over the process and what it refers to.
+    pub content: Digest,
+    /// The digest of the manifest's bytes: what a token names.
+    pub digest: Digest,
+    /// Which tables belong to it.
+    pub manifest: Manifest,
+    /// The ledger's table.
+    pub ledger: Table,
+    /// Each task's table.
+    pub tasks: BTreeMap<ElementId, Table>,
+    /// The elements where instances can start, in document order.
+    pub start_events: Vec<ElementId>,
+}
+
+impl ProcessDefinition {
+    /// The services that serve its tasks, each with the tasks it serves.
+    pub fn services(&self) -> BTreeMap<ServiceName, Vec<ElementId>> {
+        let mut services: BTreeMap<ServiceName, Vec<ElementId>> = BTreeMap::new();
+        for node in &self.ledger.table.nodes {
+            if let routing::table::NodeKind::Task(task) = &node.kind {
+                services.entry(task.service.clone()).or_default().push(node.id.clone());
+            }
+        }
+        services
+    }
+}
+
+/// A routing table with the bytes that its digest is of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The digest of `bytes`.
+    pub digest: Digest,
+    /// What is stored and sent.
+    pub bytes: Vec<u8>,
+    /// What they say.
+    pub table: RoutingTable,
+}
+
+impl Table {
+    fn new(table: RoutingTable) -> Self {
+        let bytes = table.to_bytes();
+        Self { digest: Digest::of(&bytes), bytes, table }
+    }
+}
+
+/// The verdict on a file.
+///
+/// # Errors
+/// All findings, at least one of severity error, in the order of their places in the file.
+pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> {
+    let definitions = parse(xml, options.limits).map_err(|it| vec![*it])?;
+    let mut findings = Vec::new();
+    lint::definitions(&definitions, &mut findings);
+    let mut accepted = Vec::new();
+    for process in &definitions.processes {
+        if lint::is_executable(&definitions, process) {
+            let graph = Graph::of(process);
+            let annotations = Annotations::read(&definitions, process, &mut findings);
+            let cx =
+                lint::Context { definitions: &definitions, process, graph: &graph, annotations: &annotations, options };
+            lint::process(&cx, &mut findings);
+            accepted.push((graph, annotations));
+        }
+    }
+    diagnostic::sort(&mut findings);
+    if findings.iter().any(Diagnostic::is_error) {
+        return Err(findings);
+    }
+    let compiled = accepted.iter().map(|(graph, annotations)| compile(&definitions, graph, annotations));
+    Ok(Checked { definitions: compiled.collect(), warnings: findings })
+}
+
+/// Compiles a process that lint has nothing against.
+fn compile(definitions: &Definitions, graph: &Graph<'_>, annotations: &Annotations) -> ProcessDefinition {
+    let process = graph.process;
+    let content = Digest(process.content);
+    let id = annotations.global.id.as_deref().unwrap_or(&process.id);
+    let deployment = DeploymentId::from(format!("{id}-{}", content.short()));
+    let (nodes, flows) = nodes::all(definitions, graph, annotations, &deployment);
+    let whole = RoutingTable {
+        format: RoutingTable::FORMAT,
+        process: ProcessId::from(id),
+        deployment: deployment.clone(),
+        host: Host::Ledger,
+        settings: settings(annotations),
+        predecessors: Vec::new(),
+        nodes,
+        flows,
+    };
+    let tasks: BTreeMap<ElementId, Table> =
+        slice::tasks(&whole).into_iter().map(|(element, table)| (element, Table::new(table))).collect();
+    let ledger = Table::new(whole);
+    let manifest = Manifest {
+        deployment: deployment.clone(),
+        ledger: ledger.digest,
+        tasks: tasks.iter().map(|(element, table)| (element.clone(), table.digest)).collect(),
+    };
+    ProcessDefinition {
+        process: ProcessId::from(id),
+        name: process.name.clone(),
+        deployment,
+        content,
+        digest: Digest::of(&manifest.to_bytes()),
+        manifest,
+        ledger,
+        tasks,
+        start_events: start_events(process),
+    }
+}
+
+fn start_events(process: &Process) -> Vec<ElementId> {
+    let starts = (process.nodes.iter())
+        .filter(|it| it.parent.is_none() && matches!(it.kind, crate::model::FlowNodeKind::StartEvent { .. }));
+    starts.map(|it| ElementId::from(it.id.as_str())).collect()
+}
+
+fn settings(annotations: &Annotations) -> Settings {
+    Settings {
+        durability: match annotations.global.durability {
+            binding::Durability::Fsync => Durability::Fsync,
+            binding::Durability::Os => Durability::Os,
+            binding::Durability::None => Durability::None,
+        },
+        recoverable: annotations.global.recoverable.unwrap_or(!annotations.dialect),
+        ..Settings::default()
+    }
+}

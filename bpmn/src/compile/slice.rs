@@ -1,0 +1,130 @@
+//! The table of one task: the slice of the ledger's table that its sidecar needs.
+//!
+//! The task, its boundary events, every folded node reachable from these, and the next hosted
+//! elements as [`NodeKind::Elsewhere`]; flows between them. Linear in the size of the slice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use routing::ElementId;
+use routing::table::{Flow, FlowIx, Host, Node, NodeIx, NodeKind, Place, Predecessor, RoutingTable};
+
+/// The tables of all tasks of `whole`.
+pub(super) fn tasks(whole: &RoutingTable) -> Vec<(ElementId, RoutingTable)> {
+    let mut slices = Vec::new();
+    let mut predecessors: BTreeMap<NodeIx, Vec<Predecessor>> = BTreeMap::new();
+    for (index, node) in whole.nodes.iter().enumerate() {
+        let NodeKind::Task(task) = &node.kind else { continue };
+        let slice = Slice::of(whole, index as NodeIx);
+        for target in &slice.targets {
+            let sender = Predecessor { element: node.id.clone(), service: task.service.clone() };
+            predecessors.entry(*target).or_default().push(sender);
+        }
+        slices.push((index as NodeIx, slice));
+    }
+    slices
+        .into_iter()
+        .map(|(index, slice)| {
+            let senders = predecessors.remove(&index).unwrap_or_default();
+            (whole.node(index).id.clone(), slice.table(whole, index, senders))
+        })
+        .collect()
+}
+
+/// Which nodes and flows belong to one task's table.
+struct Slice {
+    /// In document order; the flag tells whether the node is hosted elsewhere.
+    nodes: BTreeMap<NodeIx, bool>,
+    flows: BTreeSet<FlowIx>,
+    /// The hosted elements that the task's tokens go to.
+    targets: BTreeSet<NodeIx>,
+}
+
+impl Slice {
+    fn of(whole: &RoutingTable, task: NodeIx) -> Self {
+        let mut slice = Self { nodes: BTreeMap::new(), flows: BTreeSet::new(), targets: BTreeSet::new() };
+        let mut pending: Vec<NodeIx> = vec![task];
+        pending.extend(&whole.node(task).boundaries);
+        for own in &pending {
+            slice.nodes.insert(*own, false);
+        }
+        while let Some(node) = pending.pop() {
+            for flow in &whole.node(node).outgoing {
+                slice.flows.insert(*flow);
+                let target = whole.flow(*flow).target;
+                let folded = whole.node(target).place == Place::Folded;
+                if !folded {
+                    slice.targets.insert(target);
+                }
+                if let std::collections::btree_map::Entry::Vacant(entry) = slice.nodes.entry(target) {
+                    entry.insert(!folded);
+                    if folded {
+                        pending.push(target);
+                    }
+                }
+            }
+        }
+        slice
+    }
+
+    fn table(&self, whole: &RoutingTable, task: NodeIx, predecessors: Vec<Predecessor>) -> RoutingTable {
+        let nodes: BTreeMap<NodeIx, NodeIx> =
+            self.nodes.keys().enumerate().map(|(new, old)| (*old, new as NodeIx)).collect();
+        let flows: BTreeMap<FlowIx, FlowIx> =
+            self.flows.iter().enumerate().map(|(new, old)| (*old, new as FlowIx)).collect();
+        let renumber = Renumber { nodes: &nodes, flows: &flows };
+        RoutingTable {
+            host: Host::Task(whole.node(task).id.clone()),
+            predecessors,
+            nodes: self.nodes.iter().map(|(old, elsewhere)| renumber.node(whole.node(*old), *elsewhere)).collect(),
+            flows: self.flows.iter().map(|old| renumber.flow(whole.flow(*old))).collect(),
+            format: whole.format,
+            process: whole.process.clone(),
+            deployment: whole.deployment.clone(),
+            settings: whole.settings.clone(),
+        }
+    }
+}
+
+/// From the numbers of the whole to those of a slice; what is outside of it is left out.
+struct Renumber<'a> {
+    nodes: &'a BTreeMap<NodeIx, NodeIx>,
+    flows: &'a BTreeMap<FlowIx, FlowIx>,
+}
+
+impl Renumber<'_> {
+    fn node(&self, node: &Node, elsewhere: bool) -> Node {
+        let flows = |list: &[FlowIx]| list.iter().filter_map(|it| self.flows.get(it).copied()).collect();
+        let nodes = |list: &[NodeIx]| list.iter().filter_map(|it| self.nodes.get(it).copied()).collect();
+        let kind = match &node.kind {
+            _ if elsewhere => NodeKind::Elsewhere,
+            NodeKind::Boundary(boundary) => {
+                let mut boundary = boundary.clone();
+                boundary.attached_to = self.nodes[&boundary.attached_to];
+                NodeKind::Boundary(boundary)
+            }
+            kind => kind.clone(),
+        };
+        Node {
+            kind,
+            parent: node.parent.and_then(|it| self.nodes.get(&it).copied()),
+            incoming: flows(&node.incoming),
+            outgoing: if elsewhere { Vec::new() } else { flows(&node.outgoing) },
+            default: node.default.filter(|_| !elsewhere).and_then(|it| self.flows.get(&it).copied()),
+            boundaries: if elsewhere { Vec::new() } else { nodes(&node.boundaries) },
+            id: node.id.clone(),
+            name: node.name.clone(),
+            safe_name: node.safe_name.clone(),
+            element: node.element.clone(),
+            place: node.place.clone(),
+        }
+    }
+
+    fn flow(&self, flow: &Flow) -> Flow {
+        Flow {
+            id: flow.id.clone(),
+            source: self.nodes[&flow.source],
+            target: self.nodes[&flow.target],
+            condition: flow.condition.clone(),
+        }
+    }
+}

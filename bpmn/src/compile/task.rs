@@ -1,0 +1,149 @@
+//! A service task: who serves it, and how it is called (design §6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use routing::ServiceName;
+use routing::table::{Address, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};
+
+use super::nodes::Source;
+use crate::binding::{self, Annotations, Call, ParameterType, Service, TaskBinding, TypedTask};
+use crate::graph::Graph;
+use crate::model::FlowNode;
+
+/// Milliseconds for one call, unless the model says otherwise.
+const TIMEOUT: u64 = 30_000;
+/// Milliseconds that a task that is down is waited for, unless the model says otherwise.
+const DOWN_TIMEOUT: u64 = 60_000;
+
+/// What services are called: by host, or host and port where several share a host.
+pub(super) struct Names {
+    shared: BTreeSet<String>,
+}
+
+impl Names {
+    pub(super) fn of(graph: &Graph<'_>, annotations: &Annotations) -> Self {
+        let mut ports: BTreeMap<&str, BTreeSet<u16>> = BTreeMap::new();
+        for index in 0..graph.process.nodes.len() {
+            if let Some(service) = &annotations.elements[index].service {
+                ports.entry(&service.host).or_default().insert(service.port);
+            }
+        }
+        let shared = ports.into_iter().filter(|(_, ports)| ports.len() > 1);
+        Self { shared: shared.map(|(host, _)| host.to_owned()).collect() }
+    }
+
+    fn name(&self, service: &Service) -> ServiceName {
+        if self.shared.contains(&service.host) {
+            ServiceName::from(format!("{}:{}", service.host, service.port))
+        } else {
+            ServiceName::from(service.host.as_str())
+        }
+    }
+}
+
+/// The name of the service that serves the task at `index`.
+pub(super) fn service(source: &Source<'_>, index: usize) -> ServiceName {
+    let node = &source.graph.process.nodes[index];
+    match bound(source, index) {
+        TaskBinding::Annotated(service) => source.names.name(&service),
+        TaskBinding::Typed(task) => ServiceName::from(task.task_type),
+        TaskBinding::Unbound => ServiceName::from(node.id.as_str()),
+    }
+}
+
+/// The task's binding; its findings are lint's to report.
+fn bound(source: &Source<'_>, index: usize) -> TaskBinding {
+    let node = &source.graph.process.nodes[index];
+    binding::of_task(node, index, source.annotations, &mut Vec::new())
+}
+
+/// The service task at `index`.
+pub(super) fn compile(source: &Source<'_>, index: usize) -> Task {
+    let node = &source.graph.process.nodes[index];
+    let annotation = &source.annotations.elements[index];
+    let bound = bound(source, index);
+    let typed = match &bound {
+        TaskBinding::Typed(task) => task.clone(),
+        TaskBinding::Annotated(_) | TaskBinding::Unbound => TypedTask::default(),
+    };
+    let call = &annotation.call;
+    Task {
+        service: service(source, index),
+        address: address(&bound),
+        method: call.method.clone().or(typed.method.clone()).unwrap_or_else(|| "POST".to_owned()),
+        path: call.path.clone().or(typed.path.clone()).unwrap_or_else(|| "/".to_owned()),
+        data: data(source, node, &bound, &typed),
+        retry: retry(source.annotations, call, &typed),
+        timeout: call.timeout.or(typed.timeout).unwrap_or(TIMEOUT),
+        down_timeout: call.down_timeout.unwrap_or(DOWN_TIMEOUT),
+        health: annotation.health.clone().map(health),
+        labels: annotation.labels.clone(),
+    }
+}
+
+fn address(bound: &TaskBinding) -> Option<Address> {
+    match bound {
+        TaskBinding::Annotated(service) => {
+            Some(Address { host: service.host.clone(), port: service.port, target_port: service.target_port })
+        }
+        TaskBinding::Typed(_) | TaskBinding::Unbound => None,
+    }
+}
+
+/// The original's dialect replaces the payload; Camunda 8's tasks merge into the variables.
+fn data(source: &Source<'_>, node: &FlowNode, bound: &TaskBinding, typed: &TypedTask) -> DataMapping {
+    let replaces = match bound {
+        TaskBinding::Annotated(_) if source.annotations.global.closure_transport => {
+            let (inputs, outputs) = binding::parameters(node, &mut Vec::new());
+            return DataMapping::Closure {
+                inputs: inputs.into_iter().map(parameter).collect(),
+                outputs: outputs.into_iter().map(parameter).collect(),
+            };
+        }
+        TaskBinding::Annotated(_) => true,
+        TaskBinding::Typed(task) => task.connector,
+        TaskBinding::Unbound => source.annotations.dialect,
+    };
+    if replaces { DataMapping::Replace } else { DataMapping::Merge { result_variable: typed.result_variable.clone() } }
+}
+
+fn parameter(parameter: binding::Parameter) -> Parameter {
+    Parameter {
+        name: parameter.name,
+        source: parameter.source,
+        kind: match parameter.kind {
+            ParameterType::String => ParameterKind::String,
+            ParameterType::Boolean => ParameterKind::Boolean,
+            ParameterType::Double => ParameterKind::Double,
+            ParameterType::Integer => ParameterKind::Integer,
+            ParameterType::JsonObject => ParameterKind::JsonObject,
+            ParameterType::JsonArray => ParameterKind::JsonArray,
+        },
+        default: parameter.default,
+    }
+}
+
+/// The task's own attempts, else the process's, else the dialect's 1, else 3.
+fn retry(annotations: &Annotations, call: &Call, typed: &TypedTask) -> RetryPolicy {
+    let usual = RetryPolicy::default();
+    let dialect = annotations.dialect.then_some(1);
+    let own = call.total_attempts.or(typed.attempts);
+    let initial = call.initial_backoff.unwrap_or(usual.initial);
+    RetryPolicy {
+        attempts: own.or(annotations.global.total_attempts).or(dialect).unwrap_or(usual.attempts),
+        initial,
+        max: call.max_backoff.unwrap_or(usual.max).max(initial),
+    }
+}
+
+fn health(health: binding::Health) -> Health {
+    Health {
+        path: health.path,
+        method: health.method,
+        query: health.query,
+        period: health.period,
+        timeout: health.timeout,
+        initial_delay: health.initial_delay,
+        failure_threshold: health.failure_threshold,
+    }
+}

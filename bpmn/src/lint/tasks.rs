@@ -1,0 +1,68 @@
+//! Service tasks: who does them.
+
+use super::Context;
+use crate::binding::{self, ParameterType, TaskBinding};
+use crate::diagnostic::{Diagnostic, Rule};
+use crate::model::{FlowNodeKind, Namespace};
+
+/// Checks the binding of every service task.
+pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
+    for (index, node) in cx.process.nodes.iter().enumerate() {
+        if !matches!(node.kind, FlowNodeKind::ServiceTask { .. }) {
+            continue;
+        }
+        let task = binding::of_task(node, index, cx.annotations, out);
+        let (name, what) = match &task {
+            TaskBinding::Annotated(_) => {
+                closure(cx, index, out);
+                continue;
+            }
+            TaskBinding::Typed(task) => (task.task_type.as_str(), format!("type `{}`", task.task_type)),
+            TaskBinding::Unbound => (node.id.as_str(), "no service".to_owned()),
+        };
+        if !cx.options.is_bound(name) {
+            let message = match &task {
+                TaskBinding::Unbound => format!("{} names {what}", cx.describe(index)),
+                _ => format!("{} has {what}, which is bound to no service", cx.describe(index)),
+            };
+            let make = if cx.options.missing_binding_is_error { Diagnostic::error } else { Diagnostic::warning };
+            out.push(
+                cx.at(index, make, Rule::BindingMissing, message)
+                    .help(format!("bind it: --bind {name}=http://HOST:PORT/PATH, or start a sidecar that serves `{name}`, or annotate the task with its service")),
+            );
+        }
+    }
+}
+
+/// The parameters of closure transport can be read, and a path's keys are known to be strings.
+fn closure(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
+    let node = &cx.process.nodes[index];
+    let declared = node.extensions.find(&Namespace::Camunda, "inputOutput").is_some();
+    if cx.annotations.global.closure_transport {
+        let (inputs, _) = binding::parameters(node, out);
+        whole_input(cx, index, &inputs, out);
+    } else if declared {
+        let message = format!("camunda:inputOutput of {} needs `use_closure_transport: true`", cx.describe(index));
+        out.push(cx.at(index, Diagnostic::warning, Rule::AnnotationIgnored, message));
+    }
+    let templated = cx.annotations.elements[index].call.path.as_deref().is_some_and(|it| it.contains('{'));
+    if templated && !cx.annotations.global.closure_transport {
+        let message =
+            format!("the path of {} has a template, which needs `use_closure_transport: true`", cx.describe(index));
+        out.push(cx.error(index, Rule::AnnotationValue, message));
+    }
+}
+
+/// An input called `.` is the whole body: no other can stand beside it.
+fn whole_input(cx: &Context<'_>, index: usize, inputs: &[binding::Parameter], out: &mut Vec<Diagnostic>) {
+    let whole = inputs.iter().find(|it| it.name == ".");
+    if whole.is_some() && inputs.len() > 1 {
+        let message = format!("{} has an input `.`, the whole body, beside other inputs", cx.describe(index));
+        out.push(cx.error(index, Rule::ClosureParameter, message));
+    }
+    let context = whole.filter(|it| it.source == ".");
+    if context.is_some_and(|it| it.kind != ParameterType::JsonObject) {
+        let message = format!("the whole context that {} asks for is a JSON_OBJECT", cx.describe(index));
+        out.push(cx.error(index, Rule::ClosureParameter, message));
+    }
+}
