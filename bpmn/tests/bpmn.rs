@@ -1,7 +1,3 @@
 //! What the compiler accepts, refuses and makes of it.
 
-mod compile;
-mod fixtures;
-mod input;
 mod models;
-mod mutation;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bpmn::{Options, check, parse};
+use flow_bpmn::{Options, check, parse};
 
 #[test]
 fn the_originals_models_are_read_and_judged() {

@@ -15,7 +15,7 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
             continue;
         }
         if let Some(what) = unsupported(node) {
-            let message = format!("{} is not executable: {what}", cx.describe(index));
+            let message = format!("{}: {what} are not executable", cx.describe(index));
             out.push(cx.error(index, Rule::UnsupportedElement, message));
         } else {
             attributes(cx, index, out);
