@@ -132,9 +132,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Another process has the journal open.
-    #[error(
-        "journal folder {path} is in use by another process{holder}; stop that one or choose another folder"
-    )]
+    #[error("journal folder {path} is in use by another process{holder}; stop that one or choose another folder")]
     Locked {
         /// The folder.
         path: PathBuf,
@@ -197,15 +195,8 @@ impl Journal {
         let (status_tx, status) = watch::channel(log.status());
         let thread = std::thread::Builder::new().name("journal".into());
         let beside = Arc::clone(&shared);
-        let writer = thread
-            .spawn(move || writer::run(log, &beside, &durable_tx, &status_tx))
-            .map_err(Error::Thread)?;
-        Ok(Self {
-            shared,
-            durable,
-            status,
-            writer: Some(writer),
-        })
+        let writer = thread.spawn(move || writer::run(log, &beside, &durable_tx, &status_tx)).map_err(Error::Thread)?;
+        Ok(Self { shared, durable, status, writer: Some(writer) })
     }
 
     /// Queues `records`, which become durable together, and returns the last one's position.

@@ -64,25 +64,12 @@ const LOCK: &str = "lock";
 impl Folder {
     /// Opens and locks a folder, making it (mode 0700) if it is not there.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |action| {
-            move |source| Error::Folder {
-                path: path.to_owned(),
-                action,
-                source,
-            }
-        };
+        let failed = |action| move |source| Error::Folder { path: path.to_owned(), action, source };
         if !path.is_dir() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(path)
-                .map_err(failed("make it"))?;
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make it"))?;
             sync_parent(path).map_err(failed("sync the folder it is in"))?;
         }
-        let mode = fs::metadata(path)
-            .map_err(failed("look at it"))?
-            .permissions()
-            .mode();
+        let mode = fs::metadata(path).map_err(failed("look at it"))?.permissions().mode();
         if mode & 0o077 != 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))
                 .map_err(failed("close it to others, mode 0700"))?;
@@ -99,21 +86,13 @@ impl Folder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
-                return Err(Error::Locked {
-                    path: path.to_owned(),
-                    holder: holder(&mut lock),
-                });
+                return Err(Error::Locked { path: path.to_owned(), holder: holder(&mut lock) });
             }
             Err(fs::TryLockError::Error(source)) => return Err(failed("lock it")(source)),
         }
         lock.set_len(0).map_err(failed("write into it"))?;
-        lock.write_all_at(std::process::id().to_string().as_bytes(), 0)
-            .map_err(failed("write into it"))?;
-        Ok(Self {
-            path: path.to_owned(),
-            names,
-            _lock: lock,
-        })
+        lock.write_all_at(std::process::id().to_string().as_bytes(), 0).map_err(failed("write into it"))?;
+        Ok(Self { path: path.to_owned(), names, _lock: lock })
     }
 }
 
@@ -132,20 +111,13 @@ impl Disk for Folder {
 
     fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(self.path.join(name))?
-            .take(limit)
-            .read_to_end(&mut bytes)?;
+        File::open(self.path.join(name))?.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.path.join(name))
+        options.write(true).create(true).truncate(true).mode(0o600).open(self.path.join(name))
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
@@ -193,9 +165,7 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 
 fn holder(lock: &mut File) -> String {
     let mut text = String::new();
-    let read = lock
-        .seek(SeekFrom::Start(0))
-        .and_then(|_| lock.take(20).read_to_string(&mut text));
+    let read = lock.seek(SeekFrom::Start(0)).and_then(|_| lock.take(20).read_to_string(&mut text));
     match (read, text.trim().parse::<u32>()) {
         (Ok(_), Ok(pid)) => format!(" (pid {pid})"),
         _ => String::new(),

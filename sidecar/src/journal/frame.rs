@@ -76,9 +76,7 @@ impl Kind {
     }
 
     fn of(magic: u32) -> Option<Self> {
-        [Self::Append, Self::Checkpoint]
-            .into_iter()
-            .find(|kind| kind.magic() == magic)
+        [Self::Append, Self::Checkpoint].into_iter().find(|kind| kind.magic() == magic)
     }
 }
 
@@ -117,9 +115,7 @@ impl Header {
             boot: u64_at(bytes, 16),
             base: Lsn(u64_at(bytes, 24)),
             checkpoint_end: u64_at(bytes, 32),
-            identity: Identity(
-                u128::from(u64_at(bytes, 40)) | (u128::from(u64_at(bytes, 48)) << 64),
-            ),
+            identity: Identity(u128::from(u64_at(bytes, 40)) | (u128::from(u64_at(bytes, 48)) << 64)),
         })
     }
 }
@@ -153,14 +149,7 @@ impl Encoder {
     }
 
     /// The frame's bytes, for `offset` of the segment that `key` is for.
-    pub(super) fn finish(
-        &mut self,
-        kind: Kind,
-        key: Key,
-        offset: u64,
-        first: Lsn,
-        synced: Lsn,
-    ) -> &[u8] {
+    pub(super) fn finish(&mut self, kind: Kind, key: Key, offset: u64, first: Lsn, synced: Lsn) -> &[u8] {
         let body = key.checksum(offset, &self.buffer[FRAME..]);
         let length = u32::try_from(self.buffer.len() - FRAME).expect("frames are below 4 GiB");
         let head = &mut self.buffer[..FRAME];

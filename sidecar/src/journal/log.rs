@@ -80,31 +80,16 @@ pub(super) fn segment_name(number: u64) -> String {
 impl<D: Disk> Log<D> {
     /// Recovers what is on the disk, or begins a journal with this identity and secret if there
     /// is none.
-    pub fn open(
-        disk: D,
-        options: Options,
-        identity: u128,
-        salt: u64,
-    ) -> Result<(Self, Recovered), Error> {
+    pub fn open(disk: D, options: Options, identity: u128, salt: u64) -> Result<(Self, Recovered), Error> {
         recovery::open(disk, options, Identity(identity), salt)
     }
 
     /// Begins a new segment after `base`; with a checkpoint if one is given.
-    pub(super) fn begin(
-        disk: D,
-        options: Options,
-        base: Base,
-        checkpoint: Option<&[Bytes]>,
-    ) -> Result<Self, Error> {
-        let place = Place {
-            disk: &disk,
-            base: &base,
-            ahead: options.ahead_bytes,
-        };
+    pub(super) fn begin(disk: D, options: Options, base: Base, checkpoint: Option<&[Bytes]>) -> Result<Self, Error> {
+        let place = Place { disk: &disk, base: &base, ahead: options.ahead_bytes };
         let (segment, reserved) = match place.make(checkpoint) {
             Err(error) if error.is_full() && base.reserved => {
-                disk.remove(RESERVE)
-                    .map_err(failed(&disk, "remove", RESERVE))?;
+                disk.remove(RESERVE).map_err(failed(&disk, "remove", RESERVE))?;
                 (place.make(checkpoint)?, false)
             }
             made => (made?, base.reserved),
@@ -282,14 +267,9 @@ impl<D: Disk> Log<D> {
         if self.segment.end > HEADER && self.encoder.len() as u64 > room {
             self.roll()?;
         }
-        let key = Key {
-            salt: self.salt,
-            segment: self.segment.number,
-        };
+        let key = Key { salt: self.salt, segment: self.segment.number };
         let (at, first) = (self.segment.end, Lsn(self.written.0 + 1));
-        let bytes = self
-            .encoder
-            .finish(Kind::Append, key, at, first, self.synced);
+        let bytes = self.encoder.finish(Kind::Append, key, at, first, self.synced);
         let length = bytes.len() as u64;
         let written = self.segment.file.write_at(bytes, at);
         written.map_err(|error| self.failed("write")(error))?;
@@ -309,11 +289,7 @@ impl<D: Disk> Log<D> {
 
     fn flush(&mut self) -> Result<(), Error> {
         // A sync that fails is final whatever it says, so "disk full" must not be seen in it.
-        let flushed = self
-            .segment
-            .file
-            .sync()
-            .map_err(|error| io::Error::other(error.to_string()));
+        let flushed = self.segment.file.sync().map_err(|error| io::Error::other(error.to_string()));
         flushed.map_err(|error| self.failed("sync")(error))?;
         self.synced = self.written;
         Ok(())
@@ -327,11 +303,7 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    fn next_segment(
-        &mut self,
-        last: Lsn,
-        checkpoint: Option<&[Bytes]>,
-    ) -> Result<Segment<D::File>, Error> {
+    fn next_segment(&mut self, last: Lsn, checkpoint: Option<&[Bytes]>) -> Result<Segment<D::File>, Error> {
         let base = Base {
             salt: self.salt,
             identity: self.identity,
@@ -341,11 +313,7 @@ impl<D: Disk> Log<D> {
             older: Vec::new(),
             reserved: self.reserved,
         };
-        let place = Place {
-            disk: &self.disk,
-            base: &base,
-            ahead: self.options.ahead_bytes,
-        };
+        let place = Place { disk: &self.disk, base: &base, ahead: self.options.ahead_bytes };
         place.make(checkpoint)
     }
 
@@ -383,9 +351,7 @@ impl<D: Disk> Log<D> {
     fn drop_reserve(&mut self) -> Result<(), Error> {
         self.reserved = false;
         match self.disk.remove(RESERVE) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed(&self.disk, "remove", RESERVE)(error))
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&self.disk, "remove", RESERVE)(error)),
             _ => Ok(()),
         }
     }
@@ -407,39 +373,16 @@ struct Place<'a, D> {
 impl<D: Disk> Place<'_, D> {
     /// Writes a segment under a temporary name, syncs it, names it, and syncs the name.
     fn make(&self, checkpoint: Option<&[Bytes]>) -> Result<Segment<D::File>, Error> {
-        let Base {
-            number,
-            last,
-            boot,
-            identity,
-            salt,
-            ..
-        } = *self.base;
-        let key = Key {
-            salt,
-            segment: number,
-        };
+        let Base { number, last, boot, identity, salt, .. } = *self.base;
+        let key = Key { salt, segment: number };
         let (file, end) = self
-            .fill(key, checkpoint, |checkpoint_end| {
-                Header {
-                    identity,
-                    boot,
-                    base: last,
-                    checkpoint_end,
-                }
-                .encode(key)
-            })
+            .fill(key, checkpoint, |checkpoint_end| Header { identity, boot, base: last, checkpoint_end }.encode(key))
             .map_err(failed(self.disk, "write", NEXT))?;
         let name = segment_name(number);
         let named = self.disk.rename(NEXT, &name);
         named.map_err(failed(self.disk, "name", &name))?;
         sync_names(self.disk)?;
-        Ok(Segment {
-            number,
-            file,
-            end,
-            ahead: end + self.ahead,
-        })
+        Ok(Segment { number, file, end, ahead: end + self.ahead })
     }
 
     fn fill(
@@ -475,20 +418,11 @@ impl<D: Disk> Place<'_, D> {
     }
 }
 
-pub(super) fn failed<D: Disk>(
-    disk: &D,
-    action: &'static str,
-    name: &str,
-) -> impl FnOnce(io::Error) -> Error + use<D> {
+pub(super) fn failed<D: Disk>(disk: &D, action: &'static str, name: &str) -> impl FnOnce(io::Error) -> Error + use<D> {
     let file = disk.place(name);
-    move |source| Error::Io {
-        action,
-        file,
-        source,
-    }
+    move |source| Error::Io { action, file, source }
 }
 
 pub(super) fn sync_names<D: Disk>(disk: &D) -> Result<(), Error> {
-    disk.sync_names()
-        .map_err(failed(disk, "sync the names in", ""))
+    disk.sync_names().map_err(failed(disk, "sync the names in", ""))
 }

@@ -42,10 +42,7 @@ pub(super) fn open<D: Disk>(
     for name in names.iter().filter(|name| name.ends_with(".tmp")) {
         disk.remove(name).map_err(failed(&disk, "remove", name))?;
     }
-    let mut numbers: Vec<u64> = names
-        .iter()
-        .filter_map(|name| segment_number(name))
-        .collect();
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
     let known = |name: &str| names.iter().any(|known| known == name);
 
@@ -58,22 +55,9 @@ pub(super) fn open<D: Disk>(
 
     let mut found = Vec::new();
     for &number in &numbers {
-        found.push((
-            number,
-            read_header(
-                &disk,
-                number,
-                Key {
-                    salt,
-                    segment: number,
-                },
-                identity,
-            )?,
-        ));
+        found.push((number, read_header(&disk, number, Key { salt, segment: number }, identity)?));
     }
-    let start = found
-        .iter()
-        .rposition(|(_, header)| header.is_some_and(|header| header.checkpoint_end > 0));
+    let start = found.iter().rposition(|(_, header)| header.is_some_and(|header| header.checkpoint_end > 0));
     let live = &found[start.unwrap_or(0)..];
     let replay = replay(&disk, live, salt, boot > 0)?;
     let (older, checkpoint) = match &replay.damage {
@@ -87,70 +71,32 @@ pub(super) fn open<D: Disk>(
         }
     };
 
-    let seen = found
-        .iter()
-        .filter_map(|(_, header)| header.map(|header| header.boot))
-        .max();
+    let seen = found.iter().filter_map(|(_, header)| header.map(|header| header.boot)).max();
     let boot = boot.max(seen.unwrap_or(0)) + 1;
     let number = numbers.last().map_or(1, |last| last + 1);
     let kept: Vec<u64> = older.iter().map(|(number, _)| *number).collect();
     let reserved = known(RESERVE);
-    let base = Base {
-        salt,
-        identity,
-        boot,
-        last: replay.last,
-        number,
-        older,
-        reserved,
-    };
+    let base = Base { salt, identity, boot, last: replay.last, number, older, reserved };
     // This syncs all names, also those that a crashed process left in the cache.
     let log = Log::begin(disk, options, base, checkpoint)?;
     write_small(log.disk(), BOOT, BOOT_MAGIC, &boot.to_le_bytes())?;
-    let dropped: Vec<_> = numbers
-        .iter()
-        .filter(|number| !kept.contains(number))
-        .collect();
+    let dropped: Vec<_> = numbers.iter().filter(|number| !kept.contains(number)).collect();
     for number in &dropped {
         let name = segment_name(**number);
-        log.disk()
-            .remove(&name)
-            .map_err(failed(log.disk(), "remove", &name))?;
+        log.disk().remove(&name).map_err(failed(log.disk(), "remove", &name))?;
     }
     if !dropped.is_empty() {
         sync_names(log.disk())?;
     }
-    let Replay {
-        records, damage, ..
-    } = replay;
+    let Replay { records, damage, .. } = replay;
     let quarantined = damage.map(|(_, damage)| damage);
-    Ok((
-        log,
-        Recovered {
-            identity,
-            boot,
-            records,
-            quarantined,
-        },
-    ))
+    Ok((log, Recovered { identity, boot, records, quarantined }))
 }
 
-fn replay<D: Disk>(
-    disk: &D,
-    live: &[Found],
-    salt: u64,
-    opened_before: bool,
-) -> Result<Replay, Error> {
+fn replay<D: Disk>(disk: &D, live: &[Found], salt: u64, opened_before: bool) -> Result<Replay, Error> {
     let mut replay = Replay::default();
     let damage = |index: usize, name: String, offset, detail| {
-        Some((
-            index,
-            Corruption {
-                file: disk.place(&name),
-                offset,
-                detail,
-            },
-        ))
+        Some((index, Corruption { file: disk.place(&name), offset, detail }))
     };
     if live.is_empty() && opened_before {
         replay.damage = damage(0, segment_name(1), 0, "all segments are missing");
@@ -169,13 +115,8 @@ fn replay<D: Disk>(
             replay.damage = damage(index, name, 0, "records before it are missing");
             break;
         }
-        let bytes = disk
-            .read(&name, u64::MAX)
-            .map_err(failed(disk, "read", &name))?;
-        let key = Key {
-            salt,
-            segment: *number,
-        };
+        let bytes = disk.read(&name, u64::MAX).map_err(failed(disk, "read", &name))?;
+        let key = Key { salt, segment: *number };
         let end = match replay.checkpoint(&bytes, header, key) {
             Ok(start) => replay.frames(&bytes, start, key),
             Err(offset) => {
@@ -185,9 +126,7 @@ fn replay<D: Disk>(
         };
         replay.ends.push((*number, end));
         let lost = Lsn(replay.last.0 + 1);
-        let follows = |(next, header): &&Found| {
-            *next == number + 1 && header.is_some_and(|header| header.base >= lost)
-        };
+        let follows = |(next, header): &&Found| *next == number + 1 && header.is_some_and(|header| header.base >= lost);
         let next = live.get(index + 1).filter(follows);
         if next.is_some() || synced_after(&bytes, end, lost, key) {
             replay.damage = damage(index, name, end, "an unreadable record");
@@ -255,30 +194,17 @@ fn set_aside<D: Disk>(disk: &D, name: &str) -> Result<(), Error> {
 }
 
 fn segment_number(name: &str) -> Option<u64> {
-    let digits = name
-        .strip_suffix(".segment")
-        .filter(|digits| digits.len() == 16)?;
+    let digits = name.strip_suffix(".segment").filter(|digits| digits.len() == 16)?;
     u64::from_str_radix(digits, 16).ok()
 }
 
-fn read_header<D: Disk>(
-    disk: &D,
-    number: u64,
-    key: Key,
-    identity: Identity,
-) -> Result<Option<Header>, Error> {
+fn read_header<D: Disk>(disk: &D, number: u64, key: Key, identity: Identity) -> Result<Option<Header>, Error> {
     let name = segment_name(number);
-    let bytes = disk
-        .read(&name, HEADER)
-        .map_err(failed(disk, "read", &name))?;
+    let bytes = disk.read(&name, HEADER).map_err(failed(disk, "read", &name))?;
     Ok(Header::decode(&bytes, key).filter(|header| header.identity == identity))
 }
 
-fn make_identity<D: Disk>(
-    disk: &D,
-    identity: Identity,
-    salt: u64,
-) -> Result<(Identity, u64), Error> {
+fn make_identity<D: Disk>(disk: &D, identity: Identity, salt: u64) -> Result<(Identity, u64), Error> {
     let mut body = identity.0.to_le_bytes().to_vec();
     body.extend_from_slice(&salt.to_le_bytes());
     write_small(disk, IDENTITY, IDENTITY_MAGIC, &body)?;
@@ -290,10 +216,7 @@ fn read_identity<D: Disk>(disk: &D) -> Result<(Identity, u64), Error> {
     let (mut identity, mut salt) = ([0; 16], [0; 8]);
     identity.copy_from_slice(&body[..16]);
     salt.copy_from_slice(&body[16..]);
-    Ok((
-        Identity(u128::from_le_bytes(identity)),
-        u64::from_le_bytes(salt),
-    ))
+    Ok((Identity(u128::from_le_bytes(identity)), u64::from_le_bytes(salt)))
 }
 
 fn read_boot<D: Disk>(disk: &D) -> Result<u64, Error> {
@@ -315,16 +238,11 @@ fn write_small<D: Disk>(disk: &D, name: &str, magic: [u8; 8], body: &[u8]) -> Re
     sync_names(disk)
 }
 
-fn read_small<D: Disk, const N: usize>(
-    disk: &D,
-    name: &str,
-    magic: [u8; 8],
-) -> Result<[u8; N], Error> {
+fn read_small<D: Disk, const N: usize>(disk: &D, name: &str, magic: [u8; 8]) -> Result<[u8; N], Error> {
     let bytes = disk.read(name, 1024).map_err(failed(disk, "read", name))?;
     let (content, checksum) = bytes.split_at(bytes.len().saturating_sub(4));
-    let sound = content.len() == N + 8
-        && content.starts_with(&magic)
-        && checksum == crc32c::crc32c(content).to_le_bytes();
+    let sound =
+        content.len() == N + 8 && content.starts_with(&magic) && checksum == crc32c::crc32c(content).to_le_bytes();
     let mut body = [0; N];
     match sound {
         true => body.copy_from_slice(&content[8..]),
@@ -334,9 +252,5 @@ fn read_small<D: Disk, const N: usize>(
 }
 
 fn damaged<D: Disk>(disk: &D, name: &str, offset: u64, detail: &'static str) -> Error {
-    Error::Corrupt(Corruption {
-        file: disk.place(name),
-        offset,
-        detail,
-    })
+    Error::Corrupt(Corruption { file: disk.place(name), offset, detail })
 }

@@ -61,9 +61,7 @@ impl SimulatedDisk {
         let mut state = self.state();
         for changes in std::mem::take(&mut state.unsynced_names) {
             if keep() {
-                changes
-                    .into_iter()
-                    .for_each(|change| apply(&mut state.durable_names, change));
+                changes.into_iter().for_each(|change| apply(&mut state.durable_names, change));
             }
         }
         state.names = state.durable_names.clone();
@@ -123,19 +121,14 @@ impl SimulatedDisk {
     /// Another disk with the same content, all of it durable.
     pub fn copy(&self) -> Self {
         let state = self.state();
-        let mut copy = State {
-            names: state.names.clone(),
-            ..State::default()
-        };
+        let mut copy = State { names: state.names.clone(), ..State::default() };
         copy.durable_names = copy.names.clone();
         copy.inodes.extend(state.inodes.iter().map(|inode| Inode {
             cached: inode.cached.clone(),
             durable: inode.cached.clone(),
             unsynced: Vec::new(),
         }));
-        Self {
-            state: Arc::new(Mutex::new(copy)),
-        }
+        Self { state: Arc::new(Mutex::new(copy)) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -144,10 +137,7 @@ impl SimulatedDisk {
 
     fn rename_all(&self, changes: Vec<(String, Option<usize>)>) {
         let mut state = self.state();
-        changes
-            .iter()
-            .cloned()
-            .for_each(|change| apply(&mut state.names, change));
+        changes.iter().cloned().for_each(|change| apply(&mut state.names, change));
         state.unsynced_names.push(changes);
     }
 }
@@ -174,18 +164,12 @@ impl Disk for SimulatedDisk {
         let inode = state.inodes.len() - 1;
         drop(state);
         self.rename_all(vec![(name.to_owned(), Some(inode))]);
-        Ok(SimulatedFile {
-            disk: self.clone(),
-            inode,
-        })
+        Ok(SimulatedFile { disk: self.clone(), inode })
     }
 
     fn open(&self, name: &str) -> io::Result<SimulatedFile> {
         let inode = self.state().find(name)?;
-        Ok(SimulatedFile {
-            disk: self.clone(),
-            inode,
-        })
+        Ok(SimulatedFile { disk: self.clone(), inode })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -221,15 +205,9 @@ impl DiskFile for SimulatedFile {
         let stopped = state.operate();
         let length = state.inodes[self.inode].cached.len() as u64;
         let grows = (offset + bytes.len() as u64).saturating_sub(length);
-        let full = state
-            .capacity
-            .is_some_and(|capacity| state.used() + grows > capacity);
+        let full = state.capacity.is_some_and(|capacity| state.used() + grows > capacity);
         // A write that is cut short, by a stop or a full disk, has written its first half.
-        let part = if stopped.is_err() || full {
-            bytes.len() / 2
-        } else {
-            bytes.len()
-        };
+        let part = if stopped.is_err() || full { bytes.len() / 2 } else { bytes.len() };
         let inode = &mut state.inodes[self.inode];
         let change = Change::Write(offset, bytes[..part].to_vec());
         if !full || offset + part as u64 <= length {
@@ -237,11 +215,7 @@ impl DiskFile for SimulatedFile {
             inode.unsynced.push(change);
         }
         stopped?;
-        if full {
-            Err(io::ErrorKind::StorageFull.into())
-        } else {
-            Ok(())
-        }
+        if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
@@ -271,10 +245,7 @@ impl DiskFile for SimulatedFile {
 
 impl State {
     fn find(&self, name: &str) -> io::Result<usize> {
-        self.names
-            .get(name)
-            .copied()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn operate(&mut self) -> io::Result<()> {
@@ -290,10 +261,7 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        self.names
-            .values()
-            .map(|inode| self.inodes[*inode].cached.len() as u64)
-            .sum()
+        self.names.values().map(|inode| self.inodes[*inode].cached.len() as u64).sum()
     }
 }
 
@@ -311,8 +279,7 @@ impl Inode {
                     while at < end {
                         let next = ((at / SECTOR + 1) * SECTOR).min(end);
                         if next <= self.durable.len() && keep() {
-                            self.durable[at..next]
-                                .copy_from_slice(&bytes[at - start..next - start]);
+                            self.durable[at..next].copy_from_slice(&bytes[at - start..next - start]);
                         }
                         at = next;
                     }

@@ -12,12 +12,7 @@ use super::simulated::SimulatedDisk;
 use super::*;
 
 fn small() -> Options {
-    Options {
-        segment_bytes: 2048,
-        ahead_bytes: 512,
-        reserve_bytes: 1024,
-        ..Options::default()
-    }
+    Options { segment_bytes: 2048, ahead_bytes: 512, reserve_bytes: 1024, ..Options::default() }
 }
 
 fn reopen(disk: &SimulatedDisk) -> Result<(Log<SimulatedDisk>, Recovered), Error> {

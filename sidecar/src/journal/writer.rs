@@ -47,11 +47,7 @@ struct Queue {
 impl Shared {
     pub(super) fn new(last: Lsn, written: u64, backlog_limit: u64) -> Self {
         Self {
-            queue: Mutex::new(Queue {
-                commands: Vec::new(),
-                last,
-                closing: false,
-            }),
+            queue: Mutex::new(Queue { commands: Vec::new(), last, closing: false }),
             wake: Condvar::new(),
             backlog: AtomicU64::new(0),
             backlog_limit,
@@ -111,10 +107,7 @@ impl Shared {
                 queue = waited.unwrap_or_else(PoisonError::into_inner).0;
                 break;
             }
-            queue = self
-                .wake
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::swap(&mut queue.commands, taken);
         queue.closing
@@ -144,25 +137,10 @@ impl Drop for Ending<'_> {
 }
 
 /// Runs until the owner closes, or writing fails.
-pub(super) fn run<D: Disk>(
-    log: Log<D>,
-    shared: &Shared,
-    durable: &watch::Sender<Lsn>,
-    status: &watch::Sender<Status>,
-) {
+pub(super) fn run<D: Disk>(log: Log<D>, shared: &Shared, durable: &watch::Sender<Lsn>, status: &watch::Sender<Status>) {
     let as_status = Status::Failed("the journal's thread panicked".into());
-    let mut ending = Ending {
-        shared,
-        status,
-        as_status,
-    };
-    let mut writer = Writer {
-        log,
-        shared,
-        durable,
-        status,
-        waiting: 0,
-    };
+    let mut ending = Ending { shared, status, as_status };
+    let mut writer = Writer { log, shared, durable, status, waiting: 0 };
     ending.as_status = match writer.run() {
         Ok(status) => status,
         Err(error) => Status::Failed(Arc::from(error.to_string())),
@@ -220,13 +198,9 @@ impl<D: Disk> Writer<'_, D> {
     }
 
     fn announce(&mut self, durable: Lsn) {
-        self.shared
-            .written
-            .store(self.log.bytes(), Ordering::Relaxed);
+        self.shared.written.store(self.log.bytes(), Ordering::Relaxed);
         if durable == self.log.last() {
-            self.shared
-                .backlog
-                .fetch_sub(self.waiting, Ordering::Relaxed);
+            self.shared.backlog.fetch_sub(self.waiting, Ordering::Relaxed);
             self.waiting = 0;
         }
         self.durable.send_if_modified(|announced| {

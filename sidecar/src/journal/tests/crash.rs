@@ -3,20 +3,13 @@
 use super::*;
 
 /// One life of a journal, on a disk that may stop: what is known to be durable at its end.
-fn life(
-    disk: &SimulatedDisk,
-    acknowledged: &mut Vec<Bytes>,
-    attempted: &mut Vec<Bytes>,
-) -> Option<Identity> {
+fn life(disk: &SimulatedDisk, acknowledged: &mut Vec<Bytes>, attempted: &mut Vec<Bytes>) -> Option<Identity> {
     let (mut log, recovered) = reopen(disk).ok()?;
     attempted.clone_from(&recovered.records);
     acknowledged.clone_from(&recovered.records);
     for round in 0..6 {
         for n in 0..20 {
-            let next = vec![
-                record(format!("{} {round}.{n}", recovered.boot)),
-                record("twin"),
-            ];
+            let next = vec![record(format!("{} {round}.{n}", recovered.boot)), record("twin")];
             attempted.extend(next.clone());
             log.append(next);
             if log.commit().is_err() {
@@ -46,14 +39,8 @@ fn life(
 /// Everything acknowledged is there, and nothing that was not written, and no half appends.
 fn check(found: &[Bytes], acknowledged: &[Bytes], attempted: &[Bytes], what: &str) {
     let holds = |all: &[Bytes], part: &[Bytes]| all.starts_with(part) || all.ends_with(part);
-    assert!(
-        holds(found, acknowledged),
-        "{what}: lost something acknowledged"
-    );
-    assert!(
-        holds(attempted, found),
-        "{what}: found something never written"
-    );
+    assert!(holds(found, acknowledged), "{what}: lost something acknowledged");
+    assert!(holds(attempted, found), "{what}: found something never written");
     assert!(found.len().is_multiple_of(2), "{what}: half an append");
 }
 
@@ -151,10 +138,7 @@ fn a_failed_sync_is_final() {
 #[test]
 fn without_fsync_a_crash_of_the_process_loses_nothing() {
     let disk = SimulatedDisk::default();
-    let options = Options {
-        durability: Durability::Os,
-        ..small()
-    };
+    let options = Options { durability: Durability::Os, ..small() };
     let (mut log, _) = Log::open(disk.clone(), options, 7, 9).unwrap();
     let syncs = disk.syncs();
     for n in 0..10 {
@@ -166,16 +150,7 @@ fn without_fsync_a_crash_of_the_process_loses_nothing() {
     let (_, recovered) = reopen(&disk).unwrap();
     assert_eq!(recovered.records, records(0..10));
     let mut dice = Dice(3);
-    let (mut log, _) = Log::open(
-        disk.clone(),
-        Options {
-            durability: Durability::Os,
-            ..small()
-        },
-        7,
-        9,
-    )
-    .unwrap();
+    let (mut log, _) = Log::open(disk.clone(), Options { durability: Durability::Os, ..small() }, 7, 9).unwrap();
     for n in 10..40 {
         log.append(records(n..n + 1));
         log.commit().unwrap();
@@ -190,10 +165,7 @@ fn without_fsync_a_crash_of_the_process_loses_nothing() {
 #[test]
 fn durability_none_writes_checkpoints_alone() {
     let disk = SimulatedDisk::default();
-    let options = Options {
-        durability: Durability::None,
-        ..small()
-    };
+    let options = Options { durability: Durability::None, ..small() };
     let (mut log, _) = Log::open(disk.clone(), options, 7, 9).unwrap();
     let operations = disk.operations();
     let last = log.append(records(0..5));

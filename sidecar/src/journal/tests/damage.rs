@@ -23,10 +23,7 @@ fn a_tail_torn_at_any_byte_costs_the_last_append_alone() {
             // The last bytes are padding, which may be missing.
             let whole = recovered.records == records(0..6) && at + 8 > after;
             let cut = recovered.records == records(0..3) && at < after;
-            assert!(
-                whole || cut,
-                "{at} of {after}, zeros {zeros}: {recovered:?}"
-            );
+            assert!(whole || cut, "{at} of {after}, zeros {zeros}: {recovered:?}");
             log.append(vec![record("next")]);
             log.commit().unwrap();
             let (_, again) = reopen(&torn).unwrap();
@@ -48,40 +45,24 @@ fn a_flipped_bit_anywhere_before_the_last_frame_is_found() {
         let flipped = disk.copy();
         flipped.damage(&name, |bytes| bytes[at] ^= 1 << (at % 8));
         let sound = at.saturating_sub(header) / frame;
-        let offset = if at < header {
-            0
-        } else {
-            header + sound * frame
-        };
+        let offset = if at < header { 0 } else { header + sound * frame };
         match reopen(&flipped) {
             Err(Error::Corrupt(found)) => {
                 assert_eq!((found.file, found.offset), (name.clone(), offset as u64));
             }
             // Padding and the unused bytes of a header mean nothing.
             Ok((_, recovered)) => {
-                assert_eq!(
-                    recovered.records,
-                    records(0..4),
-                    "flip at {at} was lost on the reader"
-                );
+                assert_eq!(recovered.records, records(0..4), "flip at {at} was lost on the reader");
                 continue;
             }
             Err(error) => panic!("flip at {at}: {error}"),
         }
 
-        let options = Options {
-            quarantine: true,
-            ..small()
-        };
+        let options = Options { quarantine: true, ..small() };
         let (_, recovered) = Log::open(flipped.clone(), options, 7, 9).unwrap();
         assert_eq!(recovered.records, records(0..sound as u64));
         assert_eq!(recovered.quarantined.unwrap().offset, offset as u64);
-        assert!(
-            flipped
-                .names()
-                .unwrap()
-                .contains(&format!("quarantined-{name}"))
-        );
+        assert!(flipped.names().unwrap().contains(&format!("quarantined-{name}")));
         let (_, again) = reopen(&flipped).unwrap();
         assert_eq!(again.records, recovered.records);
     }
@@ -140,10 +121,7 @@ fn lost_segments_are_not_an_empty_journal() {
         disk.remove(&name).unwrap();
     }
     assert!(matches!(reopen(&disk), Err(Error::Corrupt(_))));
-    let options = Options {
-        quarantine: true,
-        ..small()
-    };
+    let options = Options { quarantine: true, ..small() };
     let (_, recovered) = Log::open(disk, options, 7, 9).unwrap();
     assert!(recovered.records.is_empty() && recovered.boot == 2);
 }
@@ -179,14 +157,8 @@ fn arbitrary_bytes_never_panic() {
                 let at = dice.roll(bytes.len() as u64 + 1) as usize;
                 match dice.roll(3) {
                     0 => bytes.truncate(at),
-                    1 => bytes[at..]
-                        .iter_mut()
-                        .for_each(|byte| *byte = dice.roll(256) as u8),
-                    _ => bytes
-                        .iter_mut()
-                        .skip(at)
-                        .take(4)
-                        .for_each(|byte| *byte = 0xff),
+                    1 => bytes[at..].iter_mut().for_each(|byte| *byte = dice.roll(256) as u8),
+                    _ => bytes.iter_mut().skip(at).take(4).for_each(|byte| *byte = 0xff),
                 }
             });
         }

@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use super::*;
 
+/// One append for each record; the last one's position.
+fn append_each(journal: &Journal, range: std::ops::Range<u64>) -> Lsn {
+    let mut last = Lsn::default();
+    for n in range {
+        last = journal.append(records(n..n + 1));
+    }
+    last
+}
+
 async fn until(journal: &Journal, lsn: Lsn) {
     let mut durable = journal.durable();
     let reached = tokio::time::timeout(Duration::from_secs(20), durable.wait_for(|at| *at >= lsn));
-    reached
-        .await
-        .expect("durable in time")
-        .expect("the writer lives");
+    reached.await.expect("durable in time").expect("the writer lives");
 }
 
 #[tokio::test]
@@ -20,14 +26,8 @@ async fn what_was_appended_is_there_after_closing() {
     let dir = temp.path().join("data/journal");
     let (journal, first) = open(&dir, small()).unwrap();
     assert_eq!((first.boot, first.records.len()), (1, 0));
-    assert_eq!(
-        std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777,
-        0o700
-    );
-    let lsn = (0..100)
-        .map(|n| journal.append(records(n..n + 1)))
-        .next_back()
-        .unwrap();
+    assert_eq!(std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    let lsn = append_each(&journal, 0..100);
     assert_eq!(lsn, Lsn(100));
     until(&journal, lsn).await;
     assert!(journal.bytes() > 1000);
@@ -50,10 +50,8 @@ async fn appends_that_gather_share_a_sync() {
     let (log, _) = reopen(&disk).unwrap();
     let before = disk.syncs();
     let journal = Journal::start(log, &small()).unwrap();
-    let lsn = (0..5000)
-        .map(|n| journal.append(records(n..n + 1)))
-        .next_back()
-        .unwrap();
+    let lsn = append_each(&journal, 0..5000);
+    assert_eq!(lsn, Lsn(5000));
     until(&journal, lsn).await;
     let syncs = disk.syncs() - before;
     assert!(syncs < 4000, "{syncs} syncs for 5000 appends");
@@ -71,18 +69,12 @@ async fn a_failed_sync_is_published_and_nothing_is_acknowledged_after_it() {
     let lsn = journal.append(records(0..1));
     let mut status = journal.status();
     let failed = status.wait_for(|status| matches!(status, Status::Failed(_)));
-    tokio::time::timeout(Duration::from_secs(20), failed)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(20), failed).await.unwrap().unwrap();
     assert!(*journal.durable().borrow() < lsn);
     assert!(!journal.has_room());
     journal.append(records(1..2));
     let error = journal.close().unwrap_err();
-    assert!(
-        error.to_string().contains("simulated input/output error"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("simulated input/output error"), "{error}");
 }
 
 #[tokio::test]
@@ -95,18 +87,12 @@ async fn a_full_disk_is_a_status_and_goes_on_when_there_is_room() {
     let lsn = journal.append(vec![record("x".repeat(10_000))]);
     let mut status = journal.status();
     let full = status.wait_for(|status| *status == Status::Full);
-    tokio::time::timeout(Duration::from_secs(20), full)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(20), full).await.unwrap().unwrap();
     assert!(!journal.has_room());
     disk.set_capacity(None);
     until(&journal, lsn).await;
     let running = status.wait_for(|status| *status == Status::Running);
-    tokio::time::timeout(Duration::from_secs(20), running)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap();
 }
 
 #[test]
@@ -128,9 +114,6 @@ fn a_folder_that_cannot_be_used_is_a_clear_error() {
     for path in [file.join("journal"), file, "/proc/journal".into()] {
         let error = open(&path, small()).unwrap_err();
         assert!(matches!(error, Error::Folder { .. }), "{error}");
-        assert!(
-            error.to_string().contains(&path.display().to_string()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     }
 }

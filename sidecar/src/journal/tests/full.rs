@@ -10,11 +10,7 @@ fn a_full_disk_is_said_early_and_a_checkpoint_makes_room() {
     let mut accepted = 1;
     while log.status() == Status::Running {
         let last = log.append(records(accepted..accepted + 1));
-        assert_eq!(
-            log.commit().unwrap(),
-            last,
-            "full is said before an append fails"
-        );
+        assert_eq!(log.commit().unwrap(), last, "full is said before an append fails");
         log.maintain().unwrap();
         accepted += 1;
         assert!(accepted < 100, "the disk never gets full");
@@ -70,10 +66,7 @@ fn a_journal_opens_on_a_full_disk() {
 #[test]
 fn the_limit_makes_it_full_until_a_checkpoint() {
     let disk = SimulatedDisk::default();
-    let options = Options {
-        max_bytes: 1000,
-        ..small()
-    };
+    let options = Options { max_bytes: 1000, ..small() };
     let (mut log, _) = Log::open(disk, options, 7, 9).unwrap();
     let mut n = 0;
     while log.status() == Status::Running {

@@ -17,11 +17,7 @@ impl Model {
         for _ in 0..dice.roll(4) {
             let limit = if dice.roll(20) == 0 { 3000 } else { 80 };
             let size = dice.roll(limit);
-            append.push(record(format!(
-                "{}{}",
-                self.made,
-                "-".repeat(size as usize)
-            )));
+            append.push(record(format!("{}{}", self.made, "-".repeat(size as usize))));
             self.made += 1;
         }
         self.live.extend(append.clone());
@@ -30,14 +26,8 @@ impl Model {
 
     /// After a crash: any prefix that holds what is durable.
     fn recover(&mut self, found: Vec<Bytes>, seed: u64) {
-        assert!(
-            found.len() >= self.durable,
-            "lost durable records, seed {seed}"
-        );
-        assert!(
-            self.live.starts_with(&found),
-            "not what was appended, seed {seed}"
-        );
+        assert!(found.len() >= self.durable, "lost durable records, seed {seed}");
+        assert!(self.live.starts_with(&found), "not what was appended, seed {seed}");
         self.durable = found.len();
         self.live = found;
     }
@@ -75,8 +65,8 @@ fn history(seed: u64) {
                     0 => disk.restart(),
                     _ => disk.cut_power(|| dice.roll(3) != 0),
                 }
-                let (next, recovered) = reopen(&disk)
-                    .unwrap_or_else(|error| panic!("cannot open again: {error}, seed {seed}"));
+                let (next, recovered) =
+                    reopen(&disk).unwrap_or_else(|error| panic!("cannot open again: {error}, seed {seed}"));
                 assert_eq!(recovered.identity, first.identity, "seed {seed}");
                 assert!(recovered.boot > boot, "seed {seed}");
                 (log, boot) = (next, recovered.boot);
