@@ -2,7 +2,7 @@
 //!
 //! Promises: TLS 1.3 only, both ends show a certificate whose chain ends at the CA of `--tls-ca` and that
 //! carries exactly one URI name, of the form `spiffe://trust-domain/path`: that is the peer's [`Identity`].
-//! DNS names are not looked at; a client may say which identities it expects ([`Tls::client`]). Sessions are
+//! DNS names are not looked at; a client may say which identities it expects ([`Expect`]). Sessions are
 //! never resumed, so every connection is checked in full. All sockets have `TCP_NODELAY`.
 //!
 //! * [`Tls`]: certificate, key and CA from PEM files, and the configurations made of them.
