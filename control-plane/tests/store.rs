@@ -235,8 +235,8 @@ async fn until(
     what: &str,
     wanted: impl Fn(&Leadership) -> bool,
 ) -> Leadership {
-    let state = tokio::time::timeout(Duration::from_secs(30), leadership.wait_for(wanted)).await;
-    state.unwrap_or_else(|_| panic!("not within 30 s: {what}")).expect("the store is open").clone()
+    let state = tokio::time::timeout(Duration::from_secs(60), leadership.wait_for(wanted)).await;
+    state.unwrap_or_else(|_| panic!("not within 60 s: {what}")).expect("the store is open").clone()
 }
 
 #[test]

@@ -34,9 +34,11 @@ use self::{
 use super::{Batch, Entry, Error, FORMAT_VERSION, Leadership, QUEUE, Store};
 
 /// Time to live of the leader's lease: a standby takes over this long after the leader was last heard of.
-pub const LEASE: Duration = Duration::from_secs(5);
-/// Every call to etcd ends after this.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// Every call to etcd ends after this; a commit is then sent again.
 const CALL: Duration = Duration::from_secs(3);
+/// A read ends after this: longer, since its caller would have to begin again.
+const READ: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(1);
 /// Largest answer taken from etcd; a page of a scan that would exceed it is asked for again in halves.
 const ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -203,15 +205,24 @@ impl Cluster {
         attempted: &'static str,
         call: impl Future<Output = Result<T, etcd_client::Error>>,
     ) -> Result<T, Error> {
-        match timeout(CALL, call).await {
+        self.call_within(CALL, attempted, call).await
+    }
+
+    async fn call_within<T>(
+        &self,
+        limit: Duration,
+        attempted: &'static str,
+        call: impl Future<Output = Result<T, etcd_client::Error>>,
+    ) -> Result<T, Error> {
+        match timeout(limit, call).await {
             Ok(answer) => answer.map_err(|error| self.unavailable(attempted, reason(&error))),
-            Err(_) => Err(self.unavailable(attempted, format!("no answer within {} s", CALL.as_secs()))),
+            Err(_) => Err(self.unavailable(attempted, format!("no answer within {} s", limit.as_secs()))),
         }
     }
 
     async fn read(&self, key: Vec<u8>, options: Option<GetOptions>) -> Result<GetResponse, Error> {
         let mut kv = self.kv();
-        self.call("read from", Box::pin(kv.get(key, options))).await
+        self.call_within(READ, "read from", Box::pin(kv.get(key, options))).await
     }
 
     /// The version that the store was written with; `None` if it is new.

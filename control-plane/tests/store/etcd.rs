@@ -7,15 +7,18 @@ use flow_control_plane::store::{Batch, Error, FORMAT_VERSION, Leadership, Store,
 
 use super::{etcd_server::EtcdServer, random_history, suite, until};
 
-const LEASE: Duration = Duration::from_secs(2);
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Long: on a busy machine etcd may be silent for seconds, and only some tests are about that.
+const LEASE: Duration = Duration::from_secs(20);
+/// For tests that wait for its end.
+const SHORT_LEASE: Duration = Duration::from_secs(3);
+const DEADLINE: Duration = Duration::from_secs(60);
 
-async fn open(server: &EtcdServer, name: &str) -> Etcd {
-    Etcd::open(&[server.endpoint()], "/mesh", name, LEASE).await.unwrap()
+async fn open(server: &EtcdServer, name: &str, lease: Duration) -> Etcd {
+    Etcd::open(&[server.endpoint()], "/mesh", name, lease).await.unwrap()
 }
 
 async fn leading(server: &EtcdServer, name: &str) -> (Etcd, u64) {
-    let store = open(server, name).await;
+    let store = open(server, name, LEASE).await;
     let Leadership::Leader { term } = until(store.leadership(), "leads", leads).await else { unreachable!() };
     (store, term)
 }
@@ -83,7 +86,7 @@ async fn one_leads_the_other_stands_by_and_takes_over() {
     };
     let (first, term) = leading(&server, "first:9001").await;
     first.commit(one("k", "1")).await.unwrap();
-    let second = open(&server, "second:9001").await;
+    let second = open(&server, "second:9001", LEASE).await;
     let named =
         |state: &Leadership| matches!(state, Leadership::Standby { leader: Some(leader) } if leader == "first:9001");
     until(second.leadership(), "the standby knows the leader", named).await;
@@ -108,7 +111,7 @@ async fn a_deposed_leader_writes_nothing_more() {
         return;
     };
     let (first, _) = leading(&server, "first").await;
-    let second = open(&server, "second").await;
+    let second = open(&server, "second", LEASE).await;
     // Its key goes while it still believes in its lease, as after a long stop of the process.
     raw(&server).await.delete("/mesh/leader", None).await.unwrap();
     until(second.leadership(), "takes over", leads).await;
@@ -135,7 +138,8 @@ async fn a_lost_lease_ends_leadership() {
     let Some(server) = EtcdServer::start("store::etcd::a_lost_lease_ends_leadership") else {
         return;
     };
-    let (store, _) = leading(&server, "first").await;
+    let store = open(&server, "one", SHORT_LEASE).await;
+    until(store.leadership(), "leads", leads).await;
     let mut client = raw(&server).await;
     let lease = client.get("/mesh/leader", None).await.unwrap().kvs()[0].lease();
     client.lease_revoke(lease).await.unwrap();
@@ -151,7 +155,7 @@ async fn a_short_outage_is_waited_out() {
     let Some(mut server) = EtcdServer::start("store::etcd::a_short_outage_is_waited_out") else {
         return;
     };
-    let store = Etcd::open(&[server.endpoint()], "/mesh", "one", Duration::from_secs(20)).await.unwrap();
+    let store = open(&server, "one", 3 * LEASE).await;
     until(store.leadership(), "leads", leads).await;
     store.commit(one("before", "1")).await.unwrap();
     server.kill();
@@ -173,12 +177,35 @@ async fn a_short_outage_is_waited_out() {
 }
 
 #[tokio::test]
+async fn a_commit_that_is_sent_twice_takes_effect_once() {
+    let Some(server) = EtcdServer::start("store::etcd::a_commit_that_is_sent_twice_takes_effect_once") else { return };
+    let store = open(&server, "one", 3 * LEASE).await;
+    until(store.leadership(), "leads", leads).await;
+    let turns = async || raw(&server).await.get("/mesh/turn", None).await.unwrap().kvs()[0].version();
+    store.commit(one("k", "0")).await.unwrap();
+    let before = turns().await;
+    server.pause(true);
+    let commit = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(one("k", "1")).await }
+    });
+    // A read sent behind the commit has timed out, so the commit has too, and has been sent again.
+    assert!(store.get(b"k").await.is_err());
+    server.pause(false);
+    tokio::time::timeout(DEADLINE, commit).await.expect("in time").unwrap().unwrap();
+    store.commit(one("k", "2")).await.unwrap();
+    assert_eq!(turns().await, before + 2);
+    assert_eq!(store.get(b"k").await.unwrap().as_deref(), Some(&b"2"[..]));
+}
+
+#[tokio::test]
 async fn a_long_outage_ends_leadership_and_a_new_handle_goes_on() {
     let name = "store::etcd::a_long_outage_ends_leadership_and_a_new_handle_goes_on";
     let Some(server) = EtcdServer::start(name) else {
         return;
     };
-    let (store, _) = leading(&server, "one").await;
+    let store = open(&server, "one", SHORT_LEASE).await;
+    until(store.leadership(), "leads", leads).await;
     store.commit(one("k", "1")).await.unwrap();
     server.pause(true);
     let commit = tokio::spawn({
