@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::bars::{self, Verdict};
 use super::checks::{self, Idle};
@@ -59,10 +60,12 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         report::verdicts(&verdicts);
         Ok(!options.assert || !verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Fail))
     };
+    let mut terminate = signal(SignalKind::terminate())?;
     // Leaving by return drops every process; a signal's default action would orphan them.
     tokio::select! {
         outcome = run => outcome,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("told to end"),
     }
 }
 
