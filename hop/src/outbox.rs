@@ -334,6 +334,11 @@ impl Outbox {
         self.entries.values().map(|e| Assignment { product: e.product.clone(), replica: e.replica, seq: e.seq })
     }
 
+    /// The replica that a product is assigned to.
+    pub fn entry_replica(&self, activation: ActivationId) -> Option<Incarnation> {
+        self.entries.get(&activation)?.replica
+    }
+
     /// The token of a product that is not done.
     pub fn token(&self, activation: ActivationId) -> Option<&Token> {
         self.entries.get(&activation).map(|e| &e.product.token)

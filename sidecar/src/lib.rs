@@ -1,6 +1,7 @@
-//! The sidecar beside a task: journal, task calls and probes.
+//! The sidecar beside a task: accepts tokens, calls the task, evaluates what is folded behind it, hands
+//! the products to the next sidecars, and reports to flowd.
 //!
-//! Modules point down the list: [`journal`] keeps what was decided, [`task`] calls the task's
-//! container, [`probe`] tells whether the task can be called at all.
+//! `core` holds the rules (pure), everything else is shell: it moves bytes and tells the time.
 
-pub mod journal;
+pub mod core;
+pub mod record;

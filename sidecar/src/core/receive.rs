@@ -1,0 +1,197 @@
+//! Offers from other sidecars and from the ledger; what the ledger says about instances and tables.
+
+use hop::{Origin, Refusal, Seen};
+use routing::step::Activity;
+use routing::table::Place;
+
+use super::{
+    After, Alarm, Arc, Compiled, Core, Digest, ElementId, Held, InstanceId, Link, Output, Record, Sender, Timestamp,
+    Token,
+};
+
+/// Tombstones that are kept; the ledger repeats them when it is asked.
+const MAX_CLOSED: usize = 100_000;
+
+impl Core {
+    pub(super) fn sender_linked(&mut self, link: Link, sender: Sender) {
+        // a newer link of the same sender replaces the older, whose frames are void from now on
+        if let Some(old) = self.link_of.insert(sender.incarnation, link) {
+            self.links.remove(&old);
+        }
+        self.links.insert(link, sender);
+    }
+
+    pub(super) fn sender_unlinked(&mut self, link: Link) {
+        if let Some(sender) = self.links.remove(&link)
+            && self.link_of.get(&sender.incarnation) == Some(&link)
+        {
+            self.link_of.remove(&sender.incarnation);
+        }
+    }
+
+    pub(super) fn offered(
+        &mut self,
+        now: Timestamp,
+        link: Link,
+        watermark: u64,
+        offers: Vec<(u64, Token)>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(sender) = self.links.get(&link).cloned() else { return };
+        let (_, changed) = self.inbox.released(sender.incarnation, watermark);
+        if changed {
+            self.write_lazily(now, Record::Released { sender: sender.incarnation, watermark }, None);
+        }
+        for (seq, token) in offers {
+            let origin = Origin { sender: sender.incarnation, seq };
+            let seen = if self.config.switches.no_dedup { Seen::New } else { self.inbox.seen(token.activation) };
+            match seen {
+                Seen::Durable => {
+                    self.inbox.take(token.activation, origin);
+                    out.push(Output::Accept(link, token.activation));
+                }
+                Seen::Taken => self.inbox.take(token.activation, origin),
+                Seen::New => self.offered_new(now, link, &sender, origin, token, out),
+            }
+        }
+    }
+
+    fn offered_new(
+        &mut self,
+        now: Timestamp,
+        link: Link,
+        sender: &Sender,
+        origin: Origin,
+        token: Token,
+        out: &mut Vec<Output>,
+    ) {
+        let activation = token.activation;
+        match self.admit(sender, &token) {
+            Ok((table, _)) if self.closed.contains(&token.instance) => {
+                self.inbox.take(activation, origin);
+                self.give_back(token, Some(origin), &table, now, out);
+            }
+            Ok((table, node)) => {
+                self.inbox.take(activation, origin);
+                if self.config.switches.early_accept {
+                    out.push(Output::Accept(link, activation));
+                }
+                self.hold(now, token, origin, table, node, out);
+            }
+            Err(why) => {
+                if why == Refusal::UnknownTable {
+                    out.push(Output::WantTables(token.definition));
+                }
+                out.push(Output::Refuse(link, activation, why));
+            }
+        }
+    }
+
+    fn admit(&self, sender: &Sender, token: &Token) -> Result<(Arc<Compiled>, u32), Refusal> {
+        if self.draining {
+            return Err(Refusal::Draining);
+        }
+        let table =
+            self.tables.get(&token.definition).and_then(|t| t.get(&token.element)).ok_or(Refusal::UnknownTable)?;
+        let node = table.find(token.element.as_str()).ok_or(Refusal::NotServed)?;
+        match &table.table().node(node).place {
+            Place::Service(service) if self.config.serves.contains(service) => {}
+            Place::Service(_) | Place::Ledger | Place::Folded => return Err(Refusal::NotServed),
+        }
+        let known = sender.ledger || table.table().predecessors.iter().any(|p| sender.serves.contains(&p.service));
+        if !known {
+            return Err(Refusal::Forbidden);
+        }
+        let limit = if sender.ledger { self.config.max_held / 2 } else { self.config.max_held };
+        if self.held.len() >= limit.max(1) {
+            return Err(Refusal::Full(100));
+        }
+        Ok((table.clone(), node))
+    }
+
+    fn hold(
+        &mut self,
+        now: Timestamp,
+        token: Token,
+        origin: Origin,
+        table: Arc<Compiled>,
+        node: u32,
+        out: &mut Vec<Output>,
+    ) {
+        let activity = Activity::new(&token, now);
+        let activation = token.activation;
+        self.alarms.insert((now + self.config.accept_after, activation, Alarm::Accept), ());
+        self.insert(token, origin, table, node, activity, false);
+        self.step(now, activation, routing::step::Input::Activated, out);
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        token: Token,
+        origin: Origin,
+        table: Arc<Compiled>,
+        node: u32,
+        activity: Activity,
+        recorded: bool,
+    ) {
+        let Place::Service(service) = table.table().node(node).place.clone() else { return };
+        let held =
+            Held { token, table, node, service, activity, origin, recorded, calls: 0, calling: false, waiting: None };
+        self.held.insert(held.token.activation, held);
+    }
+
+    /// The task takes its time: the token gets a record of its own, so that the sender may let go.
+    pub(super) fn record_held(&mut self, activation: super::ActivationId, out: &mut Vec<Output>) {
+        let Some(held) = self.held.get_mut(&activation) else { return };
+        if std::mem::replace(&mut held.recorded, true) {
+            return;
+        }
+        let record =
+            Record::Accepted { token: held.token.clone(), origin: held.origin, activated: held.activity.activated };
+        self.write(record, After::Accept(activation), out);
+    }
+
+    pub(super) fn tables(
+        &mut self,
+        now: Timestamp,
+        definition: Digest,
+        tables: Vec<(ElementId, Arc<Compiled>)>,
+        out: &mut Vec<Output>,
+    ) {
+        self.tables.entry(definition).or_default().extend(tables);
+        for (token, origin, activated) in std::mem::take(&mut self.orphans) {
+            self.resume(now, token, origin, activated, out);
+        }
+    }
+
+    pub(super) fn retired(&mut self, definitions: &[Digest]) {
+        for definition in definitions {
+            let busy = self.held.values().any(|h| h.token.definition == *definition);
+            if !busy {
+                self.tables.remove(definition);
+            }
+        }
+    }
+
+    pub(super) fn closed(&mut self, now: Timestamp, instances: Vec<InstanceId>, out: &mut Vec<Output>) {
+        for instance in instances {
+            if !self.closed.insert(instance.clone()) {
+                continue;
+            }
+            self.closed_order.push_back(instance.clone());
+            if self.closed_order.len() > MAX_CLOSED
+                && let Some(oldest) = self.closed_order.pop_front()
+            {
+                self.closed.remove(&oldest);
+            }
+            let mut dropped: Vec<_> =
+                self.held.iter().filter(|(_, h)| h.token.instance == instance).map(|(a, _)| *a).collect();
+            dropped.sort_unstable();
+            for activation in dropped {
+                if let Some(held) = self.take_out(now, activation, out) {
+                    self.give_back(held.token, Some(held.origin), &held.table, now, out);
+                }
+            }
+        }
+    }
+}
