@@ -10,6 +10,7 @@ use routing::{ActivationId, Incarnation, InstanceId, Timestamp, Token};
 
 /// One record. `Decided` is the RESULT of design §5: nothing of a decision leaves before it is durable.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "short-lived: made, encoded and dropped")]
 pub enum Record {
     /// A token is held.
     Accepted {
