@@ -110,7 +110,7 @@ fn literal(source: &str) -> Option<Value> {
     if !allowed {
         return None;
     }
-    let env = Env::new(jiff::Timestamp::UNIX_EPOCH);
+    let env = Env::at(jiff::Timestamp::UNIX_EPOCH);
     let (value, _) = eval::Machine::new(&serde_json::Value::Null, &env).run(&expr).ok()?;
     (!value.is_null()).then_some(value)
 }

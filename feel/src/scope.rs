@@ -71,7 +71,7 @@ impl Env {
     pub const DEPTH: u32 = 256;
 
     /// UTC at `now`, with the usual limits and seed 0.
-    pub fn new(now: jiff::Timestamp) -> Self {
+    pub fn at(now: jiff::Timestamp) -> Self {
         Self { now, zone: jiff::tz::TimeZone::UTC, fuel: Self::FUEL, depth: Self::DEPTH, seed: 0 }
     }
 }

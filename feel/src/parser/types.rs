@@ -6,6 +6,10 @@ use super::{Parsed, Parser};
 use crate::ast::Type;
 use crate::lexer::Kind;
 
+/// Type names that no further word belongs to.
+const COMPLETE: [&str; 9] =
+    ["number", "string", "boolean", "Any", "date", "time", "date and time", "days and time duration", "years and months duration"];
+
 impl Parser<'_> {
     pub(super) fn type_name(&mut self) -> Parsed<Type> {
         self.nested(Self::type_inner)
@@ -44,8 +48,7 @@ impl Parser<'_> {
                 Kind::Word("and") if matches!(self.peek()?, Kind::Word("time" | "months")) => words.push("and".to_owned()),
                 Kind::Word(word) if words.is_empty() || !super::INFIX_WORDS.contains(word) && *word != "instance" && *word != "external" => {
                     // `function(a: number) if ...`: a known type name ends where the body begins.
-                    let done = words.last().is_some_and(|last| matches!(last.as_str(), "number" | "string" | "boolean" | "Any" | "duration" | "time" | "date"));
-                    if done {
+                    if COMPLETE.contains(&words.join(" ").as_str()) {
                         break;
                     }
                     words.push((*word).to_owned());

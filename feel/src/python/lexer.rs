@@ -16,6 +16,8 @@ pub(super) enum Kind<'s> {
     Float(f64),
     Str(String),
     Op(&'static str),
+    /// A character that starts nothing of the subset; the parser says so where it stands.
+    Other(char),
     End,
 }
 
@@ -49,7 +51,7 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Token<'_>>, ParseError> {
         } else {
             match OPERATORS.iter().find(|op| rest.starts_with(**op)) {
                 Some(op) => (Kind::Op(op), op.len()),
-                None => return Err(ParseError::new(at, format!("{first:?} is not taken in a python condition"))),
+                None => (Kind::Other(first), first.len_utf8()),
             }
         };
         found.push(Token { kind, offset: at });

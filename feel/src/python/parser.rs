@@ -54,6 +54,7 @@ impl<'s> Parser<'s> {
             Kind::Op("**") => "powers are not taken in a python condition".to_owned(),
             Kind::Op("(") => "calls are not taken in a python condition, except .get(key, default)".to_owned(),
             Kind::Op(op) => format!("`{op}` has no place here"),
+            Kind::Other(c) => format!("`{c}` is not taken in a python condition"),
             Kind::Int(_) | Kind::Float(_) | Kind::Str(_) => "a value has no place here: an operator is missing".to_owned(),
         })
     }

@@ -4,7 +4,7 @@ use flow_feel as feel;
 
 /// The moment all cases are evaluated at: 2024-05-17T12:34:56Z.
 pub(crate) fn env() -> feel::Env {
-    feel::Env::new("2024-05-17T12:34:56Z".parse().unwrap())
+    feel::Env::at("2024-05-17T12:34:56Z".parse().unwrap())
 }
 
 /// What an expression answers over JSON variables.

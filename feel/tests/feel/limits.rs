@@ -24,7 +24,7 @@ fn endless_work_is_stopped() {
         "for i in 1..100000 return function() partial[-1]",
         "for i in 1..200 return [partial[-1], partial[-1]]",
         "string(for i in 1..60 return [partial[-1], partial[-1]])",
-        "for i in 1..100 return concatenate(flatten(partial), flatten(partial))",
+        "for i in 1..100 return concatenate([1], flatten(partial), flatten(partial))",
         "for i in 1..10000 return replace(\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", \"a\", \"bbbbbbbbbbbbbbbbbbbbbbbbbbb\")",
         "distinct values(for i in 1..100000 return i)",
         "{f: function(s) f(replace(s, \"a\", s)), r: f(\"aaaa\")}.r",

@@ -52,7 +52,7 @@ fn variables_are_looked_up() {
 
 #[test]
 fn numbers_that_are_not_computed_with_leave_as_they_came() {
-    let text = r#"{"a":1.50,"b":1e5,"c":123456789012345678901234567890123456789012345,"d":[1.0,{"e":-0.0}]}"#;
+    let text = r#"{"a":1.50,"b":1e+5,"c":123456789012345678901234567890123456789012345,"d":[1.0,{"e":-0.0}]}"#;
     let variables: serde_json::Value = serde_json::from_str(text).unwrap();
     assert_eq!(evaluate("{a: a, b: b, c: c, d: d}", &variables).value.to_json().to_string(), text);
 }

@@ -33,7 +33,7 @@ fn what_python_raises_is_an_error() {
 fn what_is_not_taken_is_named() {
     for (source, part) in [
         ("__import__('os').system('true')", "__import__"), ("eval('1')", "eval"), ("len(req_json) > 1", "len"), ("req_json.keys()", ".get"), ("lambda x: x", "lambda"), ("1 if True else 2", "if"), ("f'x'", "prefixed"), ("2 ** 3", "powers"), ("req_json['a'] == ", "ends too early"), ("req_json('a')", "calls"), ("x == 1", "x"),
-        ("{'a': 1}", "'{'"), ("'''a'''", "triple"), ("req_json['a'] = 1", "'='"), ("1 is 1", "None alone"), ("'abc", "not closed"), ("1_000", "1_000"), ("0x10", "0x10"), ("", "too early"), ("1 2", "operator is missing"), ("a := 1", "':'"),
+        ("{'a': 1}", "`{`"), ("'''a'''", "triple"), ("req_json['a'] = 1", "`=`"), ("1 is 1", "None alone"), ("'abc", "not closed"), ("1_000", "1_000"), ("0x10", "0x10"), ("", "too early"), ("1 2", "operator is missing"), ("req_json := 1", "`:`"),
     ] {
         let error = python::parse(source).expect_err(source).to_string();
         assert!(error.contains(part), "{source}: {error}");
