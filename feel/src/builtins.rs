@@ -35,7 +35,11 @@ pub(crate) struct Builtin {
 }
 
 impl Builtin {
-    const fn new(name: &'static str, signatures: &'static [&'static str], run: fn(&mut Machine<'_>, &[Value]) -> Outcome) -> Self {
+    const fn new(
+        name: &'static str,
+        signatures: &'static [&'static str],
+        run: fn(&mut Machine<'_>, &[Value]) -> Outcome,
+    ) -> Self {
         Self { name, signatures, quiet: false, run }
     }
 

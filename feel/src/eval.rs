@@ -15,7 +15,6 @@ mod iteration;
 mod operators;
 mod types;
 
-
 /// How many warnings are kept.
 const MAX_WARNINGS: usize = 32;
 /// The longest string an evaluation may make, in bytes.
@@ -156,7 +155,9 @@ impl<'a> Machine<'a> {
     /// Takes the steps of going through a whole value.
     pub(crate) fn charge(&mut self, value: &Value) -> Result<(), EvalError> {
         match value {
-            Value::List(_) | Value::Context(_) | Value::String(_) => self.spend(usize::try_from(value.weight() / 4).unwrap_or(usize::MAX)),
+            Value::List(_) | Value::Context(_) | Value::String(_) => {
+                self.spend(usize::try_from(value.weight() / 4).unwrap_or(usize::MAX))
+            }
             _ => Ok(()),
         }
     }
@@ -231,7 +232,7 @@ impl<'a> Machine<'a> {
         if let Some(value) = frames.as_ref().and_then(|frame| frame.get(name)) {
             return Ok(value.clone());
         }
-        if let Some(value) = self.from_scope(name)? {
+        if let Some(value) = self.scoped(name)? {
             return Ok(value);
         }
         match crate::builtins::find(name) {
@@ -240,7 +241,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn from_scope(&mut self, name: &Arc<str>) -> Result<Option<Value>, EvalError> {
+    fn scoped(&mut self, name: &Arc<str>) -> Result<Option<Value>, EvalError> {
         let Some(json) = self.scope.json(name) else {
             return Ok(self.scope.get(name));
         };
@@ -303,6 +304,10 @@ impl<'a> Machine<'a> {
         for (value, end) in values.iter_mut().zip(ends) {
             if let Some(end) = end {
                 *value = self.eval(end, frames)?;
+                // Only an end that is not written is open to infinity: `[1..limit]` without a limit must not hold everything.
+                if value.is_null() {
+                    return self.null("an end of a range is null");
+                }
             }
         }
         let [start, end] = values;

@@ -29,8 +29,10 @@ pub(crate) enum Kind<'s> {
 }
 
 /// Operators, longer ones before their beginnings.
-const OPERATORS: [&str; 24] =
-    ["..", "**", "<=", ">=", "!=", "->", "+", "-", "*", "/", "(", ")", "[", "]", "{", "}", ",", ":", ".", "<", ">", "=", ";", "|"];
+const OPERATORS: [&str; 24] = [
+    "..", "**", "<=", ">=", "!=", "->", "+", "-", "*", "/", "(", ")", "[", "]", "{", "}", ",", ":", ".", "<", ">", "=",
+    ";", "|",
+];
 
 /// Reads the token at or after `position`.
 pub(crate) fn next<'s>(source: &'s str, position: usize, known: &[String]) -> Result<Token<'s>, ParseError> {
@@ -52,7 +54,8 @@ pub(crate) fn next<'s>(source: &'s str, position: usize, known: &[String]) -> Re
     }
     if first.is_ascii_digit() || (first == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
         let length = number_length(rest);
-        let number = Number::parse(&rest[..length]).ok_or_else(|| ParseError::new(start, format!("{} is beyond the range of numbers", &rest[..length])))?;
+        let number = Number::parse(&rest[..length])
+            .ok_or_else(|| ParseError::new(start, format!("{} is beyond the range of numbers", &rest[..length])))?;
         return token(Kind::Number(number), length);
     }
     match first {
@@ -83,8 +86,8 @@ fn skip_space(source: &str, mut position: usize) -> Result<usize, ParseError> {
         position += rest.len() - trimmed.len();
         if trimmed.starts_with("//") {
             position += trimmed.find('\n').unwrap_or(trimmed.len());
-        } else if trimmed.starts_with("/*") {
-            let end = trimmed[2..].find("*/").ok_or_else(|| ParseError::new(position, "a comment is not closed"))?;
+        } else if let Some(comment) = trimmed.strip_prefix("/*") {
+            let end = comment.find("*/").ok_or_else(|| ParseError::new(position, "a comment is not closed"))?;
             position += end + 4;
         } else {
             return Ok(position);
@@ -200,7 +203,9 @@ fn code_point(rest: &str, out: &mut String, offset: usize) -> Result<usize, Pars
         return Ok(5);
     }
     let second = if rest.get(5..7) == Some("\\u") { hex(7, 4) } else { None };
-    let joined = second.filter(|low| (0xDC00..0xE000).contains(low) && first < 0xDC00).map(|low| 0x1_0000 + ((first - 0xD800) << 10) + (low - 0xDC00));
+    let joined = second
+        .filter(|low| (0xDC00..0xE000).contains(low) && first < 0xDC00)
+        .map(|low| 0x1_0000 + ((first - 0xD800) << 10) + (low - 0xDC00));
     out.push(joined.and_then(char::from_u32).ok_or_else(bad)?);
     Ok(11)
 }

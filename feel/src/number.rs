@@ -204,7 +204,11 @@ impl Number {
                 return Some(low.plain());
             }
             // The low operand is beyond every digit kept.
-            return Some(if low.is_zero() || high.magnitude() - low.magnitude() > 40 { high.plain() } else { return self.add_big(other, shift) });
+            return Some(if low.is_zero() || high.magnitude() - low.magnitude() > 40 {
+                high.plain()
+            } else {
+                return self.add_big(other, shift);
+            });
         }
         if shift <= 38
             && let Some(scaled) = high.coefficient.checked_mul(10_i128.pow(shift as u32))
@@ -258,13 +262,18 @@ impl Number {
         if self.coefficient % other.coefficient == 0 {
             return Self::new(self.coefficient / other.coefficient, i32::try_from(exponent).ok()?);
         }
-        let wanted = i64::from(PRECISION) + 2 + i64::from(digits_of(other.coefficient)) - i64::from(digits_of(self.coefficient));
+        let wanted =
+            i64::from(PRECISION) + 2 + i64::from(digits_of(other.coefficient)) - i64::from(digits_of(self.coefficient));
         let shift = u32::try_from(wanted.max(0)).ok()?;
         let dividend = BigInt::from(self.coefficient) * power_of_ten(shift);
         let divisor = BigInt::from(other.coefficient);
         let quotient = &dividend / &divisor;
         // One sticky digit makes the rounding see that something was cut off.
-        let sticky = if &quotient * &divisor == dividend { 0 } else { if self.is_negative() == other.is_negative() { 1 } else { -1 } };
+        let sticky = if &quotient * &divisor == dividend {
+            0
+        } else {
+            if self.is_negative() == other.is_negative() { 1 } else { -1 }
+        };
         Self::from_big(&(quotient * 10 + sticky), exponent - i64::from(shift) - 1)
     }
 

@@ -74,7 +74,15 @@ impl<'s> Parser<'s> {
             remember(&mut known, name);
         }
         let token = lexer::next(source, 0, &known)?;
-        Ok(Self { source, token, known, nesting: 0, steps: source.len() * 16 + 4096, input_used: false, partial_used: false })
+        Ok(Self {
+            source,
+            token,
+            known,
+            nesting: 0,
+            steps: source.len() * 16 + 4096,
+            input_used: false,
+            partial_used: false,
+        })
     }
 
     fn mark(&self) -> Mark<'s> {
@@ -89,7 +97,8 @@ impl<'s> Parser<'s> {
 
     /// Steps to the next token and answers the one that was current.
     fn advance(&mut self) -> Parsed<Token<'s>> {
-        self.steps = self.steps.checked_sub(1).ok_or_else(|| self.error("the expression is too ambiguous to be read"))?;
+        self.steps =
+            self.steps.checked_sub(1).ok_or_else(|| self.error("the expression is too ambiguous to be read"))?;
         let next = lexer::next(self.source, self.token.end, &self.known)?;
         Ok(std::mem::replace(&mut self.token, next))
     }
@@ -204,7 +213,9 @@ impl<'s> Parser<'s> {
         let mut single = None;
         let mut end = start;
         let mut count = 0;
-        while let Kind::Word(_) | Kind::Name(_) | Kind::Number(_) | Kind::Op("+" | "-" | "*" | "/" | "**" | ".") = &self.token.kind {
+        while let Kind::Word(_) | Kind::Name(_) | Kind::Number(_) | Kind::Op("+" | "-" | "*" | "/" | "**" | ".") =
+            &self.token.kind
+        {
             if count == 0 && matches!(self.token.kind, Kind::Number(_) | Kind::Op(_)) {
                 break;
             }

@@ -68,7 +68,7 @@ impl Env {
     /// Steps when nothing else is said: far above what conditions and mappings take, done in a fraction of a second.
     pub const FUEL: u64 = 1_000_000;
     /// Nesting when nothing else is said; fits a thread with a stack of 2 MiB.
-    pub const DEPTH: u32 = 256;
+    pub const DEPTH: u32 = 400;
 
     /// UTC at `now`, with the usual limits and seed 0.
     pub fn at(now: jiff::Timestamp) -> Self {

@@ -29,7 +29,10 @@ pub struct Date {
 impl Date {
     /// A date that exists; `None` otherwise.
     pub fn new(year: i64, month: i64, day: i64) -> Option<Self> {
-        let ok = (-MAX_YEAR..=MAX_YEAR).contains(&year) && (1..=12).contains(&month) && day >= 1 && day <= days_in_month(year, month);
+        let ok = (-MAX_YEAR..=MAX_YEAR).contains(&year)
+            && (1..=12).contains(&month)
+            && day >= 1
+            && day <= days_in_month(year, month);
         ok.then_some(Self { year: year as i32, month: month as u8, day: day as u8 })
     }
 
@@ -132,9 +135,17 @@ impl Zone {
         // Years beyond the database's use the rules of the nearest year it has.
         let year = date.year.clamp(-9998, 9998) as i16;
         let day = date.day.min(days_in_month(year.into(), date.month()) as u8);
-        jiff::civil::DateTime::new(year, date.month as i8, day as i8, clock.hour as i8, clock.minute as i8, clock.second as i8, 0)
-            .and_then(|local| zone.to_timestamp(local))
-            .map_or(0, |at| zone.to_offset(at).seconds())
+        jiff::civil::DateTime::new(
+            year,
+            date.month as i8,
+            day as i8,
+            clock.hour as i8,
+            clock.minute as i8,
+            clock.second as i8,
+            0,
+        )
+        .and_then(|local| zone.to_timestamp(local))
+        .map_or(0, |at| zone.to_offset(at).seconds())
     }
 }
 
@@ -161,7 +172,10 @@ impl Clock {
     pub(crate) const MIDNIGHT: Self = Self { hour: 0, minute: 0, second: 0, nano: 0 };
 
     pub(crate) fn new(hour: i64, minute: i64, second: i64, nano: u32) -> Option<Self> {
-        let ok = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..60).contains(&second) && i128::from(nano) < NANOS_PER_SECOND;
+        let ok = (0..24).contains(&hour)
+            && (0..60).contains(&minute)
+            && (0..60).contains(&second)
+            && i128::from(nano) < NANOS_PER_SECOND;
         ok.then_some(Self { hour: hour as u8, minute: minute as u8, second: second as u8, nano })
     }
 
@@ -226,7 +240,12 @@ impl DateTime {
     pub(crate) fn at(now: jiff::Timestamp, zone: &TimeZone) -> Self {
         let local = now.to_zoned(zone.clone()).datetime();
         let date = Date { year: local.year().into(), month: local.month() as u8, day: local.day() as u8 };
-        let clock = Clock { hour: local.hour() as u8, minute: local.minute() as u8, second: local.second() as u8, nano: local.subsec_nanosecond() as u32 };
+        let clock = Clock {
+            hour: local.hour() as u8,
+            minute: local.minute() as u8,
+            second: local.second() as u8,
+            nano: local.subsec_nanosecond() as u32,
+        };
         let zone = match zone.iana_name() {
             Some(name) if name != "UTC" => Zone::Named(name.into(), zone.clone()),
             _ => Zone::Offset(zone.to_offset(now).seconds()),

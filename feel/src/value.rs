@@ -198,7 +198,10 @@ impl Context {
     pub fn new(entries: impl IntoIterator<Item = (Arc<str>, Value)>) -> Self {
         let entries: IndexMap<Arc<str>, Value> = entries.into_iter().collect();
         let depth = 1 + entries.values().map(Value::depth).max().unwrap_or(0);
-        let weight = entries.iter().map(|(name, value)| value.weight().saturating_add(name.len() as u64 / 64)).fold(1, u64::saturating_add);
+        let weight = entries
+            .iter()
+            .map(|(name, value)| value.weight().saturating_add(name.len() as u64 / 64))
+            .fold(1, u64::saturating_add);
         Self { entries: Arc::new(entries), depth, weight }
     }
 

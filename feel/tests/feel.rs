@@ -8,6 +8,8 @@ mod harness;
 mod limits;
 #[path = "feel/logic.rs"]
 mod logic;
+#[path = "feel/models.rs"]
+mod models;
 #[path = "feel/python.rs"]
 mod python;
 #[path = "feel/speed.rs"]

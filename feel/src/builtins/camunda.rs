@@ -14,7 +14,10 @@ use crate::value::{Value, text_of};
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin::new("is defined", &["value"], |_, v| Ok(Value::Bool(!v[0].is_null()))).quiet(),
-    Builtin::new("get or else", &["value,default"], |_, v| Ok(if v[0].is_null() { v[1].clone() } else { v[0].clone() })).quiet(),
+    Builtin::new("get or else", &["value,default"], |_, v| {
+        Ok(if v[0].is_null() { v[1].clone() } else { v[0].clone() })
+    })
+    .quiet(),
     Builtin::new("assert", &["value,condition,cause?"], assert),
     Builtin::new("random number", &[""], |m, _| {
         let drawn = m.random() % 1_000_000_000_000_000_000;
@@ -32,7 +35,10 @@ pub(super) const BUILTINS: &[Builtin] = &[
         None => refused(m, "to base64", v),
     }),
     Builtin::new("from base64", &["value"], |m, v| {
-        match text(v, 0).and_then(|text| STANDARD.decode(text.as_bytes()).ok()).and_then(|bytes| String::from_utf8(bytes).ok()) {
+        match text(v, 0)
+            .and_then(|text| STANDARD.decode(text.as_bytes()).ok())
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+        {
             Some(decoded) => m.string(decoded),
             None => refused(m, "from base64", v),
         }
@@ -70,7 +76,12 @@ fn entry(name: &str, value: Value) -> (Arc<str>, Value) {
 /// Entries for the arguments given from `index` on, by these names; null is left out.
 fn optional(values: &[Value], names: &[&str], index: usize) -> Vec<(Arc<str>, Value)> {
     let given = values.get(index..).unwrap_or(&[]);
-    names.iter().zip(given).filter(|(_, value)| !value.is_null()).map(|(name, value)| entry(name, value.clone())).collect()
+    names
+        .iter()
+        .zip(given)
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| entry(name, value.clone()))
+        .collect()
 }
 
 fn assert(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
@@ -91,7 +102,9 @@ fn cycle(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
     };
     let times = match values {
         [_] | [Value::Null, _] => Some(String::new()),
-        [Value::Number(times), _] if times.is_integer() => Some(if times.is_negative() { String::new() } else { times.to_string() }),
+        [Value::Number(times), _] if times.is_integer() => {
+            Some(if times.is_negative() { String::new() } else { times.to_string() })
+        }
         _ => None,
     };
     match times.zip(interval).zip(interval.and_then(|interval| text_of(&Value::Duration(interval)))) {

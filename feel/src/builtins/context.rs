@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Builtin, list_at, refused, text};
+use super::{Builtin, list_at, refused};
 use crate::eval::{Machine, Outcome};
 use crate::value::{Context, Value};
 
@@ -12,7 +12,9 @@ pub(super) const BUILTINS: &[Builtin] = &[
         Value::Context(context) => {
             let mut entries = Vec::with_capacity(context.len());
             for (key, value) in context.iter() {
-                entries.push(m.context(vec![("key".into(), Value::String(Arc::clone(key))), ("value".into(), value.clone())])?);
+                entries.push(
+                    m.context(vec![("key".into(), Value::String(Arc::clone(key))), ("value".into(), value.clone())])?,
+                );
             }
             m.list(entries)
         }
@@ -65,20 +67,21 @@ fn from_entries(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
 }
 
 fn with_entry(machine: &mut Machine<'_>, context: &Context, key: &Arc<str>, value: Value) -> Outcome {
-    let mut entries: Vec<(Arc<str>, Value)> = context.iter().map(|(key, value)| (Arc::clone(key), value.clone())).collect();
+    let mut entries: Vec<(Arc<str>, Value)> =
+        context.iter().map(|(key, value)| (Arc::clone(key), value.clone())).collect();
     entries.push((Arc::clone(key), value));
     machine.context(entries)
 }
 
 fn put(machine: &mut Machine<'_>, name: &str, values: &[Value]) -> Outcome {
     let Value::Context(context) = &values[0] else { return refused(machine, name, values) };
-    if let Some(key) = text(values, 1) {
-        if let Value::String(_) = &values[1] {
-            return with_entry(machine, context, key, values[2].clone());
-        }
+    if let Value::String(key) = &values[1] {
+        return with_entry(machine, context, key, values[2].clone());
     }
     let keys: Option<Vec<Arc<str>>> = match &values[1] {
-        Value::List(keys) => keys.iter().map(|key| if let Value::String(key) = key { Some(Arc::clone(key)) } else { None }).collect(),
+        Value::List(keys) => {
+            keys.iter().map(|key| if let Value::String(key) = key { Some(Arc::clone(key)) } else { None }).collect()
+        }
         _ => None,
     };
     match keys {

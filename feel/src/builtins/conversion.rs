@@ -19,7 +19,15 @@ pub(super) const BUILTINS: &[Builtin] = &[
     Builtin::new("time", &["from", "hour,minute,second,offset?"], time),
     Builtin::new(
         "date and time",
-        &["from", "date,time", "date,timezone", "from,timezone", "year,month,day,hour,minute,second", "year,month,day,hour,minute,second,offset", "year,month,day,hour,minute,second,timezone"],
+        &[
+            "from",
+            "date,time",
+            "date,timezone",
+            "from,timezone",
+            "year,month,day,hour,minute,second",
+            "year,month,day,hour,minute,second,offset",
+            "year,month,day,hour,minute,second,timezone",
+        ],
         date_and_time,
     ),
     Builtin::new("duration", &["from"], |m, v| {
@@ -36,7 +44,8 @@ pub(super) const BUILTINS: &[Builtin] = &[
             Value::DateTime(at) => Some(at.date),
             _ => None,
         };
-        let found = day(&v[0]).zip(day(&v[1])).map(|(from, to)| Value::Duration(Duration::YearsMonths(from.months_until(to))));
+        let found =
+            day(&v[0]).zip(day(&v[1])).map(|(from, to)| Value::Duration(Duration::YearsMonths(from.months_until(to))));
         or_refused(m, "years and months duration", v, found)
     }),
     Builtin::new("not", &["negand"], |_, v| Ok(Value::truth(v[0].as_truth().map(|truth| !truth)))),
@@ -56,8 +65,12 @@ fn or_refused(machine: &mut Machine<'_>, name: &str, values: &[Value], found: Op
 /// `is`: one kind and one value, zones included: the same instant in another zone is another value.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Time(a), Value::Time(b)) => a.clock == b.clock && a.zone.is_some() == b.zone.is_some() && a.offset() == b.offset(),
-        (Value::DateTime(a), Value::DateTime(b)) => a.date == b.date && a.clock == b.clock && a.zone.is_some() == b.zone.is_some() && a.offset() == b.offset(),
+        (Value::Time(a), Value::Time(b)) => {
+            a.clock == b.clock && a.zone.is_some() == b.zone.is_some() && a.offset() == b.offset()
+        }
+        (Value::DateTime(a), Value::DateTime(b)) => {
+            a.date == b.date && a.clock == b.clock && a.zone.is_some() == b.zone.is_some() && a.offset() == b.offset()
+        }
         _ => a == b,
     }
 }
@@ -70,7 +83,9 @@ fn number(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
         None | Some(Value::Null) => Some(None),
         Some(_) => text(values, index).filter(|text| allowed.contains(&&***text)).map(|text| Some(text.to_string())),
     };
-    let (Some(source), Some(grouping), Some(decimal)) = (text(values, 0), separator(1, &[" ", ",", "."]), separator(2, &[",", "."])) else {
+    let (Some(source), Some(grouping), Some(decimal)) =
+        (text(values, 0), separator(1, &[" ", ",", "."]), separator(2, &[",", "."]))
+    else {
         return refused(machine, "number", values);
     };
     if grouping.is_some() && grouping == decimal {
@@ -119,7 +134,9 @@ fn clock(values: &[Value], index: usize) -> Option<Clock> {
 fn zone(values: &[Value], index: usize) -> Option<Option<Zone>> {
     match values.get(index).map(single) {
         None | Some(Value::Null) => Some(None),
-        Some(Value::Duration(Duration::DaysTime(nanos))) => Zone::offset(i64::try_from(nanos / NANOS_PER_SECOND).ok()?).map(Some),
+        Some(Value::Duration(Duration::DaysTime(nanos))) => {
+            Zone::offset(i64::try_from(nanos / NANOS_PER_SECOND).ok()?).map(Some)
+        }
         Some(Value::String(name)) => Zone::named(name).map(Some),
         Some(_) => None,
     }
@@ -149,10 +166,16 @@ fn date_and_time(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
             _ => None,
         },
         2 => match (single(&values[0]), single(&values[1])) {
-            (Value::Date(date), Value::Time(time)) => Some(DateTime { date: *date, clock: time.clock, zone: time.zone.clone() }),
-            (Value::DateTime(at), Value::Time(time)) => Some(DateTime { date: at.date, clock: time.clock, zone: time.zone.clone() }),
+            (Value::Date(date), Value::Time(time)) => {
+                Some(DateTime { date: *date, clock: time.clock, zone: time.zone.clone() })
+            }
+            (Value::DateTime(at), Value::Time(time)) => {
+                Some(DateTime { date: at.date, clock: time.clock, zone: time.zone.clone() })
+            }
             (Value::DateTime(at), Value::String(name)) => Zone::named(name).and_then(|zone| at.in_zone(zone)),
-            (Value::String(text), Value::String(name)) => DateTime::parse(text).zip(Zone::named(name)).and_then(|(at, zone)| at.in_zone(zone)),
+            (Value::String(text), Value::String(name)) => {
+                DateTime::parse(text).zip(Zone::named(name)).and_then(|(at, zone)| at.in_zone(zone))
+            }
             _ => None,
         },
         _ => {

@@ -8,9 +8,9 @@ use crate::eval::{Machine, Outcome};
 use crate::value::{List, Value, equal, order};
 
 pub(super) const BUILTINS: &[Builtin] = &[
-    Builtin::new("list contains", &["list,element"], |m, v| with_list(m, "list contains", v, |m, items| {
-        Ok(Value::Bool(position(m, items, 0, &v[1])?.is_some()))
-    })),
+    Builtin::new("list contains", &["list,element"], |m, v| {
+        with_list(m, "list contains", v, |m, items| Ok(Value::Bool(position(m, items, 0, &v[1])?.is_some())))
+    }),
     Builtin::new("count", &["list", "list..."], |m, v| match items_of(v) {
         Some(items) => Ok(Value::from(i64::try_from(items.len()).unwrap_or(i64::MAX))),
         None => refused(m, "count", v),
@@ -21,44 +21,52 @@ pub(super) const BUILTINS: &[Builtin] = &[
     Builtin::new("or", &["list", "list..."], |m, v| junction(m, "or", v, true)),
     Builtin::new("sublist", &["list,start position,length?"], sublist),
     Builtin::new("append", &["list,item..."], |m, v| {
-        let mut items = list_at(v, 0).map_or_else(Vec::new, |items| items.to_vec());
-        items.extend_from_slice(&v[1..]);
-        m.list(items)
+        with_list(m, "append", v, |m, items| m.list(items.iter().chain(&v[1..]).cloned().collect()))
     }),
     Builtin::new("concatenate", &["list..."], |m, v| joined(m, "concatenate", v, false)),
     Builtin::new("union", &["list..."], |m, v| joined(m, "union", v, true)),
     Builtin::new("insert before", &["list,position,newItem"], insert_before),
     Builtin::new("remove", &["list,position"], remove),
     Builtin::new("list replace", &["list,position,newItem", "list,match,newItem"], replace),
-    Builtin::new("reverse", &["list"], |m, v| with_list(m, "reverse", v, |m, items| m.list(items.iter().rev().cloned().collect()))),
-    Builtin::new("index of", &["list,match"], |m, v| with_list(m, "index of", v, |m, items| {
-        let mut found = Vec::new();
-        let mut from = 0;
-        while let Some(at) = position(m, items, from, &v[1])? {
-            found.push(Value::from(at as i64 + 1));
-            from = at + 1;
-        }
-        m.list(found)
-    })),
-    Builtin::new("distinct values", &["list"], |m, v| with_list(m, "distinct values", v, |m, items| {
-        let distinct = distinct(m, items)?;
-        m.list(distinct)
-    })),
-    Builtin::new("duplicate values", &["list"], |m, v| with_list(m, "duplicate values", v, |m, items| {
-        let mut found: Vec<Value> = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            let again = position(m, items, index + 1, item)?.is_some();
-            if again && position(m, &found, 0, item)?.is_none() {
-                found.push(item.clone());
+    Builtin::new("reverse", &["list"], |m, v| {
+        with_list(m, "reverse", v, |m, items| m.list(items.iter().rev().cloned().collect()))
+    }),
+    Builtin::new("index of", &["list,match"], |m, v| {
+        with_list(m, "index of", v, |m, items| {
+            let mut found = Vec::new();
+            let mut from = 0;
+            while let Some(at) = position(m, items, from, &v[1])? {
+                found.push(Value::from(at as i64 + 1));
+                from = at + 1;
             }
-        }
-        m.list(found)
-    })),
-    Builtin::new("flatten", &["list"], |m, v| with_list(m, "flatten", v, |m, items| {
-        let mut flat = Vec::new();
-        flatten(m, items, &mut flat)?;
-        m.list(flat)
-    })),
+            m.list(found)
+        })
+    }),
+    Builtin::new("distinct values", &["list"], |m, v| {
+        with_list(m, "distinct values", v, |m, items| {
+            let distinct = distinct(m, items)?;
+            m.list(distinct)
+        })
+    }),
+    Builtin::new("duplicate values", &["list"], |m, v| {
+        with_list(m, "duplicate values", v, |m, items| {
+            let mut found: Vec<Value> = Vec::new();
+            for (index, item) in items.iter().enumerate() {
+                let again = position(m, items, index + 1, item)?.is_some();
+                if again && position(m, &found, 0, item)?.is_none() {
+                    found.push(item.clone());
+                }
+            }
+            m.list(found)
+        })
+    }),
+    Builtin::new("flatten", &["list"], |m, v| {
+        with_list(m, "flatten", v, |m, items| {
+            let mut flat = Vec::new();
+            flatten(m, items, &mut flat)?;
+            m.list(flat)
+        })
+    }),
     Builtin::new("sort", &["list,precedes?", "list,function"], sort),
     Builtin::new("partition", &["list,size"], |m, v| match (list_at(v, 0), integer(v, 1)) {
         (Some(items), Some(size @ 1..)) => {
@@ -78,7 +86,12 @@ pub(super) const BUILTINS: &[Builtin] = &[
     }),
 ];
 
-fn with_list(machine: &mut Machine<'_>, name: &str, values: &[Value], run: impl FnOnce(&mut Machine<'_>, &List) -> Outcome) -> Outcome {
+fn with_list(
+    machine: &mut Machine<'_>,
+    name: &str,
+    values: &[Value],
+    run: impl FnOnce(&mut Machine<'_>, &List) -> Outcome,
+) -> Outcome {
     match list_at(values, 0) {
         Some(items) => {
             machine.spend(items.len() / 4)?;
@@ -89,7 +102,12 @@ fn with_list(machine: &mut Machine<'_>, name: &str, values: &[Value], run: impl 
 }
 
 /// Where an equal item stands, at `from` or behind it.
-fn position(machine: &mut Machine<'_>, items: &[Value], from: usize, wanted: &Value) -> Result<Option<usize>, EvalError> {
+fn position(
+    machine: &mut Machine<'_>,
+    items: &[Value],
+    from: usize,
+    wanted: &Value,
+) -> Result<Option<usize>, EvalError> {
     for (index, item) in items.iter().enumerate().skip(from) {
         if index % 8 == 0 {
             machine.spend(1)?;
@@ -134,7 +152,9 @@ fn index(position: i64, length: usize) -> Option<usize> {
 }
 
 fn sublist(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
-    let (Some(items), Some(start), Some(length)) = (list_at(values, 0), integer(values, 1), optional_integer(values, 2)) else {
+    let (Some(items), Some(start), Some(length)) =
+        (list_at(values, 0), integer(values, 1), optional_integer(values, 2))
+    else {
         return refused(machine, "sublist", values);
     };
     let Some(from) = index(start, items.len()) else { return refused(machine, "sublist", values) };
@@ -175,7 +195,9 @@ fn insert_before(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
 }
 
 fn remove(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
-    let found = list_at(values, 0).zip(integer(values, 1)).and_then(|(items, position)| Some((index(position, items.len())?, items)));
+    let found = list_at(values, 0)
+        .zip(integer(values, 1))
+        .and_then(|(items, position)| Some((index(position, items.len())?, items)));
     let Some((at, items)) = found else { return refused(machine, "remove", values) };
     let mut items = items.to_vec();
     items.remove(at);

@@ -38,7 +38,10 @@ fn answer(machine: &mut Machine<'_>, name: &str, values: &[Value], found: Option
 
 fn rounded(machine: &mut Machine<'_>, name: &str, values: &[Value], mode: Rounding) -> Outcome {
     let scale = if values.len() < 2 { Some(0) } else { number_at(values, 1).and_then(Number::truncated) };
-    let found = scale.filter(|scale| SCALES.contains(scale)).zip(number_at(values, 0)).and_then(|(scale, n)| n.round(scale as i32, mode));
+    let found = scale
+        .filter(|scale| SCALES.contains(scale))
+        .zip(number_at(values, 0))
+        .and_then(|(scale, n)| n.round(scale as i32, mode));
     answer(machine, name, values, found)
 }
 

@@ -12,7 +12,9 @@ use crate::value::Value;
 const MAX_PROGRAM: usize = 512 * 1024;
 
 pub(super) const BUILTINS: &[Builtin] = &[
-    Builtin::new("matches", &["input,pattern,flags?"], |m, v| with_pattern(m, "matches", v, 2, |_, input, regex| Ok(Value::Bool(regex.is_match(input))))),
+    Builtin::new("matches", &["input,pattern,flags?"], |m, v| {
+        with_pattern(m, "matches", v, 2, |_, input, regex| Ok(Value::Bool(regex.is_match(input))))
+    }),
     Builtin::new("replace", &["input,pattern,replacement,flags?"], replace),
     Builtin::new("split", &["string,delimiter"], |m, v| {
         with_pattern(m, "split", v, 2, |m, input, regex| {

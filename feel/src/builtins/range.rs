@@ -31,14 +31,24 @@ pub(super) const BUILTINS: &[Builtin] = &[
     Builtin::new("single value range", &["from"], |m, v| m.make_range(v[0].clone(), v[0].clone(), [true, true])),
 ];
 
-fn relation(machine: &mut Machine<'_>, name: &str, values: &[Value], holds: fn(&Value, &Value) -> Option<bool>) -> Outcome {
+fn relation(
+    machine: &mut Machine<'_>,
+    name: &str,
+    values: &[Value],
+    holds: fn(&Value, &Value) -> Option<bool>,
+) -> Outcome {
     match holds(super::single(&values[0]), super::single(&values[1])) {
         Some(holds) => Ok(Value::Bool(holds)),
         None => refused(machine, name, values),
     }
 }
 
-fn ranges(machine: &mut Machine<'_>, name: &str, values: &[Value], holds: fn(&Range, &Range) -> Option<bool>) -> Outcome {
+fn ranges(
+    machine: &mut Machine<'_>,
+    name: &str,
+    values: &[Value],
+    holds: fn(&Range, &Range) -> Option<bool>,
+) -> Outcome {
     let found = match (&values[0], &values[1]) {
         (Value::Range(a), Value::Range(b)) => holds(a, b),
         _ => None,

@@ -43,7 +43,12 @@ fn numbers(items: &List) -> Option<Vec<Number>> {
     items.iter().map(|item| if let Value::Number(number) = item { Some(number.clone()) } else { None }).collect()
 }
 
-fn numeric(machine: &mut Machine<'_>, name: &str, values: &[Value], compute: fn(&[Number]) -> Option<Number>) -> Outcome {
+fn numeric(
+    machine: &mut Machine<'_>,
+    name: &str,
+    values: &[Value],
+    compute: fn(&[Number]) -> Option<Number>,
+) -> Outcome {
     let items = items_of(values);
     machine.spend(items.as_ref().map_or(0, |items| items.len()))?;
     match items.as_ref().and_then(numbers) {
@@ -97,10 +102,16 @@ fn stddev(numbers: &[Number]) -> Option<Number> {
 
 /// The most frequent numbers, ascending.
 fn mode(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
-    let Some(mut numbers) = items_of(values).as_ref().and_then(numbers) else { return refused(machine, "mode", values) };
+    let Some(mut numbers) = items_of(values).as_ref().and_then(numbers) else {
+        return refused(machine, "mode", values);
+    };
     numbers.sort();
     let runs: Vec<&[Number]> = numbers.chunk_by(|a, b| a == b).collect();
     let longest = runs.iter().map(|run| run.len()).max().unwrap_or(0);
-    let modes = runs.iter().filter(|run| run.len() == longest).filter_map(|run| run.first().cloned().map(Value::Number)).collect();
+    let modes = runs
+        .iter()
+        .filter(|run| run.len() == longest)
+        .filter_map(|run| run.first().cloned().map(Value::Number))
+        .collect();
     machine.list(modes)
 }

@@ -14,13 +14,19 @@ pub(super) const BUILTINS: &[Builtin] = &[
     Builtin::new("lower case", &["string"], |m, v| mapped(m, "lower case", v, |text| text.to_lowercase())),
     Builtin::new("trim", &["string"], |m, v| mapped(m, "trim", v, |text| text.trim().to_owned())),
     Builtin::new("substring before", &["string,match"], |m, v| {
-        paired(m, "substring before", v, |text, found| text.find(found).map_or(String::new(), |at| text[..at].to_owned()))
+        paired(m, "substring before", v, |text, found| {
+            text.find(found).map_or(String::new(), |at| text[..at].to_owned())
+        })
     }),
     Builtin::new("substring after", &["string,match"], |m, v| {
-        paired(m, "substring after", v, |text, found| text.find(found).map_or(String::new(), |at| text[at + found.len()..].to_owned()))
+        paired(m, "substring after", v, |text, found| {
+            text.find(found).map_or(String::new(), |at| text[at + found.len()..].to_owned())
+        })
     }),
     Builtin::new("contains", &["string,match"], |m, v| asked(m, "contains", v, |text, found| text.contains(found))),
-    Builtin::new("starts with", &["string,match"], |m, v| asked(m, "starts with", v, |text, found| text.starts_with(found))),
+    Builtin::new("starts with", &["string,match"], |m, v| {
+        asked(m, "starts with", v, |text, found| text.starts_with(found))
+    }),
     Builtin::new("ends with", &["string,match"], |m, v| asked(m, "ends with", v, |text, found| text.ends_with(found))),
     Builtin::new("is blank", &["string"], |m, v| match text(v, 0) {
         Some(text) => Ok(Value::Bool(text.trim().is_empty())),
@@ -60,7 +66,8 @@ fn asked(machine: &mut Machine<'_>, name: &str, values: &[Value], ask: fn(&str, 
 }
 
 fn substring(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
-    let (Some(text), Some(start), Some(length)) = (text(values, 0), integer(values, 1), optional_integer(values, 2)) else {
+    let (Some(text), Some(start), Some(length)) = (text(values, 0), integer(values, 1), optional_integer(values, 2))
+    else {
         return refused(machine, "substring", values);
     };
     machine.spend(text.len() / 64)?;
@@ -70,11 +77,15 @@ fn substring(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
         0 => return refused(machine, "substring", values),
         back => count.saturating_add(back),
     };
-    if from < 0 || from > count || length.is_some_and(|length| length < 0) {
+    // Beyond the last character there is nothing to start at; only an empty string has its start behind it.
+    if from < 0 || from >= count.max(1) || length.is_some_and(|length| length < 0) {
         return refused(machine, "substring", values);
     }
     let length = length.unwrap_or(count);
-    let cut = text.chars().skip(usize::try_from(from).unwrap_or(usize::MAX)).take(usize::try_from(length).unwrap_or(usize::MAX));
+    let cut = text
+        .chars()
+        .skip(usize::try_from(from).unwrap_or(usize::MAX))
+        .take(usize::try_from(length).unwrap_or(usize::MAX));
     machine.string(cut.collect())
 }
 
@@ -85,7 +96,8 @@ fn join(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
         Some(_) => text(values, index).map(|text| &**text),
     };
     let items = list_at(values, 0).or_else(|| items_of(&values[..1]));
-    let (Some(items), Some(delimiter), Some(prefix), Some(suffix)) = (items, optional(1), optional(2), optional(3)) else {
+    let (Some(items), Some(delimiter), Some(prefix), Some(suffix)) = (items, optional(1), optional(2), optional(3))
+    else {
         return refused(machine, "string join", values);
     };
     let mut out = prefix.to_owned();

@@ -6,8 +6,20 @@ use crate::temporal::{Date, DateTime};
 use crate::value::Value;
 
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const MONTHS: [&str; 12] =
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin::new("now", &[""], |m, _| Ok(Value::DateTime(DateTime::at(m.env.now, &m.env.zone)))),
@@ -16,7 +28,9 @@ pub(super) const BUILTINS: &[Builtin] = &[
     Builtin::new("month of year", &["date"], |m, v| of_day(m, "month of year", v, |day| named(&MONTHS, day.month()))),
     Builtin::new("day of year", &["date"], |m, v| of_day(m, "day of year", v, |day| Value::from(day.day_of_year()))),
     Builtin::new("week of year", &["date"], |m, v| of_day(m, "week of year", v, |day| Value::from(day.week_of_year()))),
-    Builtin::new("last day of month", &["date"], |m, v| of_day(m, "last day of month", v, |day| Value::Date(day.last_of_month()))),
+    Builtin::new("last day of month", &["date"], |m, v| {
+        of_day(m, "last day of month", v, |day| Value::Date(day.last_of_month()))
+    }),
 ];
 
 /// The name at a number from 1.

@@ -70,13 +70,14 @@ fn add(left: &Value, right: &Value) -> Option<Value> {
     Some(match (left, right) {
         (Value::Number(a), Value::Number(b)) => Value::Number(a.add(b)?),
         (Value::Duration(a), Value::Duration(b)) => Value::Duration(a.plus(*b)?),
-        (Value::Date(date), Value::Duration(duration)) | (Value::Duration(duration), Value::Date(date)) => Value::Date(date.plus(*duration)?),
+        (Value::Date(date), Value::Duration(duration)) | (Value::Duration(duration), Value::Date(date)) => {
+            Value::Date(date.plus(*duration)?)
+        }
         (Value::DateTime(at), Value::Duration(duration)) | (Value::Duration(duration), Value::DateTime(at)) => {
             Value::DateTime(at.plus(*duration)?)
         }
-        (Value::Time(time), Value::Duration(Duration::DaysTime(nanos))) | (Value::Duration(Duration::DaysTime(nanos)), Value::Time(time)) => {
-            Value::Time(time.plus(*nanos))
-        }
+        (Value::Time(time), Value::Duration(Duration::DaysTime(nanos)))
+        | (Value::Duration(Duration::DaysTime(nanos)), Value::Time(time)) => Value::Time(time.plus(*nanos)),
         _ => return None,
     })
 }
@@ -112,7 +113,9 @@ fn multiply(left: &Value, right: &Value) -> Option<Value> {
 fn divide(left: &Value, right: &Value) -> Option<Value> {
     Some(match (left, right) {
         (Value::Number(a), Value::Number(b)) => Value::Number(a.div(b)?),
-        (Value::Duration(duration), Value::Number(number)) => Value::Duration(duration.with_value(&duration.value()?.div(number)?)?),
+        (Value::Duration(duration), Value::Number(number)) => {
+            Value::Duration(duration.with_value(&duration.value()?.div(number)?)?)
+        }
         (Value::Duration(a), Value::Duration(b)) => {
             a.compare(*b)?;
             let quotient: Option<Number> = a.value()?.div(&b.value()?);

@@ -42,7 +42,13 @@ impl Machine<'_> {
         found.filter(|value| matches!(value, Value::Function(_)))
     }
 
-    fn call_function(&mut self, function: &Arc<Function>, name: Option<&Arc<str>>, arguments: &Arguments, frames: &Frames) -> Outcome {
+    fn call_function(
+        &mut self,
+        function: &Arc<Function>,
+        name: Option<&Arc<str>>,
+        arguments: &Arguments,
+        frames: &Frames,
+    ) -> Outcome {
         match &function.callable {
             Callable::Builtin(builtin) => self.call_builtin(builtin, arguments, frames),
             Callable::Lambda { lambda, .. } => match self.lambda_arguments(lambda, arguments, frames)? {
@@ -53,7 +59,12 @@ impl Machine<'_> {
     }
 
     /// Arguments in the order of the parameters, or why they do not fit.
-    fn lambda_arguments(&mut self, lambda: &Lambda, arguments: &Arguments, frames: &Frames) -> Result<Result<Vec<Value>, String>, EvalError> {
+    fn lambda_arguments(
+        &mut self,
+        lambda: &Lambda,
+        arguments: &Arguments,
+        frames: &Frames,
+    ) -> Result<Result<Vec<Value>, String>, EvalError> {
         let count = lambda.parameters.len();
         match arguments {
             Arguments::Positional(given) => {
@@ -92,7 +103,11 @@ impl Machine<'_> {
             return self.run_builtin(builtin, &values);
         };
         if values.len() != lambda.parameters.len() {
-            return self.null(format!("the function takes {} arguments, not {}", lambda.parameters.len(), values.len()));
+            return self.null(format!(
+                "the function takes {} arguments, not {}",
+                lambda.parameters.len(),
+                values.len()
+            ));
         }
         let mut names = Vec::with_capacity(values.len() + 1);
         if let Some(name) = name {
@@ -102,7 +117,9 @@ impl Machine<'_> {
             let value = match kind {
                 Some(kind) => match self.conform(value, kind) {
                     Ok(value) => value,
-                    Err(value) => return self.null(format!("the parameter {parameter} does not take {}", value.kind())),
+                    Err(value) => {
+                        return self.null(format!("the parameter {parameter} does not take {}", value.kind()));
+                    }
                 },
                 None => value,
             };
@@ -128,7 +145,9 @@ impl Machine<'_> {
                 }
                 match builtin.by_position(named) {
                     Some(values) => values,
-                    None => return self.null(format!("{} takes ({})", builtin.name, builtin.signatures.join(") or ("))),
+                    None => {
+                        return self.null(format!("{} takes ({})", builtin.name, builtin.signatures.join(") or (")));
+                    }
                 }
             }
         };

@@ -47,7 +47,13 @@ impl Iterator for Items {
 type Each<'e> = dyn FnMut(&mut Machine<'_>, &Frames) -> Result<bool, EvalError> + 'e;
 
 impl Machine<'_> {
-    pub(super) fn for_loop(&mut self, iterations: &[Iteration], body: &Expr, partial: bool, frames: &Frames) -> Outcome {
+    pub(super) fn for_loop(
+        &mut self,
+        iterations: &[Iteration],
+        body: &Expr,
+        partial: bool,
+        frames: &Frames,
+    ) -> Outcome {
         let mut results: Vec<Value> = Vec::new();
         let mut each = |machine: &mut Machine<'_>, frames: &Frames| {
             machine.spend(1)?;
@@ -66,7 +72,13 @@ impl Machine<'_> {
         }
     }
 
-    pub(super) fn quantified(&mut self, every: bool, iterations: &[Iteration], condition: &Expr, frames: &Frames) -> Outcome {
+    pub(super) fn quantified(
+        &mut self,
+        every: bool,
+        iterations: &[Iteration],
+        condition: &Expr,
+        frames: &Frames,
+    ) -> Outcome {
         let mut unknown = false;
         let mut each = |machine: &mut Machine<'_>, frames: &Frames| match machine.eval(condition, frames)?.as_truth() {
             Some(truth) => Ok(truth == every),
@@ -84,7 +96,12 @@ impl Machine<'_> {
     }
 
     /// Runs `each` for every combination, the last variable fastest. `Some(false)`: stopped by it; `None`: there is nothing to go through.
-    fn iterate(&mut self, iterations: &[Iteration], frames: &Frames, each: &mut Each<'_>) -> Result<Option<bool>, EvalError> {
+    fn iterate(
+        &mut self,
+        iterations: &[Iteration],
+        frames: &Frames,
+        each: &mut Each<'_>,
+    ) -> Result<Option<bool>, EvalError> {
         let Some((first, rest)) = iterations.split_first() else {
             return each(self, frames).map(Some);
         };

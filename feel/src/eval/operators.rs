@@ -19,7 +19,11 @@ impl Machine<'_> {
                 None => {
                     unknown = true;
                     if !value.is_null() {
-                        self.warn(format!("{} as an operand of {} is taken as null", value.kind(), if decisive { "or" } else { "and" }));
+                        self.warn(format!(
+                            "{} as an operand of {} is taken as null",
+                            value.kind(),
+                            if decisive { "or" } else { "and" }
+                        ));
                     }
                 }
             }

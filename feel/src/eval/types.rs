@@ -10,7 +10,10 @@ impl Machine<'_> {
         let value = self.eval(value, frames)?;
         self.charge(&value)?;
         let answer = is_instance(&value, kind);
-        self.or_null(answer.map(Value::Bool), || format!("{kind:?} is no type"))
+        self.or_null(answer.map(Value::Bool), || match kind {
+            Type::Unknown(name) => format!("{name} is no type"),
+            _ => "the type names what is no type".to_owned(),
+        })
     }
 
     /// The value as a parameter of a type takes it: a list of one for its item, an item for a list of it, a date for its midnight in UTC.
@@ -19,12 +22,16 @@ impl Machine<'_> {
             return Ok(value);
         }
         match (&value, kind) {
-            (Value::Date(date), Type::DateTime) => Ok(Value::DateTime(DateTime::midnight(*date, Some(Zone::Offset(0))))),
+            (Value::Date(date), Type::DateTime) => {
+                Ok(Value::DateTime(DateTime::midnight(*date, Some(Zone::Offset(0)))))
+            }
             (Value::List(items), _) if items.len() == 1 && !matches!(kind, Type::List(_)) => match items.first() {
                 Some(item) if is_instance(item, kind) == Some(true) => Ok(item.clone()),
                 _ => Err(value),
             },
-            (_, Type::List(inner)) if is_instance(&value, inner) == Some(true) => Ok(Value::List(List::new(vec![value]))),
+            (_, Type::List(inner)) if is_instance(&value, inner) == Some(true) => {
+                Ok(Value::List(List::new(vec![value])))
+            }
             _ => Err(value),
         }
     }

@@ -90,7 +90,11 @@ impl Number {
             return None;
         }
         let magnitude = self.magnitude();
-        let mantissa = Self { coefficient: self.coefficient, exponent: i32::try_from(i64::from(self.exponent) - magnitude).ok()?, text: None };
+        let mantissa = Self {
+            coefficient: self.coefficient,
+            exponent: i32::try_from(i64::from(self.exponent) - magnitude).ok()?,
+            text: None,
+        };
         let target = mantissa.to_fixed();
         let mut guess = Self::from_f64(mantissa.to_f64().ln())?.to_fixed();
         // Halley's step triples the exact digits: 16, 48, more than enough.

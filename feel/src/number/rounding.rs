@@ -53,7 +53,13 @@ impl Number {
             Rounding::HalfDown => half.is_gt(),
             Rounding::HalfEven => half.is_gt() || (half.is_eq() && quotient % 2 != 0),
         };
-        let step = if !away { 0 } else if negative { -1 } else { 1 };
+        let step = if !away {
+            0
+        } else if negative {
+            -1
+        } else {
+            1
+        };
         Self::new(quotient + step, target)
     }
 }

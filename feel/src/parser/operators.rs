@@ -107,7 +107,11 @@ impl Parser<'_> {
         self.chain(Self::type_test, |kind| matches!(kind, Kind::Op("**")).then_some(Arithmetic::Power))
     }
 
-    fn chain(&mut self, operand: impl Fn(&mut Self) -> Parsed<Expr>, operator: impl Fn(&Kind<'_>) -> Option<Arithmetic>) -> Parsed<Expr> {
+    fn chain(
+        &mut self,
+        operand: impl Fn(&mut Self) -> Parsed<Expr>,
+        operator: impl Fn(&Kind<'_>) -> Option<Arithmetic>,
+    ) -> Parsed<Expr> {
         let first = operand(self)?;
         let mut rest = Vec::new();
         while let Some(found) = operator(&self.token.kind) {
@@ -134,7 +138,9 @@ impl Parser<'_> {
         if self.take_op("-")? {
             let operand = self.nested(Self::sign)?;
             return Ok(match operand {
-                Expr::Literal(crate::value::Value::Number(number)) => Expr::Literal(crate::value::Value::Number(number.neg())),
+                Expr::Literal(crate::value::Value::Number(number)) => {
+                    Expr::Literal(crate::value::Value::Number(number.neg()))
+                }
                 operand => Expr::Negate(operand.into()),
             });
         }
@@ -152,11 +158,13 @@ impl Parser<'_> {
             Comparison::LessOrEqual => ([None, Some(end)], [false, true]),
             Comparison::Greater => ([Some(end), None], [false, false]),
             Comparison::GreaterOrEqual => ([Some(end), None], [true, false]),
-            Comparison::Equal => return Ok(Expr::Call(Box::new(crate::ast::Call {
-                callee: Expr::Name("range".into()),
-                builtin: crate::builtins::find("single value range"),
-                arguments: crate::ast::Arguments::Positional(vec![end]),
-            }))),
+            Comparison::Equal => {
+                return Ok(Expr::Call(Box::new(crate::ast::Call {
+                    callee: Expr::Name("range".into()),
+                    builtin: crate::builtins::find("single value range"),
+                    arguments: crate::ast::Arguments::Positional(vec![end]),
+                })));
+            }
             Comparison::NotEqual => return Err(at),
         };
         Ok(Expr::Range { ends: Box::new(ends), included })

@@ -138,7 +138,9 @@ impl Parser<'_> {
                 self.advance()?;
                 Ok(Expr::Name(word.into()))
             }
-            "then" | "else" | "return" | "satisfies" | "in" | "between" | "and" | "or" => Err(self.unexpected("an expression")),
+            "then" | "else" | "return" | "satisfies" | "in" | "between" | "and" | "or" => {
+                Err(self.unexpected("an expression"))
+            }
             _ => {
                 if matches!(next, Kind::Word("and" | "or"))
                     && let Some(name) = self.builtin_with_keyword()?

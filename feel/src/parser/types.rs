@@ -7,8 +7,17 @@ use crate::ast::Type;
 use crate::lexer::Kind;
 
 /// Type names that no further word belongs to.
-const COMPLETE: [&str; 9] =
-    ["number", "string", "boolean", "Any", "date", "time", "date and time", "days and time duration", "years and months duration"];
+const COMPLETE: [&str; 9] = [
+    "number",
+    "string",
+    "boolean",
+    "Any",
+    "date",
+    "time",
+    "date and time",
+    "days and time duration",
+    "years and months duration",
+];
 
 impl Parser<'_> {
     pub(super) fn type_name(&mut self) -> Parsed<Type> {
@@ -45,8 +54,13 @@ impl Parser<'_> {
         loop {
             match &self.token.kind {
                 Kind::Name(name) => words.push(name.clone()),
-                Kind::Word("and") if matches!(self.peek()?, Kind::Word("time" | "months")) => words.push("and".to_owned()),
-                Kind::Word(word) if words.is_empty() || !super::INFIX_WORDS.contains(word) && *word != "instance" && *word != "external" => {
+                Kind::Word("and") if matches!(self.peek()?, Kind::Word("time" | "months")) => {
+                    words.push("and".to_owned())
+                }
+                Kind::Word(word)
+                    if words.is_empty()
+                        || !super::INFIX_WORDS.contains(word) && *word != "instance" && *word != "external" =>
+                {
                     // `function(a: number) if ...`: a known type name ends where the body begins.
                     if COMPLETE.contains(&words.join(" ").as_str()) {
                         break;

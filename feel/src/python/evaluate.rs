@@ -122,7 +122,9 @@ fn evaluate<'a>(node: &'a Node, payload: &'a Json) -> Outcome<'a> {
         },
         Node::And(operands) => junction(operands, payload, false)?,
         Node::Or(operands) => junction(operands, payload, true)?,
-        Node::Arithmetic(operator, parts) => arithmetic(*operator, &evaluate(&parts[0], payload)?, &evaluate(&parts[1], payload)?)?,
+        Node::Arithmetic(operator, parts) => {
+            arithmetic(*operator, &evaluate(&parts[0], payload)?, &evaluate(&parts[1], payload)?)?
+        }
         Node::Compare(first, rest) => {
             let mut left = evaluate(first, payload)?;
             for (comparison, operand) in rest {
@@ -151,7 +153,9 @@ fn junction<'a>(operands: &'a [Node], payload: &'a Json, decisive: bool) -> Outc
 
 fn subscript<'a>(value: &Value<'a>, key: &Value<'a>) -> Outcome<'a> {
     if let (Value::Dict(entries), Value::Str(key)) = (value, key) {
-        return entries.get(&**key).map_or_else(|| error(format!("key {key:?} is missing")), |found| Ok(from_json(found)));
+        return entries
+            .get(&**key)
+            .map_or_else(|| error(format!("key {key:?} is missing")), |found| Ok(from_json(found)));
     }
     let Some(position) = key.integer() else {
         return match value {
@@ -167,9 +171,9 @@ fn subscript<'a>(value: &Value<'a>, key: &Value<'a>) -> Outcome<'a> {
     let found = match value {
         Value::List(items) => place(items.len()).and_then(|at| items.get(at).cloned()),
         Value::Array(items) => place(items.len()).and_then(|at| items.get(at)).map(from_json),
-        Value::Str(text) => {
-            place(text.chars().count()).and_then(|at| text.chars().nth(at)).map(|c| Value::Str(Cow::Owned(c.to_string())))
-        }
+        Value::Str(text) => place(text.chars().count())
+            .and_then(|at| text.chars().nth(at))
+            .map(|c| Value::Str(Cow::Owned(c.to_string()))),
         Value::Dict(_) => return error(format!("key {position} is missing")),
         other => return error(format!("{} cannot be subscripted", other.kind())),
     };
@@ -284,7 +288,9 @@ fn equal(left: &Value<'_>, right: &Value<'_>) -> bool {
         (Value::None, Value::None) => true,
         (Value::Str(a), Value::Str(b)) => a == b,
         (Value::Dict(a), Value::Dict(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| equal(&from_json(value), &from_json(other))))
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(key, value)| b.get(key).is_some_and(|other| equal(&from_json(value), &from_json(other))))
         }
         _ => match (left.items(), right.items()) {
             (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| equal(a, b)),

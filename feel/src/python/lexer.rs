@@ -38,22 +38,23 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Token<'_>>, ParseError> {
             at += first.len_utf8();
             continue;
         }
-        let (kind, length) = if first.is_ascii_digit() || (first == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
-            number(rest, at)?
-        } else if first.is_alphabetic() || first == '_' {
-            let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            if rest[length..].starts_with(['\'', '"']) {
-                return Err(ParseError::new(at, "prefixed strings such as f\"..\" are not taken"));
-            }
-            (Kind::Name(&rest[..length]), length)
-        } else if matches!(first, '\'' | '"') {
-            string(rest, first, at)?
-        } else {
-            match OPERATORS.iter().find(|op| rest.starts_with(**op)) {
-                Some(op) => (Kind::Op(op), op.len()),
-                None => (Kind::Other(first), first.len_utf8()),
-            }
-        };
+        let (kind, length) =
+            if first.is_ascii_digit() || (first == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
+                number(rest, at)?
+            } else if first.is_alphabetic() || first == '_' {
+                let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+                if rest[length..].starts_with(['\'', '"']) {
+                    return Err(ParseError::new(at, "prefixed strings such as f\"..\" are not taken"));
+                }
+                (Kind::Name(&rest[..length]), length)
+            } else if matches!(first, '\'' | '"') {
+                string(rest, first, at)?
+            } else {
+                match OPERATORS.iter().find(|op| rest.starts_with(**op)) {
+                    Some(op) => (Kind::Op(op), op.len()),
+                    None => (Kind::Other(first), first.len_utf8()),
+                }
+            };
         found.push(Token { kind, offset: at });
         at += length;
     }

@@ -55,7 +55,9 @@ impl<'s> Parser<'s> {
             Kind::Op("(") => "calls are not taken in a python condition, except .get(key, default)".to_owned(),
             Kind::Op(op) => format!("`{op}` has no place here"),
             Kind::Other(c) => format!("`{c}` is not taken in a python condition"),
-            Kind::Int(_) | Kind::Float(_) | Kind::Str(_) => "a value has no place here: an operator is missing".to_owned(),
+            Kind::Int(_) | Kind::Float(_) | Kind::Str(_) => {
+                "a value has no place here: an operator is missing".to_owned()
+            }
         })
     }
 
@@ -77,7 +79,11 @@ impl<'s> Parser<'s> {
 
     fn count(&mut self, node: Node) -> Parsed {
         self.nodes += 1;
-        if self.nodes > MAX_NODES { Err(self.error(format!("a condition has at most {MAX_NODES} parts"))) } else { Ok(node) }
+        if self.nodes > MAX_NODES {
+            Err(self.error(format!("a condition has at most {MAX_NODES} parts")))
+        } else {
+            Ok(node)
+        }
     }
 
     fn nested(&mut self, parse: impl FnOnce(&mut Self) -> Parsed) -> Parsed {

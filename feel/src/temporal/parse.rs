@@ -10,7 +10,7 @@ pub(crate) fn at_literal(text: &str) -> Option<Value> {
     if text.starts_with(['P', '-']) && text.contains('P') {
         return Duration::parse(text).map(Value::Duration);
     }
-    if text.contains('T') && !text.starts_with('T') && text[1..].contains('-') {
+    if text.find('T').is_some_and(|at| at > 0) {
         return DateTime::parse(text).map(Value::DateTime);
     }
     Date::parse(text).map(Value::Date).or_else(|| Time::parse(text).map(Value::Time))
@@ -31,7 +31,11 @@ impl Date {
         let mut parts = rest.split('-');
         let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
         let padded = year.len() > 4 && year.starts_with('0');
-        if parts.next().is_some() || !(4..=9).contains(&year.len()) || padded || !year.bytes().all(|b| b.is_ascii_digit()) {
+        if parts.next().is_some()
+            || !(4..=9).contains(&year.len())
+            || padded
+            || !year.bytes().all(|b| b.is_ascii_digit())
+        {
             return None;
         }
         let year = year.parse::<i64>().ok()?;

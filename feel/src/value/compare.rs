@@ -12,7 +12,9 @@ pub(crate) fn equal(a: &Value, b: &Value) -> Option<bool> {
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Number(a), Value::Number(b)) => a == b,
         (Value::String(a), Value::String(b)) => a == b,
-        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| equal(a, b) == Some(true)),
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| equal(a, b) == Some(true))
+        }
         (Value::Context(a), Value::Context(b)) => same_entries(a, b),
         (Value::Date(a), Value::Date(b)) => a == b,
         (Value::Time(a), Value::Time(b)) => a.compare(b) == Some(Ordering::Equal),
@@ -24,7 +26,8 @@ pub(crate) fn equal(a: &Value, b: &Value) -> Option<bool> {
 }
 
 fn same_entries(a: &Context, b: &Context) -> bool {
-    a.len() == b.len() && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| equal(value, other) == Some(true)))
+    a.len() == b.len()
+        && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| equal(value, other) == Some(true)))
 }
 
 fn same_range(a: &Range, b: &Range) -> bool {

@@ -52,11 +52,13 @@ fn write_literal(out: &mut String, value: &Value) {
             Ok(())
         }
         Value::Function(function) => match &function.callable {
-            Callable::Lambda { lambda, .. } => write!(out, "function({})", lambda.names().collect::<Vec<_>>().join(", ")),
+            Callable::Lambda { lambda, .. } => {
+                write!(out, "function({})", lambda.names().collect::<Vec<_>>().join(", "))
+            }
             Callable::Builtin(builtin) => write!(out, "{}", builtin.name),
         },
         Value::List(items) => {
-            write_sequence(out, '[', ']', items.iter(), |out, item| write_literal(out, item));
+            write_sequence(out, '[', ']', items.iter(), write_literal);
             Ok(())
         }
         Value::Context(context) => {
@@ -74,7 +76,13 @@ fn write_literal(out: &mut String, value: &Value) {
     };
 }
 
-fn write_sequence<T>(out: &mut String, open: char, close: char, items: impl Iterator<Item = T>, each: impl Fn(&mut String, T)) {
+fn write_sequence<T>(
+    out: &mut String,
+    open: char,
+    close: char,
+    items: impl Iterator<Item = T>,
+    each: impl Fn(&mut String, T),
+) {
     out.push(open);
     for (index, item) in items.enumerate() {
         if index > 0 {

@@ -49,9 +49,11 @@ fn convert(json: &serde_json::Value, depth: u32) -> Value {
         serde_json::Value::Number(number) => Value::Number(Number::from_json_text(number.as_str())),
         serde_json::Value::String(text) => Value::String(text.as_str().into()),
         _ if depth >= MAX_DEPTH => Value::Null,
-        serde_json::Value::Array(items) => Value::List(List::new(items.iter().map(|item| convert(item, depth + 1)).collect())),
-        serde_json::Value::Object(entries) => {
-            Value::Context(Context::new(entries.iter().map(|(name, value)| (Arc::from(name.as_str()), convert(value, depth + 1)))))
+        serde_json::Value::Array(items) => {
+            Value::List(List::new(items.iter().map(|item| convert(item, depth + 1)).collect()))
         }
+        serde_json::Value::Object(entries) => Value::Context(Context::new(
+            entries.iter().map(|(name, value)| (Arc::from(name.as_str()), convert(value, depth + 1))),
+        )),
     }
 }

@@ -4,7 +4,7 @@ use flow_feel as feel;
 
 /// The moment all cases are evaluated at: 2024-05-17T12:34:56Z.
 pub(crate) fn env() -> feel::Env {
-    feel::Env::at("2024-05-17T12:34:56Z".parse().unwrap())
+    feel::Env::at("2024-05-17T12:34:56Z".parse().expect("a timestamp"))
 }
 
 /// What an expression answers over JSON variables.
@@ -17,9 +17,13 @@ pub(crate) fn evaluate(source: &str, variables: &serde_json::Value) -> feel::Eva
 pub(crate) fn table(variables: serde_json::Value, cases: &[(&str, &str)]) {
     let mut wrong = Vec::new();
     for (source, expected) in cases {
-        let expected: serde_json::Value = serde_json::from_str(expected).unwrap_or_else(|error| panic!("{source}: expected {expected}: {error}"));
+        let expected: serde_json::Value =
+            serde_json::from_str(expected).unwrap_or_else(|error| panic!("{source}: expected {expected}: {error}"));
         let found = match feel::parse(source) {
-            Ok(expression) => expression.evaluate(&variables, &env()).map(|evaluated| evaluated.value.to_json()).map_err(|error| error.to_string()),
+            Ok(expression) => expression
+                .evaluate(&variables, &env())
+                .map(|evaluated| evaluated.value.to_json())
+                .map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         if found.as_ref() != Ok(&expected) {

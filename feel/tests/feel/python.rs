@@ -5,11 +5,49 @@ use serde_json::json;
 fn conditions_hold_as_in_python() {
     let payload = json!({"n": 5, "f": 1.5, "s": "abc", "l": [1, "two", null], "d": {"k": {"deep": true}}, "zero": 0, "empty": "", "none": null, "big": 9_007_199_254_740_993_i64});
     for (source, expected) in [
-        ("req_json['n'] == 5", true), ("req_json[\"n\"] > 5", false), ("req_json['s'] == 'abc'", true), ("req_json['s'] == 5", false), ("req_json['n'] != 5", false), ("req_json['l'][0] == 1", true), ("req_json['l'][-1] is None", true),
-        ("req_json['d']['k']['deep']", true), ("req_json.get('missing') is None", true), ("req_json.get('missing', 3) == 3", true), ("req_json.get('n', 3) is not None", true), ("req_json['n'] % 2 == 1", true), ("-7 // 2 == -4", true), ("-7 % 3 == 2", true), ("7 % -3 == -2", true),
-        ("7 / 2 == 3.5", true), ("req_json['f'] * 2 == 3", true), ("1 < req_json['n'] <= 5", true), ("not req_json['zero']", true), ("req_json['zero'] or req_json['empty']", false), ("req_json['n'] and req_json['s']", true), ("'two' in req_json['l']", true), ("'b' in req_json['s']", true),
-        ("'n' in req_json", true), ("'x' not in req_json", true), ("req_json['n'] in [1, 5]", true), ("True == 1", true), ("req_json['none'] is None", true), ("req_json['n'] == 5 and not (req_json['f'] > 2 or False)", true), ("[1, 2] == [1, 2]", true), ("'a' + 'b' == 'ab'", true), ("req_json['s'] < 'abd'", true),
-        ("req_json['big'] == 9007199254740993", true), ("req_json['big'] == 9007199254740992.0", false), ("1.0 == 1", true), ("-1.5 < -1", true), ("req_json['d'] == req_json['d']", true), ("2 > 1.5", true), ("'\\x41\\u0042' == 'AB'", true), ("[]", false), ("req_json", true), ("(req_json['n'] - 5) * 2 == 0", true), ("1e3 == 1000", true),
+        ("req_json['n'] == 5", true),
+        ("req_json[\"n\"] > 5", false),
+        ("req_json['s'] == 'abc'", true),
+        ("req_json['s'] == 5", false),
+        ("req_json['n'] != 5", false),
+        ("req_json['l'][0] == 1", true),
+        ("req_json['l'][-1] is None", true),
+        ("req_json['d']['k']['deep']", true),
+        ("req_json.get('missing') is None", true),
+        ("req_json.get('missing', 3) == 3", true),
+        ("req_json.get('n', 3) is not None", true),
+        ("req_json['n'] % 2 == 1", true),
+        ("-7 // 2 == -4", true),
+        ("-7 % 3 == 2", true),
+        ("7 % -3 == -2", true),
+        ("7 / 2 == 3.5", true),
+        ("req_json['f'] * 2 == 3", true),
+        ("1 < req_json['n'] <= 5", true),
+        ("not req_json['zero']", true),
+        ("req_json['zero'] or req_json['empty']", false),
+        ("req_json['n'] and req_json['s']", true),
+        ("'two' in req_json['l']", true),
+        ("'b' in req_json['s']", true),
+        ("'n' in req_json", true),
+        ("'x' not in req_json", true),
+        ("req_json['n'] in [1, 5]", true),
+        ("True == 1", true),
+        ("req_json['none'] is None", true),
+        ("req_json['n'] == 5 and not (req_json['f'] > 2 or False)", true),
+        ("[1, 2] == [1, 2]", true),
+        ("'a' + 'b' == 'ab'", true),
+        ("req_json['s'] < 'abd'", true),
+        ("req_json['big'] == 9007199254740993", true),
+        ("req_json['big'] == 9007199254740992.0", false),
+        ("1.0 == 1", true),
+        ("-1.5 < -1", true),
+        ("req_json['d'] == req_json['d']", true),
+        ("2 > 1.5", true),
+        ("'\\x41\\u0042' == 'AB'", true),
+        ("[]", false),
+        ("req_json", true),
+        ("(req_json['n'] - 5) * 2 == 0", true),
+        ("1e3 == 1000", true),
     ] {
         let condition = python::parse(source).unwrap_or_else(|error| panic!("{source}: {error}"));
         assert_eq!(condition.evaluate(&payload), Ok(expected), "{source}");
@@ -21,8 +59,19 @@ fn conditions_hold_as_in_python() {
 fn what_python_raises_is_an_error() {
     let payload = json!({"n": 5, "s": "abc", "l": [1]});
     for (source, part) in [
-        ("req_json['missing'] == 1", "missing"), ("req_json['l'][1]", "out of range"), ("req_json['n'] < 'a'", "no order"), ("req_json['n'] + 'a'", "bad operands"), ("1 / 0", "zero"), ("1 % 0", "zero"), ("1.0 // 0", "zero"), ("req_json['n']['a']", "subscripted"), ("req_json['n'].get('a')", "no .get"),
-        ("1 in 5", "searched"), ("None < 1", "no order"), ("-'a'", "bad operand"), ("99999999999999999999999999999999999999 * 10", "38 digits"),
+        ("req_json['missing'] == 1", "missing"),
+        ("req_json['l'][1]", "out of range"),
+        ("req_json['n'] < 'a'", "no order"),
+        ("req_json['n'] + 'a'", "bad operands"),
+        ("1 / 0", "zero"),
+        ("1 % 0", "zero"),
+        ("1.0 // 0", "zero"),
+        ("req_json['n']['a']", "subscripted"),
+        ("req_json['n'].get('a')", "no .get"),
+        ("1 in 5", "searched"),
+        ("None < 1", "no order"),
+        ("-'a'", "bad operand"),
+        ("99999999999999999999999999999999999999 * 10", "38 digits"),
     ] {
         let error = python::parse(source).unwrap().evaluate(&payload).expect_err(source).to_string();
         assert!(error.contains(part), "{source}: {error}");
@@ -32,8 +81,27 @@ fn what_python_raises_is_an_error() {
 #[test]
 fn what_is_not_taken_is_named() {
     for (source, part) in [
-        ("__import__('os').system('true')", "__import__"), ("eval('1')", "eval"), ("len(req_json) > 1", "len"), ("req_json.keys()", ".get"), ("lambda x: x", "lambda"), ("1 if True else 2", "if"), ("f'x'", "prefixed"), ("2 ** 3", "powers"), ("req_json['a'] == ", "ends too early"), ("req_json('a')", "calls"), ("x == 1", "x"),
-        ("{'a': 1}", "`{`"), ("'''a'''", "triple"), ("req_json['a'] = 1", "`=`"), ("1 is 1", "None alone"), ("'abc", "not closed"), ("1_000", "1_000"), ("0x10", "0x10"), ("", "too early"), ("1 2", "operator is missing"), ("req_json := 1", "`:`"),
+        ("__import__('os').system('true')", "__import__"),
+        ("eval('1')", "eval"),
+        ("len(req_json) > 1", "len"),
+        ("req_json.keys()", ".get"),
+        ("lambda x: x", "lambda"),
+        ("1 if True else 2", "if"),
+        ("f'x'", "prefixed"),
+        ("2 ** 3", "powers"),
+        ("req_json['a'] == ", "ends too early"),
+        ("req_json('a')", "calls"),
+        ("x == 1", "x"),
+        ("{'a': 1}", "`{`"),
+        ("'''a'''", "triple"),
+        ("req_json['a'] = 1", "`=`"),
+        ("1 is 1", "None alone"),
+        ("'abc", "not closed"),
+        ("1_000", "1_000"),
+        ("0x10", "0x10"),
+        ("", "too early"),
+        ("1 2", "operator is missing"),
+        ("req_json := 1", "`:`"),
     ] {
         let error = python::parse(source).expect_err(source).to_string();
         assert!(error.contains(part), "{source}: {error}");
