@@ -86,7 +86,7 @@ impl ProcessDefinition {
 }
 
 /// A routing table with the bytes that its digest is of.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Table {
     /// The digest of `bytes`.
     pub digest: Digest,
@@ -100,6 +100,12 @@ impl Table {
     fn new(table: RoutingTable) -> Self {
         let bytes = table.to_bytes();
         Self { digest: Digest::of(&bytes), bytes, table }
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("digest", &self.digest).field("table", &self.table).finish_non_exhaustive()
     }
 }
 

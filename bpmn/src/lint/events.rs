@@ -200,8 +200,9 @@ fn is_date(text: &str) -> bool {
     routing::timer::instant(text).is_ok()
 }
 
+/// ISO 8601 only: the parser behind takes words such as "5 minutes", too.
 fn is_duration(text: &str) -> bool {
-    !text.starts_with('-') && routing::timer::after(text, 0).is_ok()
+    text.starts_with('P') && routing::timer::after(text, 0).is_ok()
 }
 
 /// `R[n]/...` with dates and durations; cycles are not executed, so their details are not checked.

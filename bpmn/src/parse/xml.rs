@@ -220,7 +220,7 @@ impl<'a> Reading<'a> {
             E::Syntax(SyntaxError::InvalidBangMarkup) => {
                 self.refuse(Rule::NotXml, "`<!` starts neither a comment nor CDATA")
             }
-            E::Syntax(_) if !self.open.is_empty() => {
+            E::Syntax(_) => {
                 let message = format!("the file ends inside of an element: {error}");
                 self.refuse(Rule::Truncated, message)
             }
