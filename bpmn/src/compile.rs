@@ -143,7 +143,7 @@ fn compile(definitions: &Definitions, graph: &Graph<'_>, annotations: &Annotatio
     let id = annotations.global.id.as_deref().unwrap_or(&process.id);
     let deployment = DeploymentId::from(format!("{id}-{}", content.short()));
     let (nodes, flows) = nodes::all(definitions, graph, annotations, &deployment);
-    let whole = RoutingTable {
+    let mut whole = RoutingTable {
         format: RoutingTable::FORMAT,
         process: ProcessId::from(id),
         deployment: deployment.clone(),
@@ -153,6 +153,7 @@ fn compile(definitions: &Definitions, graph: &Graph<'_>, annotations: &Annotatio
         nodes,
         flows,
     };
+    slice::host_long_chains(&mut whole);
     let tasks: BTreeMap<ElementId, Table> =
         slice::tasks(&whole).into_iter().map(|(element, table)| (element, Table::new(table))).collect();
     let ledger = Table::new(whole);

@@ -212,6 +212,7 @@ pub enum NodeKind {
     /// A task that a service does.
     Task(Box<Task>),
     /// Exclusive gateway (BPMN 10.6.2): the first true condition in document order, else the default.
+    /// Folded; at the end of very long chains of gateways its place is the ledger, which passes it at once.
     ExclusiveGateway,
     /// Parallel gateway (BPMN 10.6.4): with several incoming flows it joins (at the ledger), then all outgoing are taken.
     ParallelGateway,

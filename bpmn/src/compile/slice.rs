@@ -3,7 +3,7 @@
 //! The task, its boundary events, every folded node reachable from these, and the next hosted
 //! elements as [`NodeKind::Elsewhere`]; flows between them. Linear in the size of the slice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use routing::ElementId;
 use routing::table::{Flow, FlowIx, Host, Node, NodeIx, NodeKind, Place, Predecessor, RoutingTable};
@@ -28,6 +28,67 @@ pub(super) fn tasks(whole: &RoutingTable) -> Vec<(ElementId, RoutingTable)> {
             (whole.node(index).id.clone(), slice.table(whole, index, senders))
         })
         .collect()
+}
+
+/// What all slices together may hold, as a multiple of the process, before long chains of gateways
+/// are cut; models that people draw stay far below.
+const LARGEST: usize = 16;
+
+/// What one slice may spend on folded nodes and their flows once chains are cut.
+const LONGEST: usize = 64;
+
+/// Keeps the tables of all tasks together linear in the size of the process.
+///
+/// A gateway is folded into the table of every task that reaches it. Where gateways follow each
+/// other in long chains, or one gateway gathers and scatters very many tasks, these copies would
+/// grow with the square of the model: such a gateway is then hosted by the ledger, where a token
+/// passes it at once, with the same outcome.
+pub(super) fn host_long_chains(whole: &mut RoutingTable) {
+    let budget = LARGEST * (whole.nodes.len() + whole.flows.len() + 256);
+    let tasks: Vec<NodeIx> =
+        (0..whole.nodes.len() as NodeIx).filter(|it| matches!(whole.node(*it).kind, NodeKind::Task(_))).collect();
+    let mut spent = 0;
+    for task in &tasks {
+        spent += walk(whole, *task, budget.saturating_sub(spent)).0;
+        if spent >= budget {
+            break;
+        }
+    }
+    if spent < budget {
+        return;
+    }
+    for task in tasks {
+        for gateway in walk(whole, task, LONGEST).1 {
+            whole.nodes[gateway as usize].place = Place::Ledger;
+        }
+    }
+}
+
+/// Walks what is folded behind `task`, nearest first, until `limit` is spent: what was spent, and
+/// the folded nodes there was nothing left for.
+fn walk(whole: &RoutingTable, task: NodeIx, limit: usize) -> (usize, Vec<NodeIx>) {
+    let (mut spent, mut beyond) = (0, Vec::new());
+    let mut seen = BTreeSet::new();
+    let mut pending = VecDeque::from([task]);
+    pending.extend(&whole.node(task).boundaries);
+    let own = pending.len();
+    let mut visited = 0;
+    while let Some(node) = pending.pop_front() {
+        let cost = 1 + whole.node(node).outgoing.len();
+        visited += 1;
+        if visited > own && spent + cost > limit {
+            beyond.push(node);
+            continue;
+        }
+        spent += if visited > own { cost } else { 0 };
+        for flow in &whole.node(node).outgoing {
+            let target = whole.flow(*flow).target;
+            if whole.node(target).place == Place::Folded && seen.insert(target) {
+                pending.push_back(target);
+            }
+        }
+    }
+    (if beyond.is_empty() { spent } else { limit }, beyond)
 }
 
 /// Which nodes and flows belong to one task's table.
