@@ -117,16 +117,22 @@ pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> 
     let definitions = parse(xml, options.limits).map_err(|it| vec![*it])?;
     let mut findings = Vec::new();
     lint::definitions(&definitions, &mut findings);
+    let nodes = definitions.processes.iter().flat_map(|process| process.nodes.iter().map(move |it| (process, it)));
+    let places = nodes.map(|(process, it)| (it.id.as_str(), process.id.as_str())).collect();
     let mut accepted = Vec::new();
-    for process in &definitions.processes {
-        if lint::is_executable(&definitions, process) {
-            let graph = Graph::of(process);
-            let annotations = Annotations::read(&definitions, process, &mut findings);
-            let cx =
-                lint::Context { definitions: &definitions, process, graph: &graph, annotations: &annotations, options };
-            lint::process(&cx, &mut findings);
-            accepted.push((graph, annotations));
-        }
+    for process in lint::executable(&definitions) {
+        let graph = Graph::of(process);
+        let annotations = Annotations::read(&definitions, process, &mut findings);
+        let cx = lint::Context {
+            definitions: &definitions,
+            process,
+            places: &places,
+            graph: &graph,
+            annotations: &annotations,
+            options,
+        };
+        lint::process(&cx, &mut findings);
+        accepted.push((graph, annotations));
     }
     diagnostic::sort(&mut findings);
     if findings.iter().any(Diagnostic::is_error) {

@@ -103,8 +103,15 @@ impl std::fmt::Display for Diagnostic {
     }
 }
 
-/// Puts findings into the order in which a person reads the file.
-pub(crate) fn sort(diagnostics: &mut [Diagnostic]) {
+/// How many findings one file yields at most.
+const MOST: usize = 1_000;
+
+/// Puts findings into the order in which a person reads the file; of very many, keeps the worst.
+pub(crate) fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    if diagnostics.len() > MOST {
+        diagnostics.sort_by_key(|it| it.severity);
+        diagnostics.truncate(MOST);
+    }
     diagnostics.sort_by(|a, b| {
         (a.line, a.column, a.severity, a.rule, &a.element).cmp(&(b.line, b.column, b.severity, b.rule, &b.element))
     });

@@ -18,7 +18,9 @@ mod tasks;
 
 pub(crate) use expressions::{Language, language_of};
 pub(crate) use gateways::implicit_default;
-pub(crate) use structure::is_executable;
+pub(crate) use structure::executable;
+
+use std::collections::HashMap;
 
 use crate::binding::Annotations;
 use crate::compile::Options;
@@ -30,6 +32,8 @@ use crate::model::{Definitions, FlowNode, Process};
 pub(crate) struct Context<'a> {
     pub(crate) definitions: &'a Definitions,
     pub(crate) process: &'a Process,
+    /// The process of every flow node of the file.
+    pub(crate) places: &'a HashMap<&'a str, &'a str>,
     pub(crate) graph: &'a Graph<'a>,
     pub(crate) annotations: &'a Annotations,
     pub(crate) options: &'a Options,

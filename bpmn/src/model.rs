@@ -6,6 +6,8 @@
 //! with its id and place. Each flow element of a process, however deep in sub-processes, lives in
 //! one list in document order and names the sub-process it belongs to, so nothing here recurses.
 
+use std::collections::HashMap;
+
 mod element;
 mod event;
 mod extension;
@@ -34,15 +36,15 @@ pub struct Definitions {
     /// The collaborations (at most one in practice).
     pub collaborations: Vec<Collaboration>,
     /// `bpmn:message`.
-    pub messages: Vec<RootElement>,
+    pub messages: Roots,
     /// `bpmn:error`; `code` holds `errorCode`.
-    pub errors: Vec<RootElement>,
+    pub errors: Roots,
     /// `bpmn:signal`.
-    pub signals: Vec<RootElement>,
+    pub signals: Roots,
     /// `bpmn:escalation`; `code` holds `escalationCode`.
-    pub escalations: Vec<RootElement>,
+    pub escalations: Roots,
     /// `bpmn:itemDefinition`.
-    pub item_definitions: Vec<RootElement>,
+    pub item_definitions: Roots,
     /// Event definitions at the root, for `eventDefinitionRef`.
     pub event_definitions: Vec<EventDefinition>,
     /// Every other root element (interface, correlationProperty, category, dataStore, import,
@@ -116,31 +118,29 @@ pub struct MessageFlow {
     pub position: Position,
 }
 
-impl Definitions {
-    /// The error that `reference` (a QName; its prefix is ignored) names.
-    pub fn error(&self, reference: &str) -> Option<&RootElement> {
-        find(&self.errors, reference)
-    }
-
-    /// The message that `reference` names.
-    pub fn message(&self, reference: &str) -> Option<&RootElement> {
-        find(&self.messages, reference)
-    }
-
-    /// The signal that `reference` names.
-    pub fn signal(&self, reference: &str) -> Option<&RootElement> {
-        find(&self.signals, reference)
-    }
-
-    /// The escalation that `reference` names.
-    pub fn escalation(&self, reference: &str) -> Option<&RootElement> {
-        find(&self.escalations, reference)
-    }
+/// Root elements of one kind, found by id.
+#[derive(Debug, Clone, Default)]
+pub struct Roots {
+    list: Vec<RootElement>,
+    by_id: HashMap<String, usize>,
 }
 
-fn find<'a>(list: &'a [RootElement], reference: &str) -> Option<&'a RootElement> {
-    let local = local_reference(reference);
-    list.iter().find(|it| it.id == reference).or_else(|| list.iter().find(|it| it.id == local))
+impl Roots {
+    pub(crate) fn push(&mut self, element: RootElement) {
+        self.by_id.entry(element.id.clone()).or_insert(self.list.len());
+        self.list.push(element);
+    }
+
+    /// All of them, in document order.
+    pub fn iter(&self) -> impl Iterator<Item = &RootElement> {
+        self.list.iter()
+    }
+
+    /// The one that `reference` names: an id, or a QName whose prefix is ignored.
+    pub fn find(&self, reference: &str) -> Option<&RootElement> {
+        let index = self.by_id.get(reference).or_else(|| self.by_id.get(local_reference(reference)))?;
+        self.list.get(*index)
+    }
 }
 
 /// A QName reference without its prefix: BPMN refers to root elements by QName, and most

@@ -223,3 +223,61 @@ fn four_thousand_elements_take_less_than_half_a_second() {
         assert!(tables < 64 * (ledger.nodes.len() + ledger.flows.len()), "tables grow with the square: {tables}");
     });
 }
+
+/// Files near the limits, each of the shape that makes one careless search quadratic.
+#[test]
+fn hostile_shapes_take_linear_time() {
+    let head = format!("<definitions xmlns='{NAMESPACE}'>");
+    let repeat = |count: usize, one: &dyn Fn(usize) -> String| (0..count).map(one).collect::<String>();
+    let process = |inner: String| {
+        format!("{head}<process id='P' isExecutable='true'><startEvent id='S'/>{inner}</process></definitions>")
+    };
+    let shapes = [
+        ("processes", format!("{head}{}</definitions>", repeat(100_000, &|n| format!("<process id='p{n}'/>")))),
+        (
+            "dangling flows",
+            process(repeat(60_000, &|n| format!("<sequenceFlow id='f{n}' sourceRef='S' targetRef='x{n}'/>"))),
+        ),
+        (
+            "one gateway's flows",
+            process(
+                "<parallelGateway id='G'>".to_owned()
+                    + &repeat(40_000, &|n| format!("<outgoing>f{n}</outgoing>"))
+                    + "</parallelGateway>"
+                    + &repeat(40_000, &|n| format!("<sequenceFlow id='f{n}' sourceRef='G' targetRef='S'/>")),
+            ),
+        ),
+        ("unknown defaults", process(repeat(60_000, &|n| format!("<exclusiveGateway id='g{n}' default='nope{n}'/>")))),
+        (
+            "errors",
+            format!("{head}{}", repeat(30_000, &|n| format!("<error id='e{n}' errorCode='{n}'/>")))
+                + "<process id='P'><startEvent id='S'/><serviceTask id='T'/>"
+                + &repeat(30_000, &|n| {
+                    format!(
+                        "<boundaryEvent id='b{n}' attachedToRef='T'><errorEventDefinition errorRef='e{n}'/></boundaryEvent>"
+                    )
+                })
+                + "</process></definitions>",
+        ),
+        (
+            "children",
+            process(format!("<subProcess id='X'>{}</subProcess>", repeat(100_000, &|n| format!("<task id='t{n}'/>")))),
+        ),
+        (
+            "a cycle",
+            process(repeat(60_000, &|n| {
+                format!(
+                    "<exclusiveGateway id='g{n}'/><sequenceFlow id='f{n}' sourceRef='g{n}' targetRef='g{}'/>",
+                    (n + 1) % 60_000
+                )
+            })),
+        ),
+    ];
+    for (name, xml) in shapes {
+        assert!(xml.len() < Limits::default().bytes, "{name} is too large to show anything");
+        within(Duration::from_secs(8), name, || {
+            let findings = check(xml.as_bytes(), &Options::default()).unwrap_err();
+            assert!(findings.len() <= 1_000 && findings.iter().any(|it| it.is_error()), "{name}");
+        });
+    }
+}

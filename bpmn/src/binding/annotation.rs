@@ -55,7 +55,8 @@ fn owners<'a>(
     let nodes: HashMap<&str, usize> =
         (process.nodes.iter().enumerate()).map(|(index, node)| (node.id.as_str(), index)).collect();
     let ids: HashMap<&str, ()> = drawn.iter().map(|it| (it.id.as_str(), ())).collect();
-    let outside = definitions.collaborations.iter().flat_map(|it| &it.associations);
+    let outside = definitions.collaborations.iter().filter(|_| definitions.processes.len() == 1);
+    let outside = outside.flat_map(|it| &it.associations);
     let mut owners = HashMap::new();
     for Association { source, target, .. } in process.associations().chain(outside) {
         let pairs = [(source, target), (target, source)];

@@ -142,7 +142,7 @@ fn default(source: &Source<'_>, index: usize) -> Option<usize> {
 fn trigger(source: &Source<'_>, node: &FlowNode) -> Trigger {
     match node.event_definitions.first().map(|it| &it.kind) {
         Some(EventDefinitionKind::Error { error_ref }) => {
-            let error = error_ref.as_deref().and_then(|it| source.definitions.error(it));
+            let error = error_ref.as_deref().and_then(|it| source.definitions.errors.find(it));
             Trigger::Error(error.and_then(|it| it.code.clone()))
         }
         _ => Trigger::Timer(timer(node)),

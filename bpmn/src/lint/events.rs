@@ -100,7 +100,7 @@ fn allowed(cx: &Context<'_>, index: usize, definition: &EventDefinition, out: &m
 /// An error that is caught or thrown by reference has a code to compare.
 fn coded(cx: &Context<'_>, index: usize, definition: &EventDefinition, out: &mut Vec<Diagnostic>) {
     let EventDefinitionKind::Error { error_ref: Some(reference) } = &definition.kind else { return };
-    let Some(error) = cx.definitions.error(reference) else { return };
+    let Some(error) = cx.definitions.errors.find(reference) else { return };
     if error.code.as_deref().unwrap_or_default().is_empty() {
         let message = format!("{} refers to error `{}`, which has no errorCode", cx.describe(index), error.id);
         out.push(cx.error(index, Rule::ErrorCodeMissing, message));
@@ -141,7 +141,7 @@ fn duplicate_errors(cx: &Context<'_>, activity: usize, out: &mut Vec<Diagnostic>
     for boundary in &cx.graph.boundaries[activity] {
         for definition in &cx.process.nodes[*boundary].event_definitions {
             let EventDefinitionKind::Error { error_ref } = &definition.kind else { continue };
-            let error = error_ref.as_deref().and_then(|it| cx.definitions.error(it));
+            let error = error_ref.as_deref().and_then(|it| cx.definitions.errors.find(it));
             let code = error.and_then(|it| it.code.as_deref());
             if let Some(first) = seen.insert(code, *boundary) {
                 let what = code.map_or("every error".to_owned(), |it| format!("error `{it}`"));

@@ -1,5 +1,7 @@
 //! Default flows, and flows of gateways that need conditions.
 
+use std::collections::HashSet;
+
 use super::Context;
 use super::flows::chooses;
 use crate::binding::Annotations;
@@ -9,8 +11,9 @@ use crate::model::{FlowNodeKind, Process};
 
 /// Checks every node that chooses among flows, and that no other pretends to.
 pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
+    let flows: HashSet<&str> = cx.process.flows.iter().map(|it| it.id.as_str()).collect();
     for node in 0..cx.process.nodes.len() {
-        default_flow(cx, node, out);
+        default_flow(cx, node, &flows, out);
         let kind = &cx.process.nodes[node].kind;
         if matches!(kind, FlowNodeKind::ExclusiveGateway | FlowNodeKind::InclusiveGateway) {
             conditions(cx, node, out);
@@ -21,7 +24,7 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
-fn default_flow(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
+fn default_flow(cx: &Context<'_>, node: usize, flows: &HashSet<&str>, out: &mut Vec<Diagnostic>) {
     let it = &cx.process.nodes[node];
     let Some(default) = it.default.as_deref() else {
         return;
@@ -33,8 +36,7 @@ fn default_flow(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
         return;
     }
     let Some(flow) = cx.graph.default(node) else {
-        let exists = cx.process.flows.iter().any(|it| it.id == default);
-        let (rule, problem) = if exists {
+        let (rule, problem) = if flows.contains(default) {
             (Rule::DefaultNotOutgoing, "does not start there")
         } else {
             (Rule::UnknownReference, "does not exist")

@@ -1,6 +1,6 @@
 //! Ids are unique and references lead somewhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Context;
 use crate::diagnostic::{Diagnostic, Rule};
@@ -49,7 +49,8 @@ fn all_ids(definitions: &Definitions) -> Vec<(&str, Position)> {
         &definitions.escalations,
         &definitions.item_definitions,
     ];
-    let mut all: Vec<(&str, Position)> = roots.into_iter().flatten().map(|it| (it.id.as_str(), it.position)).collect();
+    let mut all: Vec<(&str, Position)> =
+        roots.into_iter().flat_map(|it| it.iter()).map(|it| (it.id.as_str(), it.position)).collect();
     let elements = definitions.others.iter();
     all.extend(elements.filter_map(|it| Some((it.attribute("id")?, it.position))));
     for collaboration in &definitions.collaborations {
@@ -81,14 +82,14 @@ fn all_ids(definitions: &Definitions) -> Vec<(&str, Position)> {
 /// References of pools and message flows.
 pub(super) fn roots(definitions: &Definitions, out: &mut Vec<Diagnostic>) {
     let known: HashMap<&str, Position> = all_ids(definitions).into_iter().collect();
+    let processes: HashSet<&str> = definitions.processes.iter().map(|it| it.id.as_str()).collect();
     for collaboration in &definitions.collaborations {
         for pool in &collaboration.participants {
             let Some(process) = pool.process_ref.as_deref() else {
                 continue;
             };
             let local = crate::model::local_reference(process);
-            let names = |id: &str| id == process || id == local;
-            if !definitions.processes.iter().any(|it| names(&it.id)) {
+            if !processes.contains(process) && !processes.contains(local) {
                 let message = format!("pool `{}` refers to process `{process}`, which does not exist", pool.id);
                 out.push(unknown(pool.position, &pool.id, message));
             }
@@ -113,6 +114,8 @@ fn unknown(position: Position, element: &str, message: String) -> Diagnostic {
 pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     flow_ends(cx, out);
     declared_flows(cx, out);
+    let definitions: HashSet<&str> =
+        cx.definitions.event_definitions.iter().filter_map(|it| it.id.as_deref()).collect();
     for (index, node) in cx.process.nodes.iter().enumerate() {
         for reference in event_references(cx, index) {
             let (kind, id, found) = reference;
@@ -123,10 +126,9 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
         }
         for reference in &node.event_definition_refs {
             let local = crate::model::local_reference(reference);
-            let known = &cx.definitions.event_definitions;
-            if !known.iter().any(|it| it.id.as_deref() == Some(local)) {
-                let message =
-                    format!("{} refers to event definition `{reference}`, which does not exist", cx.describe(index));
+            if !definitions.contains(reference.as_str()) && !definitions.contains(local) {
+                let described = cx.describe(index);
+                let message = format!("{described} refers to event definition `{reference}`, which does not exist");
                 out.push(unknown(node.position, &node.id, message));
             }
         }
@@ -141,7 +143,7 @@ fn event_references(cx: &Context<'_>, node: usize) -> Vec<(&'static str, String,
     let mut list = Vec::new();
     let mut message = |reference: &Option<String>| {
         if let Some(id) = reference {
-            list.push(("message", id.clone(), all.message(id).is_some()));
+            list.push(("message", id.clone(), all.messages.find(id).is_some()));
         }
     };
     match &node.kind {
@@ -154,19 +156,19 @@ fn event_references(cx: &Context<'_>, node: usize) -> Vec<(&'static str, String,
         let reference = match &definition.kind {
             EventDefinitionKind::Message { message_ref, .. } => {
                 let id = message_ref.as_ref();
-                id.map(|it| ("message", it, all.message(it).is_some()))
+                id.map(|it| ("message", it, all.messages.find(it).is_some()))
             }
             EventDefinitionKind::Error { error_ref } => {
                 let id = error_ref.as_ref();
-                id.map(|it| ("error", it, all.error(it).is_some()))
+                id.map(|it| ("error", it, all.errors.find(it).is_some()))
             }
             EventDefinitionKind::Escalation { escalation_ref } => {
                 let id = escalation_ref.as_ref();
-                id.map(|it| ("escalation", it, all.escalation(it).is_some()))
+                id.map(|it| ("escalation", it, all.escalations.find(it).is_some()))
             }
             EventDefinitionKind::Signal { signal_ref } => {
                 let id = signal_ref.as_ref();
-                id.map(|it| ("signal", it, all.signal(it).is_some()))
+                id.map(|it| ("signal", it, all.signals.find(it).is_some()))
             }
             EventDefinitionKind::Compensate { activity_ref, .. } => {
                 let id = activity_ref.as_ref();
@@ -190,7 +192,7 @@ fn flow_ends(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
             if cx.graph.find(end).is_some() {
                 continue;
             }
-            let elsewhere = elsewhere(cx, end);
+            let elsewhere = cx.places.get(end.as_str());
             let (rule, message) = if end.is_empty() {
                 let message = format!("sequence flow `{}` has no {name}", flow.id);
                 (Rule::UnknownReference, message)
@@ -210,11 +212,6 @@ fn flow_ends(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The other process of the file that has a flow node `id`.
-fn elsewhere<'a>(cx: &Context<'a>, id: &str) -> Option<&'a str> {
-    cx.definitions.processes.iter().find(|it| it.nodes.iter().any(|node| node.id == id)).map(|it| it.id.as_str())
-}
-
 /// `incoming` and `outgoing` say the same as the flows, if they say anything.
 fn declared_flows(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     let flows = &cx.process.flows;
@@ -224,8 +221,10 @@ fn declared_flows(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
             ("outgoing", &node.outgoing, &cx.graph.outgoing[index]),
         ];
         for (side, declared, actual) in sides {
-            let stray = declared.iter().find(|id| !actual.iter().any(|flow| flows[*flow].id == **id));
-            let missing = actual.iter().find(|flow| !declared.is_empty() && !declared.contains(&flows[**flow].id));
+            let drawn: HashSet<&str> = actual.iter().map(|it| flows[*it].id.as_str()).collect();
+            let named: HashSet<&str> = declared.iter().map(String::as_str).collect();
+            let stray = declared.iter().find(|id| !drawn.contains(id.as_str()));
+            let missing = actual.iter().find(|it| !named.is_empty() && !named.contains(flows[**it].id.as_str()));
             let message = match (stray, missing) {
                 (Some(id), _) => format!("{} names `{id}` as {side}, and no such flow does that", cx.describe(index)),
                 (None, Some(flow)) => {

@@ -1,16 +1,17 @@
 //! Processes, start and end events, what can be reached.
 
+use std::collections::HashSet;
+
 use super::Context;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::model::{Definitions, EventDefinitionKind, FlowNodeKind, Process};
 
-/// Whether a process is to run: it says so, or no process of the file says anything else and it
-/// is not an empty pool.
-pub(crate) fn is_executable(definitions: &Definitions, process: &Process) -> bool {
-    match process.executable {
-        Some(executable) => executable,
-        None => !process.is_empty() && !definitions.processes.iter().any(|it| it.executable == Some(true)),
-    }
+/// The processes that are to run: those that say so, or, if none says anything, all that are not
+/// empty pools.
+pub(crate) fn executable(definitions: &Definitions) -> Vec<&Process> {
+    let said = definitions.processes.iter().any(|it| it.executable == Some(true));
+    let runs = |it: &&Process| it.executable.unwrap_or(!said && !it.is_empty());
+    definitions.processes.iter().filter(runs).collect()
 }
 
 /// The file has a process, and one that can run.
@@ -20,8 +21,7 @@ pub(super) fn processes(definitions: &Definitions, out: &mut Vec<Diagnostic>) {
         out.push(Diagnostic::error(Rule::NoProcess, definitions.position, message));
         return;
     }
-    let any = definitions.processes.iter().any(|it| is_executable(definitions, it));
-    if !any {
+    if executable(definitions).is_empty() {
         let first = &definitions.processes[0];
         let message = match definitions.processes.len() {
             1 => format!("process `{}` is not executable", first.id),
@@ -46,8 +46,9 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
         let message = format!("process `{}` has no start event", process.id);
         out.push(Diagnostic::error(Rule::MissingStartEvent, process.position, message).on(process.id.as_str()));
     }
+    let starts = scopes_with_start(process);
     for node in 0..process.nodes.len() {
-        entered(cx, node, out);
+        entered(cx, node, &starts, out);
         left(cx, node, out);
     }
     if started {
@@ -68,7 +69,7 @@ fn ids_given(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// Whether a node is entered in another way than by a sequence flow.
-fn enters_otherwise(cx: &Context<'_>, node: usize) -> bool {
+fn enters_otherwise(cx: &Context<'_>, node: usize, starts: &HashSet<Option<usize>>) -> bool {
     let it = &cx.process.nodes[node];
     let parent = it.parent.map(|parent| &cx.process.nodes[parent].kind);
     let link = it.event_definitions.iter().any(|event| matches!(event.kind, EventDefinitionKind::Link { .. }));
@@ -81,21 +82,23 @@ fn enters_otherwise(cx: &Context<'_>, node: usize) -> bool {
         _ if it.is_for_compensation => true,
         _ => match parent {
             Some(FlowNodeKind::AdHocSubProcess { .. }) => true,
-            Some(_) => !scope_has_start(cx, it.parent),
+            Some(_) => !starts.contains(&it.parent),
             None => false,
         },
     }
 }
 
-fn scope_has_start(cx: &Context<'_>, parent: Option<usize>) -> bool {
-    cx.process.nodes.iter().any(|it| it.parent == parent && matches!(it.kind, FlowNodeKind::StartEvent { .. }))
+/// The sub-processes that have a start event.
+fn scopes_with_start(process: &Process) -> HashSet<Option<usize>> {
+    let starts = process.nodes.iter().filter(|it| matches!(it.kind, FlowNodeKind::StartEvent { .. }));
+    starts.map(|it| it.parent).collect()
 }
 
-fn entered(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
+fn entered(cx: &Context<'_>, node: usize, starts: &HashSet<Option<usize>>, out: &mut Vec<Diagnostic>) {
     let it = &cx.process.nodes[node];
     let described = cx.describe(node);
     if cx.graph.incoming[node].is_empty() {
-        if !enters_otherwise(cx, node) {
+        if !enters_otherwise(cx, node, starts) {
             let message = format!("nothing leads to {described}");
             out.push(cx.error(node, Rule::MissingIncoming, message));
         }

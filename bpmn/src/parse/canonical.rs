@@ -2,60 +2,76 @@
 //! that formatting, drawings, comments, the order of attributes and the choice of prefixes do not
 //! change. Every edit that a reader of the process could notice does change it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use sha2::{Digest, Sha256};
 
 use super::tree::{Node, Tree};
 use crate::model::{Attribute, Namespace, local_reference};
 
-/// The hash of the process whose element is `at`.
-pub(super) fn digest(tree: &Tree, at: usize) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let language = tree.node(0).attribute("expressionLanguage");
-    field(&mut hash, language.unwrap_or_default());
-    subtree(&mut hash, tree, at);
-    for referenced in references(tree, at) {
-        subtree(&mut hash, tree, referenced);
-    }
-    hash.finalize().into()
+/// The root elements that processes refer to, each hashed once however many do.
+pub(super) struct Roots<'t> {
+    tree: &'t Tree,
+    by_id: HashMap<&'t str, usize>,
+    known: HashMap<usize, Subtree>,
 }
 
-/// The root elements that the process refers to, directly or through others, in document order.
-fn references(tree: &Tree, process: usize) -> Vec<usize> {
-    let mut by_id: BTreeMap<&str, usize> = BTreeMap::new();
-    for root in tree.children(0) {
-        let node = tree.node(root);
-        let own = node.is_bpmn("process") || node.is_bpmn("collaboration");
-        if let (false, Some(id)) = (own, node.attribute("id")) {
-            by_id.entry(id).or_insert(root);
-        }
-    }
-    let mut found = HashSet::new();
-    let mut pending = vec![process];
-    while let Some(at) = pending.pop() {
-        for node in &tree.nodes[at..tree.node(at).end] {
-            let values = node.attributes.iter().map(|it| it.value.trim());
-            for value in values.chain([node.text.trimmed()]) {
-                let named = by_id.get(value).or_else(|| by_id.get(local_reference(value)));
-                if let Some(root) = named.filter(|root| found.insert(**root)) {
-                    pending.push(*root);
-                }
+/// The hash of one subtree, and the root elements it names.
+struct Subtree {
+    hash: [u8; 32],
+    names: BTreeSet<usize>,
+}
+
+impl<'t> Roots<'t> {
+    pub(super) fn of(tree: &'t Tree) -> Self {
+        let mut by_id = HashMap::new();
+        for root in tree.children(0) {
+            let node = tree.node(root);
+            let own = node.is_bpmn("process") || node.is_bpmn("collaboration");
+            if let (false, Some(id)) = (own, node.attribute("id")) {
+                by_id.entry(id).or_insert(root);
             }
         }
+        Self { tree, by_id, known: HashMap::new() }
     }
-    let mut found: Vec<_> = found.into_iter().collect();
-    found.sort_unstable();
-    found
-}
 
-fn subtree(hash: &mut Sha256, tree: &Tree, at: usize) {
-    for index in at..tree.node(at).end {
-        let node = tree.node(index);
-        let inside = index - at;
-        let parent = if inside == 0 { 0 } else { node.parent - at };
-        hash.update((parent as u64).to_be_bytes());
-        element(hash, node);
+    /// The hash of the process whose element is `at`.
+    pub(super) fn digest(&mut self, at: usize) -> [u8; 32] {
+        let process = self.subtree(at);
+        let mut hash = Sha256::new();
+        field(&mut hash, self.tree.node(0).attribute("expressionLanguage").unwrap_or_default());
+        hash.update(process.hash);
+        let mut found = process.names.clone();
+        let mut pending: Vec<usize> = process.names.into_iter().collect();
+        while let Some(root) = pending.pop() {
+            if !self.known.contains_key(&root) {
+                let subtree = self.subtree(root);
+                self.known.insert(root, subtree);
+            }
+            pending.extend(self.known[&root].names.iter().copied().filter(|it| found.insert(*it)));
+        }
+        for root in found {
+            hash.update(self.known[&root].hash);
+        }
+        hash.finalize().into()
+    }
+
+    fn subtree(&self, at: usize) -> Subtree {
+        let mut hash = Sha256::new();
+        let mut names = BTreeSet::new();
+        for index in at..self.tree.node(at).end {
+            let node = self.tree.node(index);
+            let parent = if index == at { 0 } else { node.parent - at };
+            hash.update((parent as u64).to_be_bytes());
+            element(&mut hash, node);
+            let values = node.attributes.iter().map(|it| it.value.trim()).chain([node.text.trimmed()]);
+            names.extend(values.filter_map(|it| self.named(it)));
+        }
+        Subtree { hash: hash.finalize().into(), names }
+    }
+
+    fn named(&self, value: &str) -> Option<usize> {
+        self.by_id.get(value).or_else(|| self.by_id.get(local_reference(value))).copied()
     }
 }
 

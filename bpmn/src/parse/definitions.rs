@@ -1,5 +1,6 @@
 //! The root, its root elements and collaborations.
 
+use super::canonical::Roots;
 use super::tree::{Ids, Tree};
 use super::{events, process};
 use crate::model::{
@@ -10,6 +11,7 @@ use crate::model::{
 pub(super) fn build(tree: &Tree) -> Definitions {
     let root = tree.node(0);
     let mut ids = Ids::default();
+    let mut roots = Roots::of(tree);
     let mut definitions = Definitions {
         id: root.owned("id"),
         target_namespace: root.owned("targetNamespace"),
@@ -18,19 +20,19 @@ pub(super) fn build(tree: &Tree) -> Definitions {
         ..Definitions::default()
     };
     for at in tree.children(0) {
-        add_root_element(tree, at, &mut definitions, &mut ids);
+        add_root_element(tree, at, &mut definitions, &mut roots, &mut ids);
     }
     definitions
 }
 
-fn add_root_element(tree: &Tree, at: usize, definitions: &mut Definitions, ids: &mut Ids) {
+fn add_root_element(tree: &Tree, at: usize, definitions: &mut Definitions, roots: &mut Roots<'_>, ids: &mut Ids) {
     let node = tree.node(at);
     if node.namespace != Namespace::Bpmn {
         definitions.others.push(tree.element(at));
         return;
     }
     match node.name.as_str() {
-        "process" => definitions.processes.push(process::build(tree, at, ids)),
+        "process" => definitions.processes.push(process::build(tree, at, roots, ids)),
         "collaboration" => definitions.collaborations.push(collaboration(tree, at, ids)),
         "message" => definitions.messages.push(root_element(tree, at, ids)),
         "error" => definitions.errors.push(root_element(tree, at, ids)),

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 
+use super::canonical::Roots;
 use super::tree::{Ids, Tree};
-use super::{canonical, definitions, node};
+use super::{definitions, node};
 use crate::model::{Artifact, DataElement, Expression, Lane, Namespace, Process, SequenceFlow};
 
 /// Builds the process whose element is `at`.
-pub(super) fn build(tree: &Tree, at: usize, ids: &mut Ids) -> Process {
+pub(super) fn build(tree: &Tree, at: usize, roots: &mut Roots<'_>, ids: &mut Ids) -> Process {
     let root = tree.node(at);
     let (id, id_given) = ids.of(root);
     let mut process = Process {
@@ -20,7 +21,7 @@ pub(super) fn build(tree: &Tree, at: usize, ids: &mut Ids) -> Process {
         executable: root.flag("isExecutable"),
         position: root.position,
         extensions: tree.extensions(at),
-        content: canonical::digest(tree, at),
+        content: roots.digest(at),
         ..Process::default()
     };
     let mut containers: HashMap<usize, Option<usize>> = HashMap::from([(at, None)]);
