@@ -53,11 +53,11 @@ impl<'a> Graph<'a> {
             self.ends.push(ends);
         }
         for (index, node) in self.process.nodes.iter().enumerate() {
-            if let FlowNodeKind::BoundaryEvent { attached_to: Some(activity), .. } = &node.kind {
-                if let Some(activity) = self.find(activity) {
-                    self.boundaries[activity].push(index);
-                    self.attached[index] = Some(activity);
-                }
+            if let FlowNodeKind::BoundaryEvent { attached_to: Some(activity), .. } = &node.kind
+                && let Some(activity) = self.find(activity)
+            {
+                self.boundaries[activity].push(index);
+                self.attached[index] = Some(activity);
             }
         }
     }

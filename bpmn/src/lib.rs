@@ -4,7 +4,7 @@
 //! else decides whether a process can run. It is a pure function of the file's bytes and
 //! [`Options`]. Below it stand, in the order in which a file passes them:
 //!
-//! * [`parse`]: untrusted bytes to the model, within limits.
+//! * [`mod@parse`]: untrusted bytes to the model, within limits.
 //! * [`model`]: BPMN's own metamodel, permissive: it holds what cannot be executed, too.
 //! * [`binding`]: which service does a task, out of annotations and vendors' extensions.
 //! * `lint`: the rules; each finding is a [`Diagnostic`] with a stable rule id.

@@ -2,7 +2,7 @@
 //!
 //! The model is permissive: it holds every element of the standard and whatever extensions a
 //! vendor put beside them, whether or not they can be executed, and it keeps dangling references
-//! as the text they are. Checks come after ([`crate::lint`]), and can so point at each mistake
+//! as the text they are. Checks come after (`lint`), and can so point at each mistake
 //! with its id and place. Each flow element of a process, however deep in sub-processes, lives in
 //! one list in document order and names the sub-process it belongs to, so nothing here recurses.
 

@@ -4,7 +4,7 @@
 //! but the predefined ones is known, and nothing recurses by the depth of the input. Namespaces
 //! decide, prefixes do not. What it promises: any well-formed BPMN 2.0 file becomes a model with a
 //! place for every element; anything else becomes one diagnostic that says why it cannot be read.
-//! It checks nothing about the process itself; that is [`crate::lint`].
+//! It checks nothing about the process itself; that is `lint`.
 
 mod canonical;
 mod definitions;

@@ -1,5 +1,8 @@
 //! What the compiler accepts, refuses and makes of it.
 
+// clippy knows tests by #[test]; what they share unwraps as they do
+#![allow(clippy::unwrap_used)]
+
 mod catalogue;
 mod compile;
 mod fixtures;

@@ -188,11 +188,11 @@ fn read_call(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Call {
         call.max_backoff = retry.seconds("max", out);
         retry.finish(out);
     }
-    if let Some(serialization) = keys.string("serialization", out) {
-        if !serialization.eq_ignore_ascii_case("json") {
-            let problem = format!("must be `JSON`, not `{serialization}`");
-            out.push(keys.source.value("serialization", problem));
-        }
+    if let Some(serialization) = keys.string("serialization", out)
+        && !serialization.eq_ignore_ascii_case("json")
+    {
+        let problem = format!("must be `JSON`, not `{serialization}`");
+        out.push(keys.source.value("serialization", problem));
     }
     keys.finish(out);
     call

@@ -130,7 +130,7 @@ fn apply_header(node: &FlowNode, header: &Header<'_>, task: &mut TypedTask, out:
 /// Seconds, or an ISO 8601 duration without months and years.
 fn milliseconds(text: &str) -> Option<u64> {
     if let Ok(seconds) = text.parse::<f64>() {
-        return (seconds > 0.0 && seconds < 31_536_000.0).then(|| (seconds * 1000.0) as u64);
+        return (seconds > 0.0 && seconds < 31_536_000.0).then_some((seconds * 1000.0) as u64);
     }
     let span: jiff::Span = text.parse().ok()?;
     let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;

@@ -13,11 +13,8 @@ pub fn safe_name(name: &str) -> String {
     let mut safe = String::with_capacity(name.len());
     for character in name.trim().chars() {
         match character.to_ascii_lowercase() {
-            ' ' | '.' | '_' | '-' | '\n' | '\r' | '\t' => {
-                if !safe.ends_with('-') {
-                    safe.push('-');
-                }
-            }
+            ' ' | '.' | '_' | '-' | '\n' | '\r' | '\t' if safe.ends_with('-') => {}
+            ' ' | '.' | '_' | '-' | '\n' | '\r' | '\t' => safe.push('-'),
             letter if letter.is_ascii_alphanumeric() => safe.push(letter),
             _ => {}
         }

@@ -102,10 +102,10 @@ fn conditions(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
 
 fn superfluous(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
     let (incoming, outgoing) = (&cx.graph.incoming[node], &cx.graph.outgoing[node]);
-    if let ([_], [flow]) = (incoming.as_slice(), outgoing.as_slice()) {
-        if cx.process.flows[*flow].condition.is_none() {
-            let message = format!("{} has one flow in and one out", cx.describe(node));
-            out.push(cx.at(node, Diagnostic::info, Rule::SuperfluousGateway, message));
-        }
+    if let ([_], [flow]) = (incoming.as_slice(), outgoing.as_slice())
+        && cx.process.flows[*flow].condition.is_none()
+    {
+        let message = format!("{} has one flow in and one out", cx.describe(node));
+        out.push(cx.at(node, Diagnostic::info, Rule::SuperfluousGateway, message));
     }
 }

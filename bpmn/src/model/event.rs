@@ -30,11 +30,11 @@ pub enum EventDefinitionKind {
     /// `timerEventDefinition`.
     Timer {
         /// `timeDate`.
-        date: Option<Expression>,
+        date: Option<Box<Expression>>,
         /// `timeDuration`.
-        duration: Option<Expression>,
+        duration: Option<Box<Expression>>,
         /// `timeCycle`.
-        cycle: Option<Expression>,
+        cycle: Option<Box<Expression>>,
     },
     /// `errorEventDefinition`.
     Error {

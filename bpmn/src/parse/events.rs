@@ -17,9 +17,9 @@ pub(super) fn definition(tree: &Tree, at: usize) -> Option<EventDefinition> {
             operation_ref: tree.child(at, "operationRef").map(|it| tree.node(it).text.trimmed().to_owned()),
         },
         "timerEventDefinition" => EventDefinitionKind::Timer {
-            date: child("timeDate"),
-            duration: child("timeDuration"),
-            cycle: child("timeCycle"),
+            date: child("timeDate").map(Box::new),
+            duration: child("timeDuration").map(Box::new),
+            cycle: child("timeCycle").map(Box::new),
         },
         "errorEventDefinition" => EventDefinitionKind::Error { error_ref: it.owned("errorRef") },
         "escalationEventDefinition" => EventDefinitionKind::Escalation { escalation_ref: it.owned("escalationRef") },
