@@ -22,6 +22,7 @@ fn within(limit: Duration, name: &str, work: impl FnOnce()) {
     let started = Instant::now();
     work();
     let took = started.elapsed();
+    println!("{name}: {took:?}");
     assert!(took < limit, "{name} took {took:?}");
 }
 

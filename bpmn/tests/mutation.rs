@@ -100,7 +100,8 @@ fn mutated_models_never_make_it_panic() {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let config = Config { cases: 3_000, failure_persistence: None, ..Config::default() };
+    let cases = std::env::var("BPMN_MUTATION_CASES").map_or(3_000, |it| it.parse().unwrap());
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mutated = (prop::sample::select(files), prop::collection::vec(edit(), 1..8));
     let outcome = TestRunner::new_with_rng(config, rng).run(&mutated, |(mut xml, edits)| {
         edits.iter().for_each(|it| apply(&mut xml, it));
