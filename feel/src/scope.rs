@@ -58,7 +58,7 @@ pub struct Env {
     pub zone: jiff::tz::TimeZone,
     /// Steps an evaluation may take: about one per operation, per list element made and per 64 bytes of string made.
     pub fuel: u64,
-    /// How deep calls, operators and values may nest.
+    /// How deep calls, operators and values may nest. More than [`Env::DEPTH`] needs a larger stack than threads have by default.
     pub depth: u32,
     /// What `random number()` and `uuid()` are drawn from.
     pub seed: u64,

@@ -47,7 +47,9 @@ fn with_pattern(
     };
     let Some((input, pattern)) = text(values, 0).zip(text(values, 1)) else { return refused(machine, name, values) };
     // Compiling costs far more than an operator; a loop over patterns must not be cheap in fuel.
-    machine.spend(64 + pattern.len() + input.len() / 16)?;
+    // Matching takes steps by input and pattern; a counted repetition stands for a pattern many times as long.
+    let states = (1 + pattern.len() / 64) * if pattern.contains('{') { 4 } else { 1 };
+    machine.spend(64 + pattern.len() + (input.len() / 2).saturating_mul(states))?;
     match compile(pattern, flag_text) {
         Some(regex) => run(machine, input, &regex),
         None => machine.null(format!("{name} cannot take the pattern or its flags")),

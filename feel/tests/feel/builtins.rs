@@ -233,3 +233,15 @@ fn camunda_additions() {
     assert_eq!(evaluate("uuid()", &none).value, evaluate("uuid()", &none).value);
     assert!(evaluate("no such function(1)", &none).warnings[0].contains("no such function"));
 }
+
+#[test]
+fn patterns_of_everyday_use_are_taken() {
+    constants(&[
+        (r#"matches("ann.b@example.org", "^[\\w.+-]+@[\\w-]+\\.[\\w.]+$")"#, "true"),
+        (r#"matches("+49 30 1234567", "^\\+?[\\d\\s()-]{7,20}$")"#, "true"),
+        (r#"matches("Größe", "^\\p{L}{2,10}$")"#, "true"),
+        (r#"matches("a\nb", "a.b", "s")"#, "true"),
+        (r#"matches("aa", "(a)\\1")"#, "null"),
+        (r#"replace("2024-05-17", "(\\d+)-(\\d+)-(\\d+)", "$3.$2.$1")"#, "\"17.05.2024\""),
+    ]);
+}

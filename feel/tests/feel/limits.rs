@@ -30,6 +30,8 @@ fn endless_work_is_stopped() {
         "for i in 1..100 return concatenate([1], flatten(partial), flatten(partial))",
         "for i in 1..10000 return replace(\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", \"a\", \"bbbbbbbbbbbbbbbbbbbbbbbbbbb\")",
         "distinct values(for i in 1..100000 return i)",
+        r#"for i in 1..100000 return matches("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "(\\w+\\w+)+$")"#,
+        r#"for i in 1..60 return if i = 1 then "aaaaaaaaaa" else if matches(partial[-1], "(\\w+x)+") then "" else partial[-1] + partial[-1]"#,
         "{f: function(s) f(replace(s, \"a\", s)), r: f(\"aaaa\")}.r",
     ] {
         let started = std::time::Instant::now();
