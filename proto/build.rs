@@ -6,6 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "flow/v1/control.proto",
         "flow/v1/flow.proto",
         "flow/v1/journal.proto",
+        "flow/v1/ledger.proto",
         "rexflow/flow.proto",
     ];
     for file in files {

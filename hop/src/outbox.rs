@@ -73,6 +73,7 @@ pub struct Outbox {
     later: BTreeMap<(Timestamp, ActivationId), ()>,
     ready: Vec<ActivationId>,
     turn: usize,
+    base: u64,
     switches: Switches,
 }
 
@@ -102,6 +103,28 @@ impl Outbox {
     /// With rules switched off, for tests that show what they are for.
     pub fn with_switches(switches: Switches) -> Self {
         Self { switches, ..Self::default() }
+    }
+
+    /// Numbers start at `base`: one that is higher in every life of the owner never repeats a number.
+    pub fn number_from(&mut self, base: u64) {
+        self.base = base;
+    }
+
+    /// Takes over a product that another sender had assigned to `replica`, and may have offered to it.
+    pub fn adopt(&mut self, product: Product, replica: Incarnation) -> Assignment {
+        let activation = product.token.activation;
+        let seq = self.number(replica, activation);
+        let entry = Entry {
+            product: product.clone(),
+            replica: Some(replica),
+            seq,
+            released: false,
+            accepted: false,
+            exposed: true,
+            refused: HashSet::new(),
+        };
+        self.entries.insert(activation, entry);
+        Assignment { product, replica: Some(replica), seq }
     }
 
     /// Chooses a replica and a number for a product. The owner records the answer.
@@ -419,7 +442,7 @@ impl Outbox {
 
     fn number(&mut self, replica: Incarnation, activation: ActivationId) -> u64 {
         let peer = self.peers.entry(replica).or_default();
-        let seq = peer.next.max(1);
+        let seq = peer.next.max(self.base).max(1);
         peer.next = seq + 1;
         peer.open.insert(seq, activation);
         seq

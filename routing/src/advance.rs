@@ -149,6 +149,7 @@ impl Fold<'_> {
             element: table.node(node).id.clone(),
             flow,
             activation,
+            key: activation,
             parent: self.token.activation,
             attempts: 0,
             generation: 0,

@@ -167,7 +167,7 @@ impl ActivationId {
         hash(&[b"join", instance.as_str().as_bytes(), &scope.to_bytes(), join.as_str().as_bytes(), &flat])
     }
 
-    /// The same entry started again by an operator: a new key for the task (design §5.3).
+    /// The same entry offered anew by the ledger: receivers must not take it for the one they remember.
     pub fn regenerated(self, generation: u32) -> Self {
         hash(&[b"again", &self.to_bytes(), &generation.to_be_bytes()])
     }

@@ -51,6 +51,7 @@ impl Join {
         let activation = ActivationId::joined(&last.instance, last.scope, element, &consumed);
         let token = Token {
             activation,
+            key: activation,
             parent: last.activation,
             weight,
             written,

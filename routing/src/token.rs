@@ -30,13 +30,15 @@ pub struct Token {
     pub element: ElementId,
     /// The sequence flow it came by; `None` when an operator put it there.
     pub flow: Option<FlowId>,
-    /// This entry into `element`; the task's `Idempotency-Key`.
+    /// This entry into `element`.
     pub activation: ActivationId,
+    /// The task's `Idempotency-Key`: the activation's id, or that of the activation it repeats.
+    pub key: ActivationId,
     /// The activation that produced it.
     pub parent: ActivationId,
     /// The innermost scope instance it is in.
     pub scope: ScopeId,
-    /// 0, and one more each time an operator started it again.
+    /// 0, and one more each time the ledger offered it anew (started again, handed on, waited).
     pub generation: u32,
     /// Calls already made for this activation (not 0 after a long back-off at the ledger).
     pub attempts: u32,
@@ -80,5 +82,17 @@ impl To {
     /// True when the ledger takes it.
     pub fn is_ledger(&self) -> bool {
         !matches!(self, Self::Service(_))
+    }
+}
+
+impl Token {
+    /// The same token as a new activation, which no receiver can take for the one it remembers. The task
+    /// sees the same `Idempotency-Key`, unless `new_key`.
+    #[must_use]
+    pub fn anew(self, new_key: bool, now: Timestamp) -> Self {
+        let generation = self.generation + 1;
+        let activation = self.activation.regenerated(generation);
+        let key = if new_key { activation } else { self.key };
+        Self { activation, key, generation, emitted: now, ..self }
     }
 }
