@@ -125,7 +125,10 @@ fn closure_outputs(
             context = match value {
                 Value::Object(map) => map,
                 other => {
-                    return Err(fail(format!("output `.` must be a JSON object, the answer gives {}", kind_of(&other))));
+                    return Err(fail(format!(
+                        "output `.` must be a JSON object, the answer gives {}",
+                        kind_of(&other)
+                    )));
                 }
             };
             context.keys().for_each(|k| written.key(k));

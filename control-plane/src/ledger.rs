@@ -1,0 +1,361 @@
+//! The ledger's rules: instances, and every element that needs memory of its own.
+//!
+//! A pure state machine, like the sidecar's core: [`Ledger::handle`] is given what happened and the time
+//! and appends [`Output`]s. Writes and effects come in one list; **an effect may be released only when
+//! every write before it is durable**. The shell commits the writes of a batch, then releases its effects,
+//! then says so with [`Input::Written`]. Promises:
+//! * an instance that was accepted is never forgotten before it has ended;
+//! * it ends once: by the weights of its ended tokens, or by one record that closes it early, first wins;
+//! * what is reported twice counts once.
+//!
+//! Open instances are in memory and in the store; closed ones only in the store.
+
+mod arrive;
+mod close;
+mod instance;
+mod leave;
+mod load;
+mod operate;
+mod send;
+mod stored;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use hop::{Assignment, Endpoint, Offer, Outbox, Refusal};
+use routing::{
+    ActivationId, Compiled, DeploymentId, Digest, ElementId, HopRecord, Incarnation, InstanceId, Payload, ProcessId,
+    Product, ServiceName, Timestamp, Token, TraceContext,
+};
+
+pub use instance::{IncidentView, InstanceView, State, WaitView};
+pub use stored::{decode_instance, key};
+
+use instance::Open;
+
+/// What a replica that has left handed over.
+pub use leave::Leaving;
+
+/// A change of one key; `None` deletes it.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// A caller's own number for a request, given back with the answer.
+pub type Request = u64;
+
+/// A new instance.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Its id, made by the caller from the time and random bits.
+    pub instance: InstanceId,
+    /// The version it runs on.
+    pub deployment: DeploymentId,
+    /// The process.
+    pub process: ProcessId,
+    /// The tables' digest.
+    pub definition: Digest,
+    /// Where it starts.
+    pub start_event: ElementId,
+    /// The initial payload.
+    pub payload: Payload,
+    /// Key and value pairs for who looks for it.
+    pub metadata: BTreeMap<String, String>,
+    /// The client's own key: the same key, the same instance.
+    pub idempotency_key: Option<String>,
+    /// An instance with that key that the caller found in the store.
+    pub known: Option<InstanceId>,
+    /// The caller's span.
+    pub trace: TraceContext,
+    /// Create it, and wait for `flowctl start`.
+    pub stopped: bool,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The ledger's table of a definition.
+    Definition(Digest, Arc<Compiled>),
+    /// No instance runs on it any more and none will.
+    Retired(Digest),
+    /// A client starts an instance.
+    Start(Request, Box<Start>),
+    /// A sidecar's product for the ledger, with its number.
+    Report(Incarnation, u64, Box<Product>),
+    /// A link to a replica's hop port opened, went, or could not be opened.
+    Linked(Incarnation),
+    /// See [`Input::Linked`].
+    Unlinked(Incarnation),
+    /// See [`Input::Linked`].
+    Unreachable(Incarnation),
+    /// A replica's answers to offers.
+    Answered(Incarnation, Vec<ActivationId>, Vec<(ActivationId, Refusal)>),
+    /// Where replicas are.
+    Endpoints(HashMap<ServiceName, Vec<Endpoint>>),
+    /// An operator cancels an instance, and why.
+    Cancel(Request, InstanceId, String),
+    /// An operator starts a stopped instance again, perhaps with another payload; the flag keeps the tasks' keys.
+    Restart(Request, InstanceId, Option<Payload>, bool),
+    /// An operator, or retention, forgets a closed instance.
+    Delete(Request, InstanceId),
+    /// A sidecar hands over what it holds.
+    Leave(Request, Incarnation, Leaving),
+    /// A sidecar asks what became of offers to a replica that has left.
+    Whereabouts(Request, Incarnation, Vec<ActivationId>),
+    /// The writes up to this mark are durable.
+    Written(u64),
+    /// Time has passed.
+    Tick,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Changes to the store, atomically; [`Input::Written`] with this mark or a later one when durable.
+    Write(u64, Vec<Change>),
+    /// The answer to a request.
+    Answer(Request, Answer),
+    /// Every report of this sidecar up to the number is taken.
+    Acked(Incarnation, u64),
+    /// Offer to a replica; an empty list only moves the watermark.
+    Send(Incarnation, u64, Vec<Offer>),
+    /// Hand a definition's table to a replica that lacks it.
+    HandTables(Incarnation, Digest, ElementId),
+    /// An instance has another state now.
+    Changed(Box<InstanceView>),
+    /// An instance was closed with tokens still on their way: tell the sidecars.
+    Tombstone(InstanceId, Digest),
+    /// Nobody will offer in the name of this replica any more: its ids may be forgotten.
+    Settled(Incarnation),
+    /// Something for people.
+    Hop(HopRecord),
+    /// A rule was broken: a bug, worth an alarm.
+    Alarm(String),
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Started, or found by its idempotency key.
+    Started(InstanceId),
+    /// Done as asked.
+    Done,
+    /// There is no such open instance.
+    NotFound,
+    /// It cannot be done in its state, and why.
+    WrongState(String),
+    /// Offers to the replica: taken (true) or free (false).
+    Fates(Vec<(ActivationId, bool)>),
+}
+
+/// What waits for a write to be durable.
+#[derive(Debug)]
+enum After {
+    Release(ActivationId),
+    Done(ActivationId),
+}
+
+/// How long deletions that nobody waits for are gathered, milliseconds.
+const LAZY: u64 = 100;
+
+/// Idempotency keys of closed instances that are kept in memory.
+const MAX_KEYS: usize = 100_000;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Ledger {
+    instances: HashMap<InstanceId, Open>,
+    tables: HashMap<Digest, Arc<Compiled>>,
+    outbox: Outbox,
+    timers: BTreeSet<(Timestamp, ActivationId, InstanceId)>,
+    keys: HashMap<String, InstanceId>,
+    closed_keys: VecDeque<String>,
+    tombstones: BTreeMap<InstanceId, close::Tombstone>,
+    left: HashMap<Incarnation, leave::Left>,
+    peers: BTreeSet<Incarnation>,
+    group: Vec<Change>,
+    releases: Vec<After>,
+    lazy: Vec<(Change, After)>,
+    lazy_since: Option<Timestamp>,
+    after: VecDeque<(u64, After)>,
+    mark: u64,
+    quiet_peers: BTreeSet<Incarnation>,
+    quiet_since: Option<Timestamp>,
+}
+
+impl Ledger {
+    /// An empty ledger in its `boot`th life: numbers of earlier lives are never used again.
+    pub fn new(boot: u64) -> Self {
+        let mut outbox = Outbox::default();
+        outbox.number_from(boot << 40);
+        Self {
+            instances: HashMap::new(),
+            tables: HashMap::new(),
+            outbox,
+            timers: BTreeSet::new(),
+            keys: HashMap::new(),
+            closed_keys: VecDeque::new(),
+            tombstones: BTreeMap::new(),
+            left: HashMap::new(),
+            peers: BTreeSet::new(),
+            group: Vec::new(),
+            releases: Vec::new(),
+            lazy: Vec::new(),
+            lazy_since: None,
+            after: VecDeque::new(),
+            mark: 0,
+            quiet_peers: BTreeSet::new(),
+            quiet_since: None,
+        }
+    }
+
+    /// One thing that happened.
+    pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Vec<Output>) {
+        let mut effects = Vec::new();
+        match input {
+            Input::Definition(digest, table) => {
+                self.tables.insert(digest, table);
+            }
+            Input::Retired(digest) => {
+                self.tables.remove(&digest);
+                self.tombstones.retain(|_, t| t.definition != digest);
+            }
+            Input::Start(request, start) => self.start(now, request, *start, &mut effects),
+            Input::Report(from, seq, product) => {
+                self.report(now, *product, &mut effects);
+                effects.push(Output::Acked(from, seq));
+            }
+            Input::Linked(replica) => self.linked(replica, &mut effects),
+            Input::Unlinked(replica) => self.unlinked(replica),
+            Input::Unreachable(replica) => self.unreachable(replica),
+            Input::Answered(replica, accepted, refused) => self.answered(now, replica, accepted, refused, &mut effects),
+            Input::Endpoints(endpoints) => self.endpoints(endpoints),
+            Input::Cancel(request, instance, reason) => self.cancel(now, request, &instance, reason, &mut effects),
+            Input::Restart(request, instance, payload, same_key) => {
+                self.restart(now, request, &instance, payload, same_key, &mut effects);
+            }
+            Input::Delete(request, instance) => self.delete(request, &instance, &mut effects),
+            Input::Leave(request, replica, leaving) => self.leave(now, request, replica, leaving, &mut effects),
+            Input::Whereabouts(request, replica, activations) => {
+                self.whereabouts(request, replica, activations, &mut effects)
+            }
+            Input::Written(mark) => self.written(now, mark, &mut effects),
+            Input::Tick => {}
+        }
+        self.fire_timers(now, &mut effects);
+        self.outbox.tick(now);
+        if self.lazy_since.is_some_and(|at| at + LAZY <= now) || !self.group.is_empty() {
+            self.take_lazy();
+        }
+        self.send_ready(now, &mut effects);
+        self.close_group(out);
+        out.append(&mut effects);
+    }
+
+    /// When [`Input::Tick`] has something to do.
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        let timer = self.timers.first().map(|(at, _, _)| *at);
+        let lazy = self.lazy_since.map(|at| at + LAZY);
+        let quiet = self.quiet_since.map(|at| at + 2 * LAZY);
+        [timer, lazy, quiet, self.outbox.next_tick()].into_iter().flatten().min()
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.group.push((key, Some(value)));
+    }
+
+    fn remove(&mut self, key: Vec<u8>) {
+        self.group.push((key, None));
+    }
+
+    fn take_lazy(&mut self) {
+        self.lazy_since = None;
+        for (change, after) in std::mem::take(&mut self.lazy) {
+            self.group.push(change);
+            self.releases.push(after);
+        }
+    }
+
+    /// Everything that one input changed is one atomic group.
+    fn close_group(&mut self, out: &mut Vec<Output>) {
+        if self.group.is_empty() && self.releases.is_empty() {
+            return;
+        }
+        self.mark += 1;
+        let mut keys = std::collections::HashSet::new();
+        let mut group: Vec<Change> = std::mem::take(&mut self.group);
+        // a key that changed twice has its last value: stores take each key once per transaction
+        group.reverse();
+        group.retain(|(key, _)| keys.insert(key.clone()));
+        group.reverse();
+        out.push(Output::Write(self.mark, group));
+        let mark = self.mark;
+        self.after.extend(self.releases.drain(..).map(|a| (mark, a)));
+    }
+
+    fn written(&mut self, now: Timestamp, mark: u64, out: &mut Vec<Output>) {
+        while self.after.front().is_some_and(|(m, _)| *m <= mark) {
+            match self.after.pop_front() {
+                Some((_, After::Release(product))) => self.outbox.release(product),
+                Some((_, After::Done(product))) => self.product_done(now, product, out),
+                None => break,
+            }
+        }
+    }
+
+    /// An open instance, for who asks.
+    pub fn view(&self, instance: &InstanceId) -> Option<InstanceView> {
+        let open = self.instances.get(instance)?;
+        Some(open.view(self.tables.get(&open.definition).map(|t| t.table())))
+    }
+
+    /// Every open instance.
+    pub fn views(&self) -> impl Iterator<Item = InstanceView> {
+        self.instances.values().map(|open| open.view(self.tables.get(&open.definition).map(|t| t.table())))
+    }
+
+    /// How many instances of a definition are open.
+    pub fn open_on(&self, deployment: &DeploymentId) -> usize {
+        self.instances.values().filter(|o| o.deployment == *deployment).count()
+    }
+
+    /// How many instances are open.
+    pub fn open(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// Instances closed early whose tokens may still be on their way; sidecars are told first on reconnect.
+    pub fn tombstones(&self) -> impl Iterator<Item = (&InstanceId, Digest)> {
+        self.tombstones.iter().map(|(id, t)| (id, t.definition))
+    }
+
+    /// Replicas that something is to be offered to.
+    pub fn wanted_peers(&self) -> impl Iterator<Item = Incarnation> {
+        self.outbox.wanted()
+    }
+
+    /// Services that tokens wait for because no replica serves them.
+    pub fn waiting_for(&self) -> BTreeSet<ServiceName> {
+        self.outbox.waiting_for()
+    }
+
+    /// Replicas that have left and those of them in whose name nobody offers any more.
+    pub fn left(&self) -> (BTreeSet<Incarnation>, BTreeSet<Incarnation>) {
+        let settled = self.left.iter().filter(|(_, l)| l.unfinished.is_empty()).map(|(r, _)| *r).collect();
+        (self.left.keys().copied().collect(), settled)
+    }
+
+    /// Products not yet accepted by their receivers.
+    pub fn unanswered(&self) -> usize {
+        self.outbox.len()
+    }
+}
+
+/// A token about to be put somewhere by the ledger: what follows from it, one after the other.
+type Pending = VecDeque<Product>;
+
+fn assignment_key(assignment: &Assignment) -> Vec<u8> {
+    stored::key::outbox(assignment.product.token.activation)
+}
+
+fn is_start(token: &Token) -> bool {
+    token.activation == ActivationId::root(&token.instance)
+}

@@ -1,0 +1,181 @@
+//! Keys and values of the ledger in its store.
+
+use prost::Message as _;
+use proto::convert::{self, Malformed};
+use proto::v1;
+use proto::v1::stored_token::Why;
+use routing::{Failure, Payload, Timestamp, Token};
+
+use super::instance::{InstanceView, State};
+
+/// Keys, by prefix.
+pub mod key {
+    use routing::{ActivationId, Incarnation, InstanceId, Timestamp};
+
+    /// Open instances.
+    pub const OPEN: &[u8] = b"a/";
+    /// Closed instances.
+    pub const CLOSED: &[u8] = b"i/";
+    /// Closed instances by the time they ended, for retention.
+    pub const BY_END: &[u8] = b"r/";
+    /// Tokens at the ledger.
+    pub const TOKEN: &[u8] = b"w/";
+    /// Activations that were here and are gone.
+    pub const SEEN: &[u8] = b"s/";
+    /// Products on their way to sidecars.
+    pub const OUTBOX: &[u8] = b"o/";
+    /// Idempotency keys.
+    pub const IDEMPOTENCY: &[u8] = b"k/";
+    /// Replicas that have left.
+    pub const LEFT: &[u8] = b"l/";
+    /// Instances closed early with tokens on their way.
+    pub const TOMBSTONE: &[u8] = b"x/";
+
+    fn joined(prefix: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+        [prefix, &parts.join(&b'/')].concat()
+    }
+    /// An open instance.
+    pub fn open(instance: &InstanceId) -> Vec<u8> {
+        joined(OPEN, &[instance.as_str().as_bytes()])
+    }
+    /// A closed instance.
+    pub fn closed(instance: &InstanceId) -> Vec<u8> {
+        joined(CLOSED, &[instance.as_str().as_bytes()])
+    }
+    /// A closed instance in the order of ending.
+    pub fn by_end(ended: Timestamp, instance: &InstanceId) -> Vec<u8> {
+        joined(BY_END, &[format!("{ended:016x}").as_bytes(), instance.as_str().as_bytes()])
+    }
+    /// A token at the ledger.
+    pub fn token(instance: &InstanceId, activation: ActivationId) -> Vec<u8> {
+        joined(TOKEN, &[instance.as_str().as_bytes(), activation.to_string().as_bytes()])
+    }
+    /// An activation that was here.
+    pub fn seen(instance: &InstanceId, activation: ActivationId) -> Vec<u8> {
+        joined(SEEN, &[instance.as_str().as_bytes(), activation.to_string().as_bytes()])
+    }
+    /// A product on its way.
+    pub fn outbox(activation: ActivationId) -> Vec<u8> {
+        joined(OUTBOX, &[activation.to_string().as_bytes()])
+    }
+    /// A client's key; hashed, so that any text will do.
+    pub fn idempotency(key: &str) -> Vec<u8> {
+        joined(IDEMPOTENCY, &[routing::Digest::of(key.as_bytes()).to_string().as_bytes()])
+    }
+    /// A replica that has left.
+    pub fn left(replica: Incarnation) -> Vec<u8> {
+        joined(LEFT, &[replica.to_string().as_bytes()])
+    }
+    /// A tombstone.
+    pub fn tombstone(instance: &InstanceId) -> Vec<u8> {
+        joined(TOMBSTONE, &[instance.as_str().as_bytes()])
+    }
+}
+
+/// Why a token is at the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Reason {
+    Ended,
+    Joining,
+    Timer(Timestamp),
+    Again(Timestamp),
+    Incident(Box<Failure>),
+    /// Created with `--stopped`: waits for `flowctl start`.
+    Held,
+}
+
+/// A token at the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stay {
+    pub(super) token: Token,
+    pub(super) reason: Reason,
+    pub(super) since: Timestamp,
+    pub(super) order: u64,
+}
+
+impl Stay {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let why = match self.reason.clone() {
+            Reason::Ended => Why::Ended(v1::Empty {}),
+            Reason::Joining => Why::Joining(v1::Empty {}),
+            Reason::Timer(at) => Why::TimerMs(at),
+            Reason::Again(at) => Why::AgainMs(at),
+            Reason::Incident(failure) => Why::Incident((*failure).into()),
+            Reason::Held => Why::Held(v1::Empty {}),
+        };
+        let token = Some(self.token.clone().into());
+        v1::StoredToken { token, why: Some(why), since_ms: self.since, order: self.order }.encode_to_vec()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let bad = |why| Malformed { field: "stored token", why };
+        let stored = v1::StoredToken::decode(bytes).map_err(|_| bad("not protobuf"))?;
+        let reason = match stored.why.ok_or(bad("no reason"))? {
+            Why::Ended(_) => Reason::Ended,
+            Why::Joining(_) => Reason::Joining,
+            Why::TimerMs(at) => Reason::Timer(at),
+            Why::AgainMs(at) => Reason::Again(at),
+            Why::Incident(failure) => Reason::Incident(Box::new(failure.try_into()?)),
+            Why::Held(_) => Reason::Held,
+        };
+        let token = stored.token.ok_or(bad("no token"))?.try_into()?;
+        Ok(Self { token, reason, since: stored.since_ms, order: stored.order })
+    }
+}
+
+/// The stored form of an instance.
+pub(super) fn encode_instance(view: &InstanceView) -> Vec<u8> {
+    let (failure, failure_input) = match &view.failure {
+        Some((failure, input)) => (Some(failure.clone().into()), Some(input.clone().into())),
+        None => (None, None),
+    };
+    v1::StoredInstance {
+        id: view.id.as_str().to_owned(),
+        deployment: view.deployment.as_str().to_owned(),
+        process: view.process.as_str().to_owned(),
+        definition: convert::digest_bytes(view.definition),
+        state: view.state.as_str().to_owned(),
+        start_event: view.start_event.as_str().to_owned(),
+        started_ms: view.started,
+        ended_ms: view.ended.unwrap_or(0),
+        metadata: view.metadata.clone().into_iter().collect(),
+        trace: Some(view.trace.clone().into()),
+        idempotency_key: view.idempotency_key.clone().unwrap_or_default(),
+        input: Some(view.input.clone().into()),
+        result: view.result.clone().map(Into::into),
+        end_event: view.end_event.clone(),
+        failure,
+        failure_input,
+        reason: view.reason.clone(),
+    }
+    .encode_to_vec()
+}
+
+/// Reads a stored instance, open or closed.
+pub fn decode_instance(bytes: &[u8]) -> Result<InstanceView, Malformed> {
+    let bad = |why| Malformed { field: "stored instance", why };
+    let stored = v1::StoredInstance::decode(bytes).map_err(|_| bad("not protobuf"))?;
+    let failure = stored.failure.map(Failure::try_from).transpose()?;
+    let failure_input: Payload = stored.failure_input.unwrap_or_default().into();
+    Ok(InstanceView {
+        id: stored.id.into(),
+        deployment: stored.deployment.into(),
+        process: stored.process.into(),
+        definition: convert::digest(&stored.definition)?,
+        state: State::parse(&stored.state).ok_or(bad("a state this build does not know"))?,
+        start_event: stored.start_event.into(),
+        started: stored.started_ms,
+        ended: (stored.ended_ms != 0).then_some(stored.ended_ms),
+        metadata: stored.metadata.into_iter().collect(),
+        trace: stored.trace.unwrap_or_default().into(),
+        idempotency_key: (!stored.idempotency_key.is_empty()).then_some(stored.idempotency_key),
+        input: stored.input.unwrap_or_default().into(),
+        result: stored.result.map(Into::into),
+        end_event: stored.end_event,
+        failure: failure.map(|f| (f, failure_input)),
+        reason: stored.reason,
+        incidents: Vec::new(),
+        waiting: Vec::new(),
+        missing: routing::Weight::zero(),
+    })
+}
