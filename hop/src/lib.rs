@@ -5,6 +5,9 @@
 //! * [`Outbox`], the sender's half: which replica, stickiness, what is unanswered, the watermark;
 //! * [`Inbox`], the receiver's half: duplicates, and when an id may be forgotten.
 //!
+//! The wire around them:
+//! * [`link`], the sender's links; [`serve`], the receiver's port; [`identity`], who may claim what.
+//!
 //! The rules (design §5):
 //! 1. Nothing leaves before the record of it is on the sender's disk, with its replica and number.
 //! 2. A receiver accepts when the token is on its own disk; until then the sender keeps it.
@@ -12,8 +15,13 @@
 //!    chosen in this life of the process, lets the sender choose again.
 //! 4. A receiver forgets an id only when its sender's watermark says that its DONE is on disk.
 
+pub mod identity;
 mod inbox;
+pub mod link;
 mod outbox;
+pub mod serve;
+mod wire;
 
 pub use inbox::{Inbox, Origin, Seen};
 pub use outbox::{Assignment, Endpoint, Offer, Outbox, Refusal, Switches};
+pub use serve::{Link, Sender};

@@ -26,8 +26,7 @@ use routing::{
 
 use crate::record::Record;
 
-/// A connection by which a sender offers; the shell's own number.
-pub type Link = u64;
+pub use hop::{Link, Sender};
 
 /// What the sidecar is.
 #[derive(Clone, Debug)]
@@ -73,17 +72,6 @@ pub struct Switches {
     pub early_accept: bool,
     /// Choose another replica whenever a link breaks.
     pub not_sticky: bool,
-}
-
-/// Who offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sender {
-    /// Which journal (or ledger) it speaks for.
-    pub incarnation: Incarnation,
-    /// True for flowd.
-    pub ledger: bool,
-    /// The services it serves, as its identity allows.
-    pub serves: BTreeSet<ServiceName>,
 }
 
 /// What happened.
