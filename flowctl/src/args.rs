@@ -1,0 +1,83 @@
+//! The command line: what every verb has in common.
+//!
+//! Each verb's own arguments are beside its code in `verbs/`. The `-o` rule of old scripts, which clap
+//! cannot express, is a pass over the words before it (`args/words.rs`).
+
+pub(crate) mod address;
+pub(crate) mod bind;
+pub(crate) mod duration;
+pub(crate) mod kind;
+pub(crate) mod words;
+
+use clap::{Args, Parser};
+
+use crate::output::Format;
+use crate::verbs::Verb;
+use address::{Address, Port};
+
+/// Talks to flowd, the control plane of a mesh that runs BPMN.
+#[derive(Debug, Parser)]
+#[command(name = "flowctl", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "\
+Exit codes: 0 done, 1 error, 2 usage, 3 not found, 4 timed out, 5 the instance did not complete,
+65 the model has errors. Data goes to standard output, progress and messages to standard error.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) flowd: Flowd,
+
+    /// What flowctl logs to standard error: 10 debug, 20 info, 30 warning, 40 error
+    #[arg(long = "log_level", alias = "log-level", global = true, value_name = "N", default_value_t = 30)]
+    pub(crate) log_level: u16,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Where flowd is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Flowd {
+    /// Host of flowd [default: localhost]
+    #[arg(long = "flowd_host", alias = "flowd-host", env = "FLOWD_HOST", global = true, value_name = "HOST")]
+    pub(crate) flowd_host: Option<String>,
+
+    /// Port of flowd; also `tcp://IP:PORT`, as Kubernetes puts it into the environment
+    #[arg(
+        long = "flowd_port",
+        alias = "flowd-port",
+        env = "FLOWD_PORT",
+        global = true,
+        value_name = "PORT",
+        default_value = "9001"
+    )]
+    pub(crate) flowd_port: Port,
+
+    /// File with the token that flowd asks for (flowd's own `--token`)
+    #[arg(long = "token", env = "FLOWD_TOKEN_FILE", global = true, value_name = "FILE")]
+    pub(crate) token: Option<std::path::PathBuf>,
+}
+
+impl Flowd {
+    /// Host and port of flowd, all sources considered.
+    pub(crate) fn address(&self) -> Address {
+        Address::new(self.flowd_host.as_deref(), &self.flowd_port)
+    }
+}
+
+/// `-o`: the form of the answer.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct OutputArgs {
+    /// Form of the answer: json, yaml, wide or name; `-o` alone prints the original's JSON
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "original",
+        value_enum
+    )]
+    pub(crate) output: Option<Format>,
+}
+
+#[cfg(test)]
+mod tests;

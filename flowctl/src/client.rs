@@ -1,0 +1,345 @@
+//! The connection to flowd: one method per question, answers as `output/` shows them.
+//!
+//! Every error says what was attempted and ends in the exit code that fits; flowd not being there is told with
+//! what to start. Conversions from the wire are in `client/wire.rs`, and nobody else sees the wire.
+
+mod failure;
+mod wire;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use proto::v1;
+use proto::v1::flow_client::FlowClient;
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::args::Flowd;
+use crate::args::address::Address;
+use crate::args::kind::Kind;
+use crate::exit::{Exit, Failure};
+use crate::output::deployment::Deployment;
+use crate::output::describe::Sidecar;
+use crate::output::instance::Instance;
+use crate::output::report::Outcome;
+use crate::output::{apply, probe, swap, trace};
+use crate::payload::Payload;
+use failure::{failed, unreachable};
+
+/// How long a connection may take to open.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How often flowd is asked for a sign of life while a call is open.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Under this authority the original's clients call, and an Istio VirtualService may route by it.
+const AUTHORITY: &str = "http://flowd:9001";
+/// Time between two looks at the deployments while they are watched.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Answers that come one by one.
+pub(crate) type Stream<T> = BoxStream<'static, anyhow::Result<T>>;
+
+/// What to start.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// Deployment id, process id, or a unique part of a deployment id.
+    pub(crate) id: String,
+    pub(crate) payload: Payload,
+    /// Empty: the only one.
+    pub(crate) start_event: String,
+    pub(crate) stopped: bool,
+    pub(crate) metadata: HashMap<String, String>,
+    /// Idempotency key; empty: none.
+    pub(crate) key: String,
+    /// How long to wait for its end; none: not at all.
+    pub(crate) wait: Option<Duration>,
+}
+
+/// What to list; everything by default.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selection {
+    pub(crate) ids: Vec<String>,
+    pub(crate) metadata: HashMap<String, String>,
+    /// Instances of this deployment only; empty: of all.
+    pub(crate) deployment: String,
+    /// 0: no limit.
+    pub(crate) limit: u32,
+}
+
+impl Selection {
+    /// One thing by its id.
+    pub(crate) fn one(id: &str) -> Self {
+        Self { ids: vec![id.to_owned()], ..Self::default() }
+    }
+}
+
+/// What to repoint.
+#[derive(Debug)]
+pub(crate) struct Repoint {
+    pub(crate) task: String,
+    /// Empty with `undo`.
+    pub(crate) url: String,
+    /// Empty: everywhere.
+    pub(crate) deployment: String,
+    pub(crate) undo: bool,
+}
+
+/// What to do to a deployment or an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Start { same_key: bool },
+    Stop { force: bool },
+    Delete { force: bool },
+}
+
+/// Everything about one thing.
+#[derive(Debug)]
+pub(crate) enum Description {
+    Deployment(Deployment, Vec<Sidecar>),
+    Instance(Instance),
+}
+
+/// Who flowd is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Daemon {
+    pub(crate) version: String,
+    /// Where it keeps its data.
+    pub(crate) store: String,
+    /// Whether it is the one that decides.
+    pub(crate) leading: bool,
+}
+
+/// A connection to flowd.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    flow: FlowClient<InterceptedService<Channel, Token>>,
+    address: Address,
+}
+
+/// Adds the operator's token to every call.
+#[derive(Debug, Clone)]
+struct Token(Option<MetadataValue<Ascii>>);
+
+impl Token {
+    fn read(flowd: &Flowd) -> anyhow::Result<Self> {
+        let Some(file) = &flowd.token else {
+            return Ok(Self(None));
+        };
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read the token {}", file.display()))?;
+        let mut value: MetadataValue<Ascii> = format!("Bearer {}", text.trim())
+            .parse()
+            .with_context(|| format!("{} holds no token", file.display()))?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Interceptor for Token {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, tonic::Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Client {
+    /// Connects; an error says what to start if nobody is there.
+    pub(crate) async fn connect(flowd: &Flowd) -> anyhow::Result<Self> {
+        let address = flowd.address();
+        let token = Token::read(flowd)?;
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| Failure::usage(format!("{address} is no address of flowd: {error}")))?
+            .origin(http_uri())
+            .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_while_idle(true);
+        let channel = endpoint.connect().await.map_err(|error| unreachable(&address, &error))?;
+        let flow = FlowClient::with_interceptor(channel, token)
+            .max_decoding_message_size(proto::MAX_MESSAGE)
+            .max_encoding_message_size(proto::MAX_MESSAGE);
+        Ok(Self { flow, address })
+    }
+
+    /// Deploys a model.
+    pub(crate) async fn apply(
+        &mut self,
+        file: &str,
+        bpmn_xml: Vec<u8>,
+        stopped: bool,
+        bindings: HashMap<String, String>,
+    ) -> anyhow::Result<apply::File> {
+        let request = v1::ApplyRequest { file: file.to_owned(), bpmn_xml: bpmn_xml.into(), stopped, bindings };
+        let answer = self.flow.apply(request).await;
+        let answer = answer.map_err(|status| failed(&self.address, &format!("cannot apply {file}"), status))?;
+        Ok(wire::file(file, answer.into_inner()))
+    }
+
+    /// Starts an instance and, if asked, waits for its end or its first incident. When the time is over the
+    /// answer is the instance as it is.
+    pub(crate) async fn run(&mut self, start: Start) -> anyhow::Result<Instance> {
+        let attempt = format!("cannot run {}", start.id);
+        let request = v1::RunRequest {
+            id: start.id,
+            payload: Some(v1::Payload { content_type: start.payload.content_type, body: start.payload.bytes.into() }),
+            stopped: start.stopped,
+            start_event: start.start_event,
+            metadata: start.metadata,
+            idempotency_key: start.key,
+            trace: None,
+        };
+        let answer = self.flow.run(request).await;
+        let instance = answer.map_err(|status| failed(&self.address, &attempt, status))?.into_inner();
+        match start.wait {
+            Some(limit) => self.wait(instance, limit).await,
+            None => Ok(wire::instance(instance)),
+        }
+    }
+
+    async fn wait(&mut self, started: v1::Instance, limit: Duration) -> anyhow::Result<Instance> {
+        let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let request = v1::WaitRequest { instance: started.id.clone(), timeout_ms };
+        match self.flow.wait(request).await {
+            Ok(answer) => Ok(wire::instance(answer.into_inner())),
+            Err(status) if status.code() == tonic::Code::DeadlineExceeded => {
+                let now = self.instances(Selection::one(&started.id)).await?.next().await;
+                now.unwrap_or_else(|| Ok(wire::instance(started)))
+            }
+            Err(status) => Err(failed(&self.address, &format!("cannot wait for {}", started.id), status)),
+        }
+    }
+
+    /// Instances, newest first.
+    pub(crate) async fn instances(&mut self, selection: Selection) -> anyhow::Result<Stream<Instance>> {
+        let answer = self.flow.list_instances(wire::list(selection)).await;
+        Ok(self.stream("cannot list instances", answer, wire::instance)?.boxed())
+    }
+
+    /// Instances as they are, then each one as it changes; without end.
+    pub(crate) async fn watch_instances(&mut self, selection: Selection) -> anyhow::Result<Stream<Instance>> {
+        let answer = self.flow.watch_instances(wire::list(selection)).await;
+        Ok(self.stream("cannot watch instances", answer, wire::instance)?.boxed())
+    }
+
+    /// Deployments, newest first.
+    pub(crate) async fn deployments(&mut self, selection: Selection) -> anyhow::Result<Stream<Deployment>> {
+        let answer = self.flow.list_deployments(wire::list(selection)).await;
+        Ok(self.stream("cannot list deployments", answer, wire::deployment)?.boxed())
+    }
+
+    /// Deployments as they are, then each one as it changes; without end.
+    pub(crate) fn watch_deployments(&self, selection: Selection) -> Stream<Deployment> {
+        let seen: HashMap<String, Deployment> = HashMap::new();
+        let looks = stream::unfold((self.clone(), selection, seen, true), |(mut client, selection, mut seen, first)| async move {
+            if !first {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            let news = client.changed_deployments(selection.clone(), &mut seen).await;
+            let news = news.unwrap_or_else(|error| vec![Err(error)]);
+            Some((stream::iter(news), (client, selection, seen, false)))
+        });
+        looks.flatten().boxed()
+    }
+
+    async fn changed_deployments(
+        &mut self,
+        selection: Selection,
+        seen: &mut HashMap<String, Deployment>,
+    ) -> anyhow::Result<Vec<anyhow::Result<Deployment>>> {
+        let mut stream = self.deployments(selection).await?;
+        let mut news = Vec::new();
+        while let Some(deployment) = stream.next().await {
+            let deployment = deployment?;
+            if seen.insert(deployment.id.clone(), deployment.clone()).as_ref() != Some(&deployment) {
+                news.push(Ok(deployment));
+            }
+        }
+        Ok(news)
+    }
+
+    /// Everything about an instance or a deployment.
+    pub(crate) async fn describe(&mut self, id: &str) -> anyhow::Result<Description> {
+        let answer = self.flow.describe(v1::DescribeRequest { id: id.to_owned() }).await;
+        let answer = answer.map_err(|status| failed(&self.address, &format!("cannot describe {id}"), status))?;
+        wire::description(answer.into_inner()).with_context(|| format!("flowd says nothing about {id}"))
+    }
+
+    /// The hops of an instance, in order.
+    pub(crate) async fn trace(&mut self, instance: String) -> anyhow::Result<trace::Trace> {
+        let attempt = format!("cannot trace {instance}");
+        let answer = self.flow.trace(v1::TraceRequest { instance: instance.clone() }).await;
+        let mut stream = self.stream(&attempt, answer, wire::hop)?;
+        let mut hops = Vec::new();
+        while let Some(hop) = stream.next().await {
+            hops.push(hop?);
+        }
+        hops.sort_by_key(|hop| hop.started);
+        Ok(trace::Trace { instance, hops })
+    }
+
+    /// Does something to one deployment or instance; that it could not be done is an answer too.
+    pub(crate) async fn operate(&mut self, operation: Operation, kind: Kind, id: String) -> anyhow::Result<Outcome> {
+        let request = wire::operate(operation, kind, &id);
+        let (answer, verb) = match operation {
+            Operation::Start { .. } => (self.flow.start(request).await, "start"),
+            Operation::Stop { .. } => (self.flow.stop(request).await, "stop"),
+            Operation::Delete { .. } => (self.flow.delete(request).await, "delete"),
+        };
+        match answer {
+            Ok(answer) => Ok(wire::outcome(kind, id, answer.into_inner())),
+            Err(status) if status.code() == tonic::Code::NotFound => {
+                Ok(Outcome { kind, id, exit: Exit::NotFound, message: status.message().to_owned() })
+            }
+            Err(status) => Err(failed(&self.address, &format!("cannot {verb} {kind} {id}"), status)),
+        }
+    }
+
+    /// The health of the tasks of deployments; of all if none is named.
+    pub(crate) async fn probe(&mut self, ids: Vec<String>) -> anyhow::Result<probe::List> {
+        let answer = self.flow.probe(v1::ProbeRequest { ids }).await;
+        let answer = answer.map_err(|status| failed(&self.address, "cannot probe", status))?;
+        Ok(wire::probes(answer.into_inner()))
+    }
+
+    /// Repoints a task.
+    pub(crate) async fn swap(&mut self, repoint: Repoint) -> anyhow::Result<swap::Swap> {
+        let attempt = format!("cannot swap {}", repoint.task);
+        let request = v1::SwapRequest {
+            task: repoint.task.clone(),
+            url: repoint.url,
+            deployment: repoint.deployment,
+            undo: repoint.undo,
+        };
+        let answer = self.flow.swap(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
+        Ok(wire::swap(repoint.task, answer.into_inner()))
+    }
+
+    /// Who flowd is.
+    pub(crate) async fn version(&mut self) -> anyhow::Result<Daemon> {
+        let answer = self.flow.version(v1::Empty {}).await;
+        let answer = answer.map_err(|status| failed(&self.address, "cannot ask flowd for its version", status))?;
+        let v1::VersionResponse { version, store, leading } = answer.into_inner();
+        Ok(Daemon { version, store, leading })
+    }
+
+    /// A streamed answer, converted; its errors say what was attempted.
+    fn stream<W: Send + 'static, T: 'static>(
+        &self,
+        attempt: &str,
+        answer: Result<tonic::Response<tonic::Streaming<W>>, tonic::Status>,
+        convert: fn(W) -> T,
+    ) -> anyhow::Result<impl futures_util::Stream<Item = anyhow::Result<T>> + Send + 'static> {
+        let (address, attempt) = (self.address.clone(), attempt.to_owned());
+        let stream = answer.map_err(|status| failed(&address, &attempt, status))?.into_inner();
+        Ok(stream.map(move |item| item.map(convert).map_err(|status| failed(&address, &attempt, status))))
+    }
+}
+
+fn http_uri() -> tonic::transport::Uri {
+    tonic::transport::Uri::from_static(AUTHORITY)
+}

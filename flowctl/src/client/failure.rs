@@ -1,0 +1,92 @@
+//! From a gRPC status to an error that says what was attempted and what to do.
+
+use std::error::Error as _;
+
+use tonic::{Code, Status};
+
+use crate::args::address::Address;
+use crate::exit::{Exit, Failure};
+
+/// Nobody listens there.
+pub(super) fn unreachable(address: &Address, error: &tonic::transport::Error) -> anyhow::Error {
+    let failure = Failure::new(Exit::Error, format!("cannot reach flowd at {address}: {}", innermost(error)));
+    failure.hint(START_IT).into()
+}
+
+/// What to do about a flowd that is not there.
+const START_IT: &str = "start it with `flowd` or `flowctl dev`, or say where it is with --flowd_host and --flowd_port";
+
+/// A call that failed.
+pub(super) fn failed(address: &Address, attempt: &str, status: Status) -> anyhow::Error {
+    if status.source().is_some_and(|source| source.is::<tonic::transport::Error>()) {
+        let cause = status.source().map(innermost).unwrap_or_default();
+        let failure = Failure::new(Exit::Error, format!("{attempt}: no connection to flowd at {address}: {cause}"));
+        return failure.hint(START_IT).into();
+    }
+    let failure = Failure::new(exit_of(status.code()), format!("{attempt}: {}", said(&status)));
+    failure.hint(hint_of(status.code())).into()
+}
+
+fn said(status: &Status) -> String {
+    if status.message().is_empty() { format!("flowd answers {:?}", status.code()) } else { status.message().to_owned() }
+}
+
+fn exit_of(code: Code) -> Exit {
+    match code {
+        Code::NotFound => Exit::NotFound,
+        Code::DeadlineExceeded => Exit::TimedOut,
+        _ => Exit::Error,
+    }
+}
+
+fn hint_of(code: Code) -> &'static str {
+    match code {
+        Code::NotFound => "list what there is with `flowctl ps -d` and `flowctl ps`",
+        Code::Unauthenticated | Code::PermissionDenied => "give the token flowd was started with: --token FILE",
+        Code::Unimplemented => "compare `flowctl version`: flowd may be older than flowctl",
+        _ => "",
+    }
+}
+
+/// The cause that names what happened; the errors around it only say that something did.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::{code_of, hint_of as hint};
+
+    fn error(status: Status) -> anyhow::Error {
+        let address = Address::new(None, &"9001".parse().unwrap());
+        failed(&address, "cannot run order", status)
+    }
+
+    #[test]
+    fn the_code_of_the_answer_decides_the_exit_code() {
+        assert_eq!(code_of(&error(Status::not_found("no deployment matches order"))), Exit::NotFound);
+        assert_eq!(code_of(&error(Status::deadline_exceeded("too late"))), Exit::TimedOut);
+        assert_eq!(code_of(&error(Status::failed_precondition("it is STOPPED"))), Exit::Error);
+    }
+
+    #[test]
+    fn the_message_says_what_was_attempted_and_what_flowd_said() {
+        let error = error(Status::failed_precondition("order-1 is STOPPED"));
+        assert_eq!(error.to_string(), "cannot run order: order-1 is STOPPED");
+    }
+
+    #[test]
+    fn an_answer_without_words_is_named_by_its_code() {
+        assert_eq!(error(Status::aborted("")).to_string(), "cannot run order: flowd answers Aborted");
+    }
+
+    #[test]
+    fn a_refused_operator_is_told_about_the_token() {
+        assert!(hint(&error(Status::unauthenticated("no token"))).contains("--token"));
+    }
+}

@@ -1,0 +1,38 @@
+//! Logs of flowctl itself, on standard error, at the original's numeric levels.
+
+use tracing::level_filters::LevelFilter;
+
+/// The levels of the original: 10 is debug, 20 info, 30 warning, 40 error; below 10 everything.
+pub(crate) fn level(number: u16) -> LevelFilter {
+    match number {
+        0..10 => LevelFilter::TRACE,
+        10..20 => LevelFilter::DEBUG,
+        20..30 => LevelFilter::INFO,
+        30..40 => LevelFilter::WARN,
+        40..50 => LevelFilter::ERROR,
+        50.. => LevelFilter::OFF,
+    }
+}
+
+/// Starts logging; called once.
+pub(crate) fn init(number: u16) {
+    let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    tracing_subscriber::fmt()
+        .with_max_level(level(number))
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(number < 20)
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_original_numbers_keep_their_meaning() {
+        assert_eq!(level(10), LevelFilter::DEBUG);
+        assert_eq!(level(20), LevelFilter::INFO);
+        assert_eq!(level(30), LevelFilter::WARN);
+    }
+}

@@ -1,0 +1,43 @@
+use super::*;
+use crate::output::tests::{NOW, every_form, time_at};
+
+pub(crate) fn degraded() -> Deployment {
+    let task = |element: &str, name: &str, health: &str| Task {
+        element: element.into(),
+        name: name.into(),
+        service: format!("{element}-service"),
+        health: health.into(),
+        reason: String::new(),
+        replicas: 2,
+        ready_replicas: 1,
+        url: String::new(),
+    };
+    Deployment {
+        id: "order-1a2b3c4d".into(),
+        process: "order".into(),
+        state: "DEGRADED".into(),
+        reason: "task `charge` is DOWN".into(),
+        tasks: vec![task("collect", "Collect", "UP"), task("charge", "Charge the card", "DOWN")],
+        start_events: vec!["begin".into(), "begin-late".into()],
+        running: 3,
+        applied: Some(time_at(-7_300_000)),
+        metadata: json!({"team": "orders"}),
+    }
+}
+
+#[test]
+fn a_list_of_deployments_in_every_form() {
+    let mut other = degraded();
+    (other.id, other.process, other.state) = ("ship-5e6f7a8b".into(), "ship".into(), "RUNNING".into());
+    (other.reason, other.metadata) = (String::new(), Value::Null);
+    other.tasks.truncate(1);
+    insta::assert_snapshot!(every_form(&List { deployments: vec![degraded(), other] }));
+}
+
+#[test]
+fn no_deployments_is_an_empty_list() {
+    let list = List { deployments: Vec::new() };
+    assert_eq!(list.json(), json!([]));
+    assert_eq!(list.original(), json!({}));
+    assert_eq!(list.text(false, NOW), "");
+}

@@ -1,0 +1,81 @@
+//! The verbs. Each file has one verb's arguments and its `run`, which ends in an exit code.
+//!
+//! A verb whose answer holds a failure prints the whole answer on standard output, says on standard error what
+//! failed, and ends with that failure's code.
+
+mod apply;
+mod completion;
+mod delete;
+mod describe;
+mod dev;
+mod eval;
+mod probe;
+mod ps;
+mod run;
+mod start;
+mod stop;
+mod swap;
+mod trace;
+mod update;
+mod validate;
+mod version;
+
+use clap::Subcommand;
+
+use crate::args::Flowd;
+use crate::exit::Exit;
+use crate::output::{self, Format, report::Report};
+
+/// What flowctl can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Apply(apply::Apply),
+    Run(run::Run),
+    Ps(ps::Ps),
+    Describe(describe::Describe),
+    Trace(trace::Trace),
+    Start(start::Start),
+    Stop(stop::Stop),
+    Delete(delete::Delete),
+    Probe(probe::Probe),
+    Swap(swap::Swap),
+    Update(update::Update),
+    Validate(validate::Validate),
+    Eval(eval::Eval),
+    Dev(dev::Dev),
+    Version(version::Version),
+    Completion(completion::Completion),
+}
+
+impl Verb {
+    /// Carries it out.
+    pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+        match self {
+            Verb::Apply(verb) => verb.run(flowd).await,
+            Verb::Run(verb) => verb.run(flowd).await,
+            Verb::Ps(verb) => verb.run(flowd).await,
+            Verb::Describe(verb) => verb.run(flowd).await,
+            Verb::Trace(verb) => verb.run(flowd).await,
+            Verb::Start(verb) => verb.run(flowd).await,
+            Verb::Stop(verb) => verb.run(flowd).await,
+            Verb::Delete(verb) => verb.run(flowd).await,
+            Verb::Probe(verb) => verb.run(flowd).await,
+            Verb::Swap(verb) => verb.run(flowd).await,
+            Verb::Update(verb) => verb.run(flowd).await,
+            Verb::Validate(verb) => verb.run(),
+            Verb::Eval(verb) => verb.run(),
+            Verb::Dev(verb) => verb.run(flowd).await,
+            Verb::Version(verb) => verb.run(flowd).await,
+            Verb::Completion(verb) => verb.run(),
+        }
+    }
+}
+
+/// Shows a report: what happened on standard output, what did not on standard error.
+fn show_report(report: &Report, format: Option<Format>) -> anyhow::Result<Exit> {
+    output::show(report, format)?;
+    for outcome in report.outcomes.iter().filter(|outcome| outcome.exit != Exit::Ok) {
+        output::note(format_args!("error: {} {}: {}", outcome.kind, outcome.id, outcome.message));
+    }
+    Ok(report.exit())
+}

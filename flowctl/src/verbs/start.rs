@@ -1,0 +1,40 @@
+//! `flowctl start`: let a stopped deployment serve again, or an instance that waits go on.
+
+use clap::Args;
+
+use super::show_report;
+use crate::args::kind::KindArgs;
+use crate::args::{Flowd, OutputArgs};
+use crate::client::{Client, Operation};
+use crate::exit::Exit;
+use crate::output::report::Report;
+
+/// Start stopped deployments, or retry the failed tasks of instances
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    #[command(flatten)]
+    kind: KindArgs,
+
+    /// Keep the idempotency keys of the failed calls; without it a retry has a new key
+    #[arg(long = "same-key", alias = "same_key")]
+    same_key: bool,
+
+    /// What to start
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Start {
+    pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+        let mut client = Client::connect(flowd).await?;
+        let operation = Operation::Start { same_key: self.same_key };
+        let mut outcomes = Vec::new();
+        for (kind, id) in self.kind.resolve(&self.ids) {
+            outcomes.push(client.operate(operation, kind, id).await?);
+        }
+        show_report(&Report { original_key: "status", outcomes }, self.output.output)
+    }
+}
