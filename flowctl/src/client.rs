@@ -131,9 +131,8 @@ impl Token {
         };
         let text =
             std::fs::read_to_string(file).with_context(|| format!("cannot read the token {}", file.display()))?;
-        let mut value: MetadataValue<Ascii> = format!("Bearer {}", text.trim())
-            .parse()
-            .with_context(|| format!("{} holds no token", file.display()))?;
+        let mut value: MetadataValue<Ascii> =
+            format!("Bearer {}", text.trim()).parse().with_context(|| format!("{} holds no token", file.display()))?;
         value.set_sensitive(true);
         Ok(Self(Some(value)))
     }
@@ -235,14 +234,17 @@ impl Client {
     /// Deployments as they are, then each one as it changes; without end.
     pub(crate) fn watch_deployments(&self, selection: Selection) -> Stream<Deployment> {
         let seen: HashMap<String, Deployment> = HashMap::new();
-        let looks = stream::unfold((self.clone(), selection, seen, true), |(mut client, selection, mut seen, first)| async move {
-            if !first {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            let news = client.changed_deployments(selection.clone(), &mut seen).await;
-            let news = news.unwrap_or_else(|error| vec![Err(error)]);
-            Some((stream::iter(news), (client, selection, seen, false)))
-        });
+        let looks = stream::unfold(
+            (self.clone(), selection, seen, true),
+            |(mut client, selection, mut seen, first)| async move {
+                if !first {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                let news = client.changed_deployments(selection.clone(), &mut seen).await;
+                let news = news.unwrap_or_else(|error| vec![Err(error)]);
+                Some((stream::iter(news), (client, selection, seen, false)))
+            },
+        );
         looks.flatten().boxed()
     }
 

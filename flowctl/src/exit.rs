@@ -73,9 +73,7 @@ impl Failure {
 /// A reader that has gone away (`flowctl ps | head`) is no failure.
 pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
     let reader_gone = |cause: &(dyn std::error::Error + 'static)| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
     };
     if error.chain().any(reader_gone) {
         return Exit::Ok;
@@ -99,8 +97,8 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_code_under_context() {
-        let error = anyhow::Error::new(Failure::new(Exit::NotFound, "no instance x").hint("look"))
-            .context("while waiting");
+        let error =
+            anyhow::Error::new(Failure::new(Exit::NotFound, "no instance x").hint("look")).context("while waiting");
         assert_eq!(code_of(&error), Exit::NotFound);
         assert_eq!(hint_of(&error), "look");
     }

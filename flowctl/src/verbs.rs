@@ -20,6 +20,7 @@ mod update;
 mod validate;
 mod version;
 
+pub(crate) use apply::{models_in, tell};
 use clap::Subcommand;
 
 use crate::args::Flowd;

@@ -81,7 +81,9 @@ impl File {
         match (self.exit(), self.deployments.first()) {
             (Exit::Ok, Some(first)) => json!({ "status": 0, "message": "Ok.", "wf_id": first.id }),
             (Exit::Ok, None) => json!({ "status": 0, "message": "Ok." }),
-            _ => json!({ "status": -1, "message": format!("Failed to compile provided bpmn diagram: {}", self.reason()) }),
+            _ => {
+                json!({ "status": -1, "message": format!("Failed to compile provided bpmn diagram: {}", self.reason()) })
+            }
         }
     }
 
@@ -127,7 +129,10 @@ impl Show for Files {
 
     fn text(&self, wide: bool, _now: Timestamp) -> String {
         if wide {
-            return table::render(["FILE", "STATUS", "PROCESS", "DEPLOYMENT", "MESSAGE"], self.0.iter().flat_map(wide_rows));
+            return table::render(
+                ["FILE", "STATUS", "PROCESS", "DEPLOYMENT", "MESSAGE"],
+                self.0.iter().flat_map(wide_rows),
+            );
         }
         self.0.iter().map(people).collect()
     }

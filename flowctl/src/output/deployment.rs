@@ -111,8 +111,19 @@ impl Show for List {
         }
         let rows = self.deployments.iter().map(|deployment| {
             let [id, process, state, up, running, age] = deployment.row(now);
-            let services: Vec<_> = deployment.tasks.iter().map(|task| format!("{}={}", task.element, task.service)).collect();
-            [id, process, state, up, running, age, services.join(","), deployment.start_events.join(","), deployment.reason.clone()]
+            let services: Vec<_> =
+                deployment.tasks.iter().map(|task| format!("{}={}", task.element, task.service)).collect();
+            [
+                id,
+                process,
+                state,
+                up,
+                running,
+                age,
+                services.join(","),
+                deployment.start_events.join(","),
+                deployment.reason.clone(),
+            ]
         });
         let headings = ["ID", "PROCESS", "STATE", "TASKS UP", "RUNNING", "AGE", "SERVICES", "START EVENTS", "REASON"];
         table::render(headings, rows)

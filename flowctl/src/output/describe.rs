@@ -63,7 +63,14 @@ impl Show for OfDeployment {
         ]);
         let tasks = deployment.tasks.iter().map(|task| {
             let ready = format!("{}/{}", task.ready_replicas, task.replicas);
-            [task.element.clone(), task.name.clone(), task.service.clone(), task.health.clone(), ready, task.reason.clone()]
+            [
+                task.element.clone(),
+                task.name.clone(),
+                task.service.clone(),
+                task.health.clone(),
+                ready,
+                task.reason.clone(),
+            ]
         });
         let headings = ["ELEMENT", "NAME", "SERVICE", "HEALTH", "READY", "REASON"];
         section(&mut text, "Tasks", &table::render(headings, tasks));
@@ -120,8 +127,8 @@ impl Show for OfInstance {
                 ("Code", error.code.clone()),
                 ("Message", error.message.clone()),
                 ("Element", format!("{} {}", error.element, error.name)),
-                ("Input", error.input.json().to_string()),
-                ("Output", if error.output.is_empty() { String::new() } else { error.output.json().to_string() }),
+                ("Input", table::one_line(&error.input.brief())),
+                ("Output", table::one_line(&error.output.brief())),
             ]);
             section(&mut text, "Error", &lines);
         }
@@ -156,7 +163,7 @@ fn section(text: &mut String, title: &str, body: &str) {
 }
 
 fn when(then: Option<Timestamp>, now: Timestamp) -> String {
-    then.map_or_else(String::new, |time| format!("{time} ({} ago)", time::age(then, now)))
+    then.map_or_else(String::new, |time| format!("{time:.3} ({} ago)", time::age(then, now)))
 }
 
 #[cfg(test)]
@@ -179,7 +186,11 @@ mod tests {
 
     #[test]
     fn a_deployment_in_every_form() {
-        insta::assert_snapshot!(every_form(&OfDeployment { deployment: degraded(), sidecars: vec![sidecar()], instances: vec![stopped()] }));
+        insta::assert_snapshot!(every_form(&OfDeployment {
+            deployment: degraded(),
+            sidecars: vec![sidecar()],
+            instances: vec![stopped()]
+        }));
     }
 
     #[test]

@@ -45,7 +45,8 @@ const LONGEST_LINE: usize = 4096;
 /// All diagnostics of one file, as rustc shows its own; colours are for the caller's stream to take out.
 pub(crate) fn render(file: &str, source: &str, diagnostics: &[Diagnostic]) -> String {
     let renderer = Renderer::styled();
-    diagnostics.iter().map(|diagnostic| renderer.render(&report(file, source, diagnostic)) + "\n").collect()
+    let rendered = diagnostics.iter().map(|diagnostic| renderer.render(&report(file, source, diagnostic)) + "\n");
+    rendered.collect::<Vec<_>>().join("\n")
 }
 
 fn report<'a>(file: &'a str, source: &'a str, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
@@ -57,10 +58,7 @@ fn report<'a>(file: &'a str, source: &'a str, diagnostic: &'a Diagnostic) -> Vec
     let title = level.primary_title(printable(&diagnostic.message)).id(diagnostic.rule.as_str());
     let group = match place(source, diagnostic) {
         Some((line, number, span)) => title.element(
-            Snippet::source(line)
-                .line_start(number as usize)
-                .path(file)
-                .annotation(AnnotationKind::Primary.span(span)),
+            Snippet::source(line).line_start(number as usize).path(file).annotation(AnnotationKind::Primary.span(span)),
         ),
         None => title.element(origin(file, diagnostic)),
     };

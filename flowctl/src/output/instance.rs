@@ -62,6 +62,15 @@ impl Body {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|_| value::original(&self.bytes).into())
     }
 
+    /// In one line, for people: JSON without white space, text as it is.
+    pub(super) fn brief(&self) -> String {
+        match self.json() {
+            Value::Null => String::new(),
+            Value::Object(members) if members.contains_key("base64") => value::original(&self.bytes),
+            json => json.to_string(),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -192,11 +201,8 @@ impl Instance {
                 entry.insert("result".into(), value::original(&self.result.bytes).into());
             }
         }
-        let fields = [
-            ("content_type", &self.result.content_type),
-            ("end_event", &self.end_event),
-            ("parent", &self.deployment),
-        ];
+        let fields =
+            [("content_type", &self.result.content_type), ("end_event", &self.end_event), ("parent", &self.deployment)];
         for (key, text) in fields.into_iter().filter(|(_, text)| !text.is_empty()) {
             entry.insert(key.into(), text.as_str().into());
         }
@@ -242,8 +248,9 @@ pub(super) fn or_null(text: &str) -> Value {
     if text.is_empty() { Value::Null } else { text.into() }
 }
 
+/// RFC 3339 in UTC with milliseconds.
 pub(super) fn instant(time: Option<Timestamp>) -> Value {
-    time.map_or(Value::Null, |time| time.to_string().into())
+    time.map_or(Value::Null, |time| format!("{time:.3}").into())
 }
 
 /// What `ps -i` answers.

@@ -49,9 +49,7 @@ impl Show for List {
                 "detail": super::instance::or_null(&health.detail),
             })
         };
-        let probe = |probe: &Probe| {
-            json!({ "deployment": probe.deployment, "tasks": probe.tasks.iter().map(task).collect::<Value>() })
-        };
+        let probe = |probe: &Probe| json!({ "deployment": probe.deployment, "tasks": probe.tasks.iter().map(task).collect::<Value>() });
         self.probes.iter().map(probe).collect()
     }
 
@@ -71,9 +69,8 @@ impl Show for List {
 
     fn text(&self, wide: bool, _now: Timestamp) -> String {
         let tasks = self.probes.iter().flat_map(|probe| probe.tasks.iter().map(move |task| (probe, task)));
-        let row = |(probe, task): (&Probe, &Health)| {
-            [probe.deployment.clone(), task.element.clone(), task.status.clone()]
-        };
+        let row =
+            |(probe, task): (&Probe, &Health)| [probe.deployment.clone(), task.element.clone(), task.status.clone()];
         if !wide {
             return table::render(["DEPLOYMENT", "ELEMENT", "STATUS"], tasks.map(row));
         }

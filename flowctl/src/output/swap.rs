@@ -60,9 +60,8 @@ impl Show for Swap {
             });
             return table::render(["SIDECAR", "SERVICE", "URL", "STATUS", "INCARNATION", "ERROR"], rows);
         }
-        let rows = sidecars.map(|sidecar| {
-            [sidecar.hop_address.clone(), sidecar.service.clone(), sidecar.url.clone(), state(sidecar)]
-        });
+        let rows = sidecars
+            .map(|sidecar| [sidecar.hop_address.clone(), sidecar.service.clone(), sidecar.url.clone(), state(sidecar)]);
         table::render(["SIDECAR", "SERVICE", "URL", "STATUS"], rows)
     }
 }

@@ -51,10 +51,7 @@ pub(crate) fn paint(word: &str) -> String {
 
 /// Colours the states in a table: words alone between two columns.
 fn paint_words(table: &str) -> String {
-    table
-        .split_inclusive('\n')
-        .map(|line| line.split("   ").map(paint_cell).collect::<Vec<_>>().join("   "))
-        .collect()
+    table.split_inclusive('\n').map(|line| line.split("   ").map(paint_cell).collect::<Vec<_>>().join("   ")).collect()
 }
 
 fn paint_cell(cell: &str) -> String {

@@ -63,7 +63,10 @@ impl Serialize for Plain<'_> {
     }
 }
 
-/// Whole numbers as they are; decimals as the nearest double if it prints the same, else as their digits.
+/// Digits that every double keeps.
+const EXACT_DIGITS: usize = 15;
+
+/// Whole numbers as they are; decimals as doubles if those keep every digit, else as a string of their digits.
 fn serialize_number<S: Serializer>(number: &Number, serializer: S) -> Result<S::Ok, S::Error> {
     if let Some(whole) = number.as_i64() {
         return serializer.serialize_i64(whole);
@@ -72,7 +75,9 @@ fn serialize_number<S: Serializer>(number: &Number, serializer: S) -> Result<S::
         return serializer.serialize_u64(whole);
     }
     let digits = number.to_string();
-    match number.as_f64().filter(|double| double.to_string() == digits) {
+    let mantissa = digits.split(['e', 'E']).next().unwrap_or_default();
+    let exact = mantissa.bytes().filter(u8::is_ascii_digit).count() <= EXACT_DIGITS;
+    match number.as_f64().filter(|double| exact && double.is_finite()) {
         Some(double) => serializer.serialize_f64(double),
         None => serializer.serialize_str(&digits),
     }
@@ -92,13 +97,24 @@ mod tests {
 
     #[test]
     fn yaml_keeps_numbers_and_quotes_what_only_looks_like_one() {
-        let value = json!({"id": "5", "n": 5, "x": 2.5, "list": [true, null], "none": {}});
-        insta::assert_snapshot!(yaml(&value).unwrap(), @"");
+        let value = json!({"id": "5", "n": 5, "x": 2.50, "list": [true, null], "none": {}});
+        insta::assert_snapshot!(yaml(&value).unwrap(), @r#"
+        id: "5"
+        "n": 5
+        x: 2.5
+        list:
+        - true
+        - null
+        none: {}
+        "#);
     }
 
     #[test]
     fn yaml_keeps_every_digit() {
         let value: Value = serde_json::from_str("[123456789012345678901234567890, 0.12345678901234567890]").unwrap();
-        insta::assert_snapshot!(yaml(&value).unwrap(), @"");
+        insta::assert_snapshot!(yaml(&value).unwrap(), @r#"
+        - "123456789012345678901234567890"
+        - "0.12345678901234567890"
+        "#);
     }
 }

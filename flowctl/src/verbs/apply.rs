@@ -55,7 +55,9 @@ impl Sources {
             }
         }
         if files.is_empty() {
-            return Err(Failure::usage("no file is named").hint("name a BPMN file, a folder, or - for standard input").into());
+            return Err(Failure::usage("no file is named")
+                .hint("name a BPMN file, a folder, or - for standard input")
+                .into());
         }
         Ok(files)
     }

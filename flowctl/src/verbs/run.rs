@@ -61,6 +61,12 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The form of the answer that was asked for.
+    #[cfg(test)]
+    pub(crate) fn format(&self) -> Option<output::Format> {
+        self.output.output
+    }
+
     pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
         let payload = match self.data.as_deref().or(self.args.as_deref()) {
             Some(argument) => payload::read(argument, Some(&self.content_type))?,
@@ -121,9 +127,10 @@ pub(crate) fn metadata(arguments: &[String]) -> anyhow::Result<HashMap<String, S
                 pairs.extend(members.into_iter().map(|(key, value)| (key, text_of(value))));
             }
             _ => {
-                let (key, text) = argument.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
-                    Failure::usage(format!("`{argument}` is neither a JSON object nor KEY=TEXT"))
-                })?;
+                let (key, text) = argument
+                    .split_once('=')
+                    .filter(|(key, _)| !key.is_empty())
+                    .ok_or_else(|| Failure::usage(format!("`{argument}` is neither a JSON object nor KEY=TEXT")))?;
                 pairs.insert(key.to_owned(), text.to_owned());
             }
         }

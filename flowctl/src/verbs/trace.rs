@@ -25,7 +25,10 @@ impl Trace {
         let trace = Client::connect(flowd).await?.trace(id).await?;
         output::show(&trace, self.output.output)?;
         if trace.hops.is_empty() {
-            output::note(format_args!("no hop of {} is kept: records of hops are best effort and expire", trace.instance));
+            output::note(format_args!(
+                "no hop of {} is kept: records of hops are best effort and expire",
+                trace.instance
+            ));
         }
         Ok(Exit::Ok)
     }

@@ -41,7 +41,8 @@ struct Versions {
 
 impl Show for Versions {
     fn json(&self) -> Value {
-        let daemon = |flowd: &Daemon| json!({ "version": flowd.version, "store": flowd.store, "leading": flowd.leading });
+        let daemon =
+            |flowd: &Daemon| json!({ "version": flowd.version, "store": flowd.store, "leading": flowd.leading });
         json!({ "flowctl": self.flowctl, "flowd": self.flowd.as_ref().map(daemon) })
     }
 
@@ -65,7 +66,10 @@ mod tests {
 
     #[test]
     fn versions_in_every_form() {
-        let versions = Versions { flowctl: "0.1.0".into(), flowd: Some(Daemon { version: "0.1.0".into(), store: "redb".into(), leading: true }) };
+        let versions = Versions {
+            flowctl: "0.1.0".into(),
+            flowd: Some(Daemon { version: "0.1.0".into(), store: "redb".into(), leading: true }),
+        };
         insta::assert_snapshot!(every_form(&versions));
     }
 }

@@ -27,7 +27,7 @@ fn an_instance_keeps_every_field_that_scripts_read() {
         ..Default::default()
     };
     let list = List { instances: vec![instance(wire)], missing: Vec::new() };
-    insta::assert_json_snapshot!(list.json());
+    insta::assert_snapshot!(format!("{:#}", list.json()));
 }
 
 #[test]
@@ -83,7 +83,8 @@ fn the_codes_of_an_operation_become_exit_codes() {
 
 #[test]
 fn metadata_of_a_deployment_is_json() {
-    let with = |text: &str| deployment(v1::Deployment { user_opaque_metadata: text.into(), ..Default::default() }).metadata;
+    let with =
+        |text: &str| deployment(v1::Deployment { user_opaque_metadata: text.into(), ..Default::default() }).metadata;
     assert_eq!(with(""), Value::Null);
     assert_eq!(with("{\"a\":1}"), serde_json::json!({"a": 1}));
     assert_eq!(with("plain"), serde_json::json!("plain"));

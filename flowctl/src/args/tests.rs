@@ -1,0 +1,118 @@
+use super::*;
+use clap::CommandFactory as _;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    let words = shell(line).into_iter().map(std::ffi::OsString::from);
+    Cli::try_parse_from(words::settle_output(words))
+}
+
+/// Splits at spaces; `'…'` stays one word.
+fn shell(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            _ => {
+                if let Some(word) = words.last_mut() {
+                    word.push(c);
+                }
+            }
+        }
+    }
+    words
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+/// Command lines of the original's scripts.
+#[test]
+fn command_lines_of_old_scripts_are_understood() {
+    for line in [
+        "flowctl --flowd_host 10.1.2.3 --flowd_port 9001 --log_level 10 ps",
+        "flowctl apply -o order.bpmn",
+        "flowctl apply --stopped a.bpmn b.bpmn",
+        "flowctl run -o order-1a2b3c4d '{}'",
+        "flowctl run order -o '{\"x\": 5}'",
+        "flowctl run --stopped -s begin order 42",
+        "flowctl run --start_event_id begin order",
+        "flowctl ps -k DEPLOYMENT order-1a2b3c4d -o",
+        "flowctl ps -d",
+        "flowctl ps -o",
+        "flowctl start -k INSTANCE order-1a2b3c4d-01",
+        "flowctl stop -d --force order-1a2b3c4d",
+        "flowctl delete -d order-1a2b3c4d",
+        "flowctl probe -o order-1a2b3c4d",
+        "flowctl update -o ingress.yaml",
+        "flowctl validate --include_kubernetes -o order.bpmn",
+        "flowctl run -m '{\"a\": \"b\"}' order",
+    ] {
+        if let Err(error) = parse(line) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn new_command_lines_are_understood() {
+    for line in [
+        "flowctl run order --wait --timeout 30s -o json",
+        "flowctl run order -d @in.json -w",
+        "flowctl run order -",
+        "flowctl run order -5",
+        "flowctl ps -wo json",
+        "flowctl ps deployment/order-1a2b3c4d",
+        "flowctl describe order-1a2b3c4d",
+        "flowctl trace order-1a2b3c4d-01 -o json",
+        "flowctl apply -f -",
+        "flowctl apply order.bpmn --bind '*=http://127.0.0.1:7000/{type}'",
+        "flowctl swap charge --url http://127.0.0.1:7002/ --deployment order-1a2b3c4d",
+        "flowctl swap charge --undo",
+        "flowctl version --client",
+        "flowctl completion bash",
+        "flowctl eval '1 + 1' -d '{}'",
+        "flowctl dev examples/underpants --port 0 --http-port 0 --data-dir data",
+        "flowctl dev --data-dir data",
+        "flowctl ps --flowd_port tcp://10.1.2.3:9001",
+    ] {
+        if let Err(error) = parse(line) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn command_lines_that_make_no_sense_are_refused() {
+    for line in [
+        "flowctl",
+        "flowctl fly",
+        "flowctl ps -d -i",
+        "flowctl ps -k pod",
+        "flowctl start",
+        "flowctl swap charge",
+        "flowctl swap charge --undo --url http://x/",
+        "flowctl run",
+        "flowctl run order '{}' -d '{}'",
+        "flowctl run order --timeout 30s",
+        "flowctl ps -o=xml",
+        "flowctl ps --flowd_port x",
+    ] {
+        assert!(parse(line).is_err(), "{line} was understood");
+    }
+}
+
+#[test]
+fn the_word_after_o_is_a_form_or_an_argument() {
+    let format = |line: &str| match parse(line).map(|cli| cli.verb) {
+        Ok(Verb::Run(run)) => run.format(),
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(format("flowctl run -o order '{}'"), Some(Format::Original));
+    assert_eq!(format("flowctl run order '{}' -o"), Some(Format::Original));
+    assert_eq!(format("flowctl run order '{}' -o json"), Some(Format::Json));
+    assert_eq!(format("flowctl run order '{}'"), None);
+}

@@ -1,0 +1,159 @@
+//! `flowctl dev`: the services of an example, its models deployed, and deployed again when they change.
+//!
+//! Order: services, then the models, then the line beginning with `ready` on standard output once every
+//! deployment serves, then one instance of each example that has an `input.json`, whose result and hops are
+//! shown. It ends on SIGINT and SIGTERM, and stops the services. A model that is broken while it is edited is
+//! told and does not end anything.
+
+mod plan;
+pub(crate) mod services;
+mod signals;
+mod watch;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
+
+use crate::args::Flowd;
+use crate::client::{Client, Selection, Start};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::output::apply::{File, Files};
+use crate::output::instance::Started;
+use crate::payload;
+use crate::verbs::tell;
+pub(crate) use plan::Plan;
+use services::Services;
+use watch::Watch;
+
+/// How long deployments may take until they serve.
+const SERVING: Duration = Duration::from_secs(60);
+/// How long the instance that shows an example at work may take.
+const DEMONSTRATION: Duration = Duration::from_secs(60);
+
+/// Runs until a signal comes.
+pub(crate) async fn run(plan: Plan, flowd: &Flowd) -> anyhow::Result<Exit> {
+    let mut stopped = signals::Stop::listen()?;
+    let mut services = tokio::select! {
+        services = start_services(&plan.examples) => services?,
+        () = stopped.asked() => return Ok(Exit::Ok),
+    };
+    let mut bindings: HashMap<String, String> = HashMap::new();
+    for service in &services {
+        bindings.extend(service.bindings().iter().map(|(name, url)| (name.clone(), url.clone())));
+    }
+    bindings.extend(plan.bindings.clone());
+    let ended = tokio::select! {
+        ended = serve(&plan, flowd, bindings) => ended,
+        () = stopped.asked() => Ok(Exit::Ok),
+    };
+    for service in &mut services {
+        service.stop().await;
+    }
+    ended
+}
+
+async fn start_services(folders: &[PathBuf]) -> anyhow::Result<Vec<Services>> {
+    let mut started: Vec<Services> = Vec::new();
+    for folder in folders {
+        output::note(format_args!("starting the services of {}", folder.display()));
+        match Services::start(folder).await {
+            Ok(services) => started.push(services),
+            Err(error) => {
+                for services in &mut started {
+                    services.stop().await;
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(started)
+}
+
+/// Deploys the models, says `ready`, shows the examples at work, and deploys again what changes.
+async fn serve(plan: &Plan, flowd: &Flowd, bindings: HashMap<String, String>) -> anyhow::Result<Exit> {
+    let mut client = Client::connect(flowd).await?;
+    let mut watch = Watch::start(&plan.models)?;
+    let mut applied = Vec::new();
+    for model in &plan.models {
+        applied.push(apply(&mut client, model, &bindings).await?);
+    }
+    let applied = Files(applied);
+    if applied.exit() != Exit::Ok {
+        return Ok(applied.exit());
+    }
+    for file in &applied.0 {
+        for deployed in &file.deployments {
+            serves(&client, &deployed.id).await?;
+        }
+    }
+    output::data(&format!("ready flowd={}\n", flowd.address()))?;
+    for (model, file) in plan.models.iter().zip(&applied.0) {
+        demonstrate(plan, &mut client, model, file).await?;
+    }
+    loop {
+        for model in watch.changed().await {
+            if let Err(error) = apply(&mut client, &model, &bindings).await {
+                output::complain(&error, "");
+            }
+        }
+    }
+}
+
+async fn apply(client: &mut Client, model: &Path, bindings: &HashMap<String, String>) -> anyhow::Result<File> {
+    let name = model.display().to_string();
+    let source = payload::read_source(&name)?;
+    let file = client.apply(&name, source.clone(), false, bindings.clone()).await?;
+    tell(&file, &source);
+    for deployed in &file.deployments {
+        output::note(format_args!("{name}: deployment/{}: {}", deployed.id, file.message));
+    }
+    Ok(file)
+}
+
+/// Waits until a deployment takes instances; DEGRADED does too.
+async fn serves(client: &Client, id: &str) -> anyhow::Result<()> {
+    let mut states = client.watch_deployments(Selection::one(id));
+    let serving = async {
+        while let Some(deployment) = states.next().await {
+            let deployment = deployment?;
+            match deployment.state.as_str() {
+                "RUNNING" | "DEGRADED" => return Ok(()),
+                "ERROR" | "STOPPED" => anyhow::bail!("deployment {id} is {}: {}", deployment.state, deployment.reason),
+                _ => {}
+            }
+        }
+        anyhow::bail!("flowd has gone away")
+    };
+    timeout(SERVING, serving).await.unwrap_or_else(|_| {
+        let failure = Failure::new(Exit::TimedOut, format!("deployment {id} does not serve after {SERVING:?}"));
+        Err(failure.hint(format!("see `flowctl describe -d {id}`")).into())
+    })
+}
+
+/// Runs one instance of an example and shows its result and its hops.
+async fn demonstrate(plan: &Plan, client: &mut Client, model: &Path, file: &File) -> anyhow::Result<()> {
+    let (Some(input), Some(deployed)) = (plan.demonstration(model), file.deployments.first()) else {
+        return Ok(());
+    };
+    let payload = payload::read(&format!("@{}", input.display()), None)
+        .with_context(|| format!("cannot show {} at work", model.display()))?;
+    let start = Start {
+        id: deployed.id.clone(),
+        payload,
+        start_event: String::new(),
+        stopped: false,
+        metadata: HashMap::new(),
+        key: String::new(),
+        wait: Some(DEMONSTRATION),
+    };
+    let instance = client.run(start).await?;
+    output::note(format_args!("instance/{}: {}", instance.id, instance.state.word()));
+    let trace = client.trace(instance.id.clone()).await?;
+    output::show(&Started { instance, waited: true }, None)?;
+    output::show(&trace, None)
+}
