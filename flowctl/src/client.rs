@@ -100,7 +100,7 @@ pub(crate) enum Operation {
 #[derive(Debug)]
 pub(crate) enum Description {
     Deployment(Deployment, Vec<Sidecar>),
-    Instance(Instance),
+    Instance(Box<Instance>),
 }
 
 /// Who flowd is.

@@ -38,7 +38,7 @@ impl Describe {
         match client.describe(&id).await? {
             Description::Instance(instance) if kind != Some(Kind::Deployment) => {
                 let trace = client.trace(instance.id.clone()).await?;
-                output::show(&OfInstance { instance, trace }, self.output.output)?;
+                output::show(&OfInstance { instance: *instance, trace }, self.output.output)?;
             }
             Description::Deployment(deployment, sidecars) if kind != Some(Kind::Instance) => {
                 let instances = instances_of(&mut client, &deployment.id).await?;

@@ -67,7 +67,8 @@ impl Eval {
 }
 
 fn answer(line: &str, context: &Value) -> Result<Value, String> {
-    let line: Line = serde_json::from_str(line).map_err(|error| format!("the line is not {{\"expr\", \"context\"}}: {error}"))?;
+    let line: Line =
+        serde_json::from_str(line).map_err(|error| format!("the line is not {{\"expr\", \"context\"}}: {error}"))?;
     evaluate(&line.expr, if line.context.is_null() { context } else { &line.context })
 }
 
@@ -75,7 +76,7 @@ fn answer(line: &str, context: &Value) -> Result<Value, String> {
 fn evaluate(expression: &str, context: &Value) -> Result<Value, String> {
     let source = expression.trim();
     let parsed = feel::parse(source.strip_prefix('=').unwrap_or(source)).map_err(|error| error.to_string())?;
-    let mut env = feel::Env::new(jiff::Timestamp::now());
+    let mut env = feel::Env::at(jiff::Timestamp::now());
     env.zone = jiff::tz::TimeZone::system();
     let evaluated = parsed.evaluate(context, &env).map_err(|error| error.to_string())?;
     for warning in &evaluated.warnings {
