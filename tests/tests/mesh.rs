@@ -1,0 +1,6 @@
+//! All tests that need more than one crate, in one binary.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bench;
+mod example_models;
+mod layering;
