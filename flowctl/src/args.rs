@@ -9,6 +9,8 @@ pub(crate) mod duration;
 pub(crate) mod kind;
 pub(crate) mod words;
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser};
 
 use crate::output::Format;
@@ -52,8 +54,20 @@ pub(crate) struct Flowd {
     pub(crate) flowd_port: Port,
 
     /// File with the token that flowd asks for (flowd's own `--token`)
-    #[arg(long = "token", env = "FLOWD_TOKEN_FILE", global = true, value_name = "FILE")]
-    pub(crate) token: Option<std::path::PathBuf>,
+    #[arg(long, env = "FLOWD_TOKEN", global = true, value_name = "FILE", help_heading = "Security")]
+    pub(crate) token: Option<PathBuf>,
+
+    /// Certificate of the operator (PEM), with a SPIFFE name; TLS needs it, its key and the CA
+    #[arg(long, env = "FLOWD_TLS_CERT", global = true, value_name = "FILE", help_heading = "Security")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Key of that certificate (PEM)
+    #[arg(long, env = "FLOWD_TLS_KEY", global = true, value_name = "FILE", help_heading = "Security")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// CA of the mesh (PEM)
+    #[arg(long, env = "FLOWD_TLS_CA", global = true, value_name = "FILE", help_heading = "Security")]
+    pub(crate) tls_ca: Option<PathBuf>,
 }
 
 impl Flowd {

@@ -3,6 +3,7 @@
 //! Every error says what was attempted and ends in the exit code that fits; flowd not being there is told with
 //! what to start. Conversions from the wire are in `client/wire.rs`, and nobody else sees the wire.
 
+mod channel;
 mod failure;
 mod wire;
 
@@ -13,30 +14,22 @@ use anyhow::Context as _;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use proto::v1;
 use proto::v1::flow_client::FlowClient;
-use tonic::Request;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
+use runtime::token::AttachToken;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use crate::args::Flowd;
 use crate::args::address::Address;
 use crate::args::kind::Kind;
-use crate::exit::{Exit, Failure};
+use crate::exit::Exit;
 use crate::output::deployment::Deployment;
 use crate::output::describe::Sidecar;
 use crate::output::instance::Instance;
 use crate::output::report::Outcome;
 use crate::output::{apply, probe, swap, trace};
 use crate::payload::Payload;
-use failure::{failed, unreachable};
+use failure::failed;
 
-/// How long a connection may take to open.
-const CONNECT: Duration = Duration::from_secs(10);
-/// How often flowd is asked for a sign of life while a call is open.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// Under this authority the original's clients call, and an Istio VirtualService may route by it.
-const AUTHORITY: &str = "http://flowd:9001";
 /// Time between two looks at the deployments while they are watched.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -99,7 +92,7 @@ pub(crate) enum Operation {
 /// Everything about one thing.
 #[derive(Debug)]
 pub(crate) enum Description {
-    Deployment(Deployment, Vec<Sidecar>),
+    Deployment(Box<Deployment>, Vec<Sidecar>),
     Instance(Box<Instance>),
 }
 
@@ -116,49 +109,15 @@ pub(crate) struct Daemon {
 /// A connection to flowd.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    flow: FlowClient<InterceptedService<Channel, Token>>,
+    flow: FlowClient<InterceptedService<Channel, AttachToken>>,
     address: Address,
-}
-
-/// Adds the operator's token to every call.
-#[derive(Debug, Clone)]
-struct Token(Option<MetadataValue<Ascii>>);
-
-impl Token {
-    fn read(flowd: &Flowd) -> anyhow::Result<Self> {
-        let Some(file) = &flowd.token else {
-            return Ok(Self(None));
-        };
-        let text =
-            std::fs::read_to_string(file).with_context(|| format!("cannot read the token {}", file.display()))?;
-        let mut value: MetadataValue<Ascii> =
-            format!("Bearer {}", text.trim()).parse().with_context(|| format!("{} holds no token", file.display()))?;
-        value.set_sensitive(true);
-        Ok(Self(Some(value)))
-    }
-}
-
-impl Interceptor for Token {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, tonic::Status> {
-        if let Some(token) = &self.0 {
-            request.metadata_mut().insert("authorization", token.clone());
-        }
-        Ok(request)
-    }
 }
 
 impl Client {
     /// Connects; an error says what to start if nobody is there.
     pub(crate) async fn connect(flowd: &Flowd) -> anyhow::Result<Self> {
         let address = flowd.address();
-        let token = Token::read(flowd)?;
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| Failure::usage(format!("{address} is no address of flowd: {error}")))?
-            .origin(http_uri())
-            .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_while_idle(true);
-        let channel = endpoint.connect().await.map_err(|error| unreachable(&address, &error))?;
+        let (channel, token) = channel::open(flowd, &address).await?;
         let flow = FlowClient::with_interceptor(channel, token)
             .max_decoding_message_size(proto::MAX_MESSAGE)
             .max_encoding_message_size(proto::MAX_MESSAGE);
@@ -340,8 +299,4 @@ impl Client {
         let stream = answer.map_err(|status| failed(&address, &attempt, status))?.into_inner();
         Ok(stream.map(move |item| item.map(convert).map_err(|status| failed(&address, &attempt, status))))
     }
-}
-
-fn http_uri() -> tonic::transport::Uri {
-    tonic::transport::Uri::from_static(AUTHORITY)
 }

@@ -2,13 +2,19 @@
 
 use std::error::Error as _;
 
+use runtime::tls::ConnectError;
 use tonic::{Code, Status};
 
 use crate::args::address::Address;
 use crate::exit::{Exit, Failure};
 
-/// Nobody listens there.
+/// Nobody listens there, or the two do not trust each other.
 pub(super) fn unreachable(address: &Address, error: &tonic::transport::Error) -> anyhow::Error {
+    let mistrust = causes(error)
+        .find(|cause| matches!(cause.downcast_ref::<ConnectError>(), Some(ConnectError::Handshake { .. })));
+    if let Some(mistrust) = mistrust {
+        return Failure::new(Exit::Error, format!("cannot talk to flowd: {mistrust}")).into();
+    }
     let failure = Failure::new(Exit::Error, format!("cannot reach flowd at {address}: {}", innermost(error)));
     failure.hint(START_IT).into()
 }
@@ -50,11 +56,13 @@ fn hint_of(code: Code) -> &'static str {
 
 /// The cause that names what happened; the errors around it only say that something did.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |&cause| cause.source())
 }
 
 #[cfg(test)]

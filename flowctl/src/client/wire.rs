@@ -179,7 +179,7 @@ fn task(wire: v1::Task) -> Task {
 pub(super) fn description(wire: v1::Description) -> Option<Description> {
     let sidecars = wire.sidecars.into_iter().map(sidecar).collect();
     Some(match wire.what? {
-        v1::description::What::Deployment(wire) => Description::Deployment(deployment(wire), sidecars),
+        v1::description::What::Deployment(wire) => Description::Deployment(Box::new(deployment(wire)), sidecars),
         v1::description::What::Instance(wire) => Description::Instance(Box::new(instance(wire))),
     })
 }

@@ -42,7 +42,7 @@ impl Describe {
             }
             Description::Deployment(deployment, sidecars) if kind != Some(Kind::Instance) => {
                 let instances = instances_of(&mut client, &deployment.id).await?;
-                output::show(&OfDeployment { deployment, sidecars, instances }, self.output.output)?;
+                output::show(&OfDeployment { deployment: *deployment, sidecars, instances }, self.output.output)?;
             }
             Description::Instance(_) => return Err(wrong_kind(&id, Kind::Instance).into()),
             Description::Deployment(..) => return Err(wrong_kind(&id, Kind::Deployment).into()),
