@@ -39,7 +39,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flowd {
     /// Host of flowd [default: localhost]
-    #[arg(long = "flowd_host", alias = "flowd-host", env = "FLOWD_HOST", global = true, value_name = "HOST")]
+    #[arg(
+        long = "flowd_host",
+        alias = "flowd-host",
+        env = "FLOWD_HOST",
+        global = true,
+        value_name = "HOST",
+        help_heading = "Connection"
+    )]
     pub(crate) flowd_host: Option<String>,
 
     /// Port of flowd; also `tcp://IP:PORT`, as Kubernetes puts it into the environment
@@ -49,24 +56,25 @@ pub(crate) struct Flowd {
         env = "FLOWD_PORT",
         global = true,
         value_name = "PORT",
+        help_heading = "Connection",
         default_value = "9001"
     )]
     pub(crate) flowd_port: Port,
 
     /// File with the token that flowd asks for (flowd's own `--token`)
-    #[arg(long, env = "FLOWD_TOKEN", global = true, value_name = "FILE", help_heading = "Security")]
+    #[arg(long, env = "FLOWD_TOKEN", global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) token: Option<PathBuf>,
 
     /// Certificate of the operator (PEM), with a SPIFFE name; TLS needs it, its key and the CA
-    #[arg(long, env = "FLOWD_TLS_CERT", global = true, value_name = "FILE", help_heading = "Security")]
+    #[arg(long, env = "FLOWD_TLS_CERT", global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) tls_cert: Option<PathBuf>,
 
     /// Key of that certificate (PEM)
-    #[arg(long, env = "FLOWD_TLS_KEY", global = true, value_name = "FILE", help_heading = "Security")]
+    #[arg(long, env = "FLOWD_TLS_KEY", global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) tls_key: Option<PathBuf>,
 
     /// CA of the mesh (PEM)
-    #[arg(long, env = "FLOWD_TLS_CA", global = true, value_name = "FILE", help_heading = "Security")]
+    #[arg(long, env = "FLOWD_TLS_CA", global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) tls_ca: Option<PathBuf>,
 }
 

@@ -1,8 +1,7 @@
 //! `flowctl dev`: the services of an example, its models deployed, and deployed again when they change.
 //!
 //! Order: services, then the models, then the line beginning with `ready` on standard output once every
-//! deployment serves, then one instance of each example that has an `input.json`, whose result and hops are
-//! shown. It ends on SIGINT and SIGTERM, and stops the services. A model that is broken while it is edited is
+//! deployment serves, then the instance that each example names, whose result and hops are shown. It ends on SIGINT and SIGTERM, and stops the services. A model that is broken while it is edited is
 //! told and does not end anything.
 
 mod plan;
@@ -14,7 +13,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
@@ -24,10 +22,10 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::output::apply::{File, Files};
 use crate::output::instance::Started;
-use crate::payload;
+use crate::payload::{self, Payload};
 use crate::verbs::tell;
 pub(crate) use plan::Plan;
-use services::Services;
+use services::{Demonstration, Services};
 use watch::Watch;
 
 /// How long deployments may take until they serve.
@@ -48,7 +46,7 @@ pub(crate) async fn run(plan: Plan, flowd: &Flowd) -> anyhow::Result<Exit> {
     }
     bindings.extend(plan.bindings.clone());
     let ended = tokio::select! {
-        ended = serve(&plan, flowd, bindings) => ended,
+        ended = serve(&plan, flowd, bindings, &services) => ended,
         () = stopped.asked() => Ok(Exit::Ok),
     };
     for service in &mut services {
@@ -75,7 +73,12 @@ async fn start_services(folders: &[PathBuf]) -> anyhow::Result<Vec<Services>> {
 }
 
 /// Deploys the models, says `ready`, shows the examples at work, and deploys again what changes.
-async fn serve(plan: &Plan, flowd: &Flowd, bindings: HashMap<String, String>) -> anyhow::Result<Exit> {
+async fn serve(
+    plan: &Plan,
+    flowd: &Flowd,
+    bindings: HashMap<String, String>,
+    services: &[Services],
+) -> anyhow::Result<Exit> {
     let mut client = Client::connect(flowd).await?;
     let mut watch = Watch::start(&plan.models)?;
     let mut applied = Vec::new();
@@ -92,8 +95,8 @@ async fn serve(plan: &Plan, flowd: &Flowd, bindings: HashMap<String, String>) ->
         }
     }
     output::data(&format!("ready flowd={}\n", flowd.address()))?;
-    for (model, file) in plan.models.iter().zip(&applied.0) {
-        demonstrate(plan, &mut client, model, file).await?;
+    for demonstration in services.iter().filter_map(Services::demonstration) {
+        demonstrate(&mut client, demonstration).await?;
     }
     loop {
         for model in watch.changed().await {
@@ -136,16 +139,13 @@ async fn serves(client: &Client, id: &str) -> anyhow::Result<()> {
 }
 
 /// Runs one instance of an example and shows its result and its hops.
-async fn demonstrate(plan: &Plan, client: &mut Client, model: &Path, file: &File) -> anyhow::Result<()> {
-    let (Some(input), Some(deployed)) = (plan.demonstration(model), file.deployments.first()) else {
-        return Ok(());
-    };
-    let payload = payload::read(&format!("@{}", input.display()), None)
-        .with_context(|| format!("cannot show {} at work", model.display()))?;
+async fn demonstrate(client: &mut Client, demonstration: &Demonstration) -> anyhow::Result<()> {
+    let payload =
+        Payload { bytes: demonstration.data.to_string().into_bytes(), content_type: payload::JSON.to_owned() };
     let start = Start {
-        id: deployed.id.clone(),
+        id: demonstration.process.clone(),
         payload,
-        start_event: String::new(),
+        start_event: demonstration.start_event.clone(),
         stopped: false,
         metadata: HashMap::new(),
         key: String::new(),

@@ -8,9 +8,6 @@ use crate::args::bind::{self, Bind};
 use crate::exit::Failure;
 use crate::verbs::models_in;
 
-/// Payload of the instance that shows an example at work; beside its `services.yaml`.
-const INPUT: &str = "input.json";
-
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -51,12 +48,6 @@ impl Plan {
         }
         Ok(Self { models, examples, bindings: bind::map(binds), data_dir, port, http_port })
     }
-
-    /// Payload to show a model of an example at work; none for models that are not of an example.
-    pub(crate) fn demonstration(&self, model: &std::path::Path) -> Option<PathBuf> {
-        let example = self.examples.iter().find(|example| model.parent() == Some(example))?;
-        Some(example.join(INPUT)).filter(|input| input.exists())
-    }
 }
 
 #[cfg(test)]
@@ -69,14 +60,12 @@ mod tests {
     #[test]
     fn a_folder_stands_for_its_models_and_services() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["a.bpmn", "b.bpmn", "services.yaml", "input.json"] {
+        for name in ["a.bpmn", "b.bpmn", "services.yaml"] {
             std::fs::write(folder.path().join(name), "{}").unwrap();
         }
         let plan = Plan::new(vec![folder.path().into()], Vec::new(), None, PORTS).unwrap();
         assert_eq!(plan.models, [folder.path().join("a.bpmn"), folder.path().join("b.bpmn")]);
         assert_eq!(plan.examples, [folder.path()]);
-        assert_eq!(plan.demonstration(&plan.models[0]), Some(folder.path().join("input.json")));
-        assert_eq!(plan.demonstration("c.bpmn".as_ref()), None);
     }
 
     #[test]

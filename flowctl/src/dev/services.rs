@@ -6,6 +6,7 @@
 //! the mesh shows its task DOWN.
 
 mod process;
+mod program;
 mod spec;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 
 use process::Process;
-pub(crate) use spec::Spec;
+pub(crate) use spec::{Demonstration, Spec};
 
 /// Name of the file in an example's folder.
 pub(crate) const FILE: &str = "services.yaml";
@@ -25,10 +26,11 @@ pub(crate) const FILE: &str = "services.yaml";
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The running services of one folder.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Services {
     processes: Vec<Process>,
     bindings: BTreeMap<String, String>,
+    demonstration: Option<Demonstration>,
 }
 
 impl Services {
@@ -37,12 +39,12 @@ impl Services {
     pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join(FILE);
         if !file.exists() {
-            return Ok(Self { processes: Vec::new(), bindings: BTreeMap::new() });
+            return Ok(Self::default());
         }
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let specs = spec::parse(&text).with_context(|| format!("cannot use {}", file.display()))?;
-        let mut services = Self { processes: Vec::new(), bindings: BTreeMap::new() };
-        match services.start_all(folder, &specs).await {
+        let document = spec::parse(&text).with_context(|| format!("cannot use {}", file.display()))?;
+        let mut services = Self { demonstration: document.run, ..Self::default() };
+        match services.start_all(folder, &document.services).await {
             Ok(()) => Ok(services),
             Err(error) => {
                 services.stop().await;
@@ -53,7 +55,8 @@ impl Services {
 
     async fn start_all(&mut self, folder: &Path, specs: &[Spec]) -> anyhow::Result<()> {
         for spec in specs {
-            let process = Process::spawn(folder, spec)?;
+            let program = program::find(folder, &spec.command[0]).await?;
+            let process = Process::spawn(folder, &program, spec)?;
             for name in spec.bound_names() {
                 self.bindings.insert(name.to_owned(), spec.url(process.port()));
             }
@@ -68,6 +71,11 @@ impl Services {
     /// Task type or service name -> URL of the process that serves it.
     pub(crate) fn bindings(&self) -> &BTreeMap<String, String> {
         &self.bindings
+    }
+
+    /// The instance that shows the example at work, if its folder names one.
+    pub(crate) fn demonstration(&self) -> Option<&Demonstration> {
+        self.demonstration.as_ref()
     }
 
     /// Ends all services; returns when the last one has ended.

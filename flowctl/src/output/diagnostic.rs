@@ -89,14 +89,10 @@ fn place<'a>(source: &'a str, diagnostic: &Diagnostic) -> Option<(&'a str, u32, 
     Some((line, number, start..start + extent(&line[start..])))
 }
 
-/// How far the thing that begins here goes: a tag to its end, anything else to the end of the line.
+/// How far the thing that begins here goes: a tag to its end, a text to the next tag, else to the end of the line.
 fn extent(rest: &str) -> usize {
-    if rest.starts_with('<')
-        && let Some(end) = rest.find('>')
-    {
-        return end + 1;
-    }
-    rest.trim_end().len()
+    let end = if rest.starts_with('<') { rest.find('>').map(|at| at + 1) } else { rest.find('<') };
+    rest[..end.unwrap_or(rest.len())].trim_end().len()
 }
 
 /// Messages may quote the model; its control characters stay out of the terminal.

@@ -17,7 +17,7 @@ use crate::payload;
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
     /// Expressions; without any, JSON lines `{"expr", "context"}` are read from standard input
-    #[arg(value_name = "EXPR", allow_hyphen_values = true)]
+    #[arg(value_name = "EXPR", allow_negative_numbers = true)]
     expressions: Vec<String>,
 
     /// Variables: a JSON object, @FILE, or - for standard input

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -34,14 +34,11 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts it on its port; it is not waited for.
-    pub(super) fn spawn(folder: &Path, spec: &Spec) -> anyhow::Result<Self> {
+    pub(super) fn spawn(folder: &Path, program: &Path, spec: &Spec) -> anyhow::Result<Self> {
         let port = if spec.port == 0 { free_port()? } else { spec.port };
-        let [program, arguments @ ..] = spec.command.as_slice() else {
-            bail!("service `{}` has no command", spec.name);
-        };
-        let mut command = Command::new(executable(folder, program));
+        let mut command = Command::new(program);
         command
-            .args(arguments)
+            .args(&spec.command[1..])
             .current_dir(folder)
             .envs(&spec.env)
             .env(&spec.port_env, port.to_string())
@@ -111,15 +108,6 @@ impl Process {
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
     Ok(listener.local_addr()?.port())
-}
-
-/// A name with a slash is relative to the folder; a bare one is looked for beside flowctl, then in PATH.
-fn executable(folder: &Path, program: &str) -> PathBuf {
-    if program.contains('/') {
-        return std::path::absolute(folder.join(program)).unwrap_or_else(|_| folder.join(program));
-    }
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(program)));
-    beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(program))
 }
 
 /// Forwards output line by line with the service's name before it, until it is closed.

@@ -10,6 +10,9 @@
 //!     path: /                      # path of the service
 //!     env: {LEVEL: info}
 //!     ready_timeout: 60            # seconds until it must accept connections
+//! run:                             # the instance that shows the example at work
+//!   process: underpants
+//!   data: {}
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,10 +41,25 @@ pub(crate) struct Spec {
     ready_timeout: u32,
 }
 
-#[derive(Deserialize)]
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
-    services: Vec<Spec>,
+pub(crate) struct Document {
+    #[serde(default)]
+    pub(crate) services: Vec<Spec>,
+    pub(crate) run: Option<Demonstration>,
+}
+
+/// The instance that shows an example at work.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Demonstration {
+    pub(crate) process: String,
+    #[serde(default)]
+    pub(crate) data: serde_json::Value,
+    /// Empty: the only one.
+    #[serde(default)]
+    pub(crate) start_event: String,
 }
 
 fn default_port_env() -> String {
@@ -75,7 +93,7 @@ impl Spec {
 }
 
 /// Reads the file; every service needs a command, and nothing may be bound twice.
-pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Spec>> {
+pub(crate) fn parse(text: &str) -> anyhow::Result<Document> {
     let document: Document = serde_saphyr::from_str(text)?;
     let mut bound = BTreeSet::new();
     for spec in &document.services {
@@ -84,7 +102,7 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Spec>> {
             ensure!(bound.insert(name), "`{name}` is served by two services; bind it to one of them");
         }
     }
-    Ok(document.services)
+    Ok(document)
 }
 
 #[cfg(test)]
@@ -93,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_short_form_has_defaults() {
-        let specs = parse("services:\n  - name: collect\n    command: [task, collect]\n").unwrap();
+        let specs = parse("services:\n  - name: collect\n    command: [task, collect]\n").unwrap().services;
         assert_eq!(specs[0].port_env, "PORT");
         assert_eq!(specs[0].bound_names().collect::<Vec<_>>(), ["collect"]);
         assert_eq!(specs[0].url(7000), "http://127.0.0.1:7000/");
@@ -103,9 +121,15 @@ mod tests {
     #[test]
     fn a_service_may_serve_several_names_under_a_path() {
         let text = "services:\n  - {name: all, command: [task], bind: [a, b], path: /run, port: 7000}\n";
-        let specs = parse(text).unwrap();
+        let specs = parse(text).unwrap().services;
         assert_eq!(specs[0].bound_names().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(specs[0].url(7000), "http://127.0.0.1:7000/run");
+    }
+
+    #[test]
+    fn an_example_says_how_to_show_it_at_work() {
+        let run = parse("services: []\nrun:\n  process: calc\n  data: {\"x\": 5, \"y\": 2.5}\n").unwrap().run.unwrap();
+        assert_eq!((run.process.as_str(), run.data), ("calc", serde_json::json!({"x": 5, "y": 2.5})));
     }
 
     #[test]

@@ -66,3 +66,11 @@ fn columns_count_characters() {
 fn the_json_has_every_field() {
     insta::assert_json_snapshot!([unbound(), dangling()]);
 }
+
+#[test]
+fn a_text_is_underlined_up_to_the_next_tag() {
+    let mut inside = unbound();
+    (inside.line, inside.column) = (1, 3);
+    let text = rendered("  a: b</bpmn:text>\n", &[inside]);
+    assert!(text.contains("|   ^^^^\n"), "{text}");
+}
