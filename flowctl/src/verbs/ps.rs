@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use clap::Args;
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 
 use super::run::metadata;
 use crate::args::kind::{Kind, KindArgs};
 use crate::args::{Flowd, OutputArgs};
 use crate::client::{Client, Selection, Stream};
 use crate::exit::{Exit, Failure, code_of};
-use crate::output::{self, Show, deployment, instance};
+use crate::output::{self, Format, Show, deployment, instance};
 
 /// List instances or deployments
 #[derive(Debug, Args)]
@@ -100,11 +101,25 @@ fn one_kind(ids: Vec<(Kind, String)>, default: Kind) -> anyhow::Result<(Kind, Ve
 
 /// Prints what comes, until flowd ends it or the reader goes away.
 async fn follow<T, L: Show>(mut stream: Stream<T>, list: fn(T) -> L, output: OutputArgs) -> anyhow::Result<Exit> {
+    let mut first = true;
     while let Some(item) = stream.next().await {
-        output::show(&list(item?), output.output)?;
+        output::data(&followed(&list(item?), output.output, first, Timestamp::now())?)?;
+        first = false;
     }
     output::note("error: flowd has ended the watch\n  hint: start `flowctl ps -w` again");
     Ok(Exit::Error)
+}
+
+/// A list of one among those that came before: JSON is a line of its own, a table has its headings once.
+fn followed(list: &impl Show, format: Option<Format>, first: bool, now: Timestamp) -> anyhow::Result<String> {
+    let rendered = output::render(list, format, now)?;
+    Ok(match format {
+        Some(Format::Json) => format!("{}\n", list.json()[0]),
+        None | Some(Format::Wide) if !first => {
+            rendered.split_once('\n').map(|(_, row)| row.to_owned()).unwrap_or_default()
+        }
+        None | Some(Format::Wide | Format::Original | Format::Yaml | Format::Name) => rendered,
+    })
 }
 
 /// All there is. That some of the ids asked for do not exist is no error here: the others are shown.
@@ -139,6 +154,8 @@ fn tell_missing(missing: &[String], kind: Kind) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::instance::tests::completed;
+    use crate::output::tests::NOW;
 
     #[test]
     fn ids_bring_their_kind_but_only_one() {
@@ -162,6 +179,17 @@ mod tests {
         let broken = collect(stream(vec![Ok(1), Err(anyhow::anyhow!("broken"))]), &ids).await;
         assert!(broken.is_err(), "half a list is not an answer");
         assert_eq!(missing(&ids, ["a"].into_iter()), ["b"]);
+    }
+
+    #[test]
+    fn a_watch_has_its_headings_once_and_json_line_by_line() {
+        let list = instance::List { instances: vec![completed()], missing: Vec::new() };
+        let shown = |format, first| followed(&list, format, first, NOW).unwrap();
+        assert_eq!(shown(None, true).lines().count(), 2);
+        let row = shown(None, false);
+        assert!(row.starts_with(&list.instances[0].id) && row.lines().count() == 1, "{row}");
+        let line = shown(Some(Format::Json), false);
+        assert!(line.starts_with('{') && line.lines().count() == 1, "{line}");
     }
 
     #[test]
