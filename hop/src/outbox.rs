@@ -454,3 +454,6 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
