@@ -1,3 +1,4 @@
 //! What the whole is measured and tested with: the benchmark, and harnesses for the tests of this crate.
 
 pub mod bench;
+pub mod game;

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bench;
+mod elements;
 mod example_models;
 mod layering;

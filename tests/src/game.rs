@@ -1,0 +1,322 @@
+//! The token game without a mesh: the real tables, steps and ledger, moved by hand in one thread, so that a
+//! test of an element reads as five lines. Nothing is lost or late here; the simulation is for that.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use bpmn::{Options, ProcessDefinition, check};
+use control_plane::ledger::{self, Answer as Reply, Input, InstanceView, Ledger, Output, Start};
+use hop::Endpoint;
+use routing::mapping::Answer;
+use routing::step::{self, Activity, CallFailure, Effect};
+use routing::{Compiled, ElementId, Incarnation, InstanceId, Payload, Product, Timestamp, To, Token};
+use serde_json::Value;
+
+/// What a task does when it is called: how long it takes (milliseconds), and its answer.
+pub type Behaviour = Box<dyn FnMut(&str, u32, &Value) -> (u64, Result<Answer, CallFailure>)>;
+
+/// A JSON answer with a status.
+pub fn answer(status: u16, body: &Value) -> Result<Answer, CallFailure> {
+    Ok(Answer { status, payload: Payload::json(body), error_code: None, retry_after: None })
+}
+
+/// A task that answers what it was sent, with `{"<element>": true}` added.
+pub fn echo() -> Behaviour {
+    Box::new(|element, _, input| {
+        let mut output = input.clone();
+        output[element] = Value::Bool(true);
+        (1, answer(200, &output))
+    })
+}
+
+/// A model's body wrapped into definitions with one process `p`.
+pub fn model(body: &str) -> String {
+    format!(
+        r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+        xmlns:zeebe="http://camunda.org/schema/zeebe/1.0" id="d" targetNamespace="t"><process id="p" isExecutable="true">{body}</process></definitions>"#
+    )
+}
+
+/// A service task bound to a type of its own name.
+pub fn task(id: &str) -> String {
+    format!(
+        r#"<serviceTask id="{id}"><extensionElements><zeebe:taskDefinition type="{id}"/></extensionElements></serviceTask>"#
+    )
+}
+
+/// A sequence flow.
+pub fn flow(id: &str, from: &str, to: &str) -> String {
+    format!(r#"<sequenceFlow id="{id}" sourceRef="{from}" targetRef="{to}"/>"#)
+}
+
+/// A conditional sequence flow.
+pub fn flow_if(id: &str, from: &str, to: &str, condition: &str) -> String {
+    let condition = condition.replace('<', "&lt;");
+    format!(
+        r#"<sequenceFlow id="{id}" sourceRef="{from}" targetRef="{to}"><conditionExpression xsi:type="tFormalExpression">={condition}</conditionExpression></sequenceFlow>"#
+    )
+}
+
+const REPLICA: Incarnation = Incarnation(1);
+
+/// See the module's documentation.
+pub struct Game {
+    definition: ProcessDefinition,
+    ledger: Ledger,
+    tables: BTreeMap<ElementId, Arc<Compiled>>,
+    now: Timestamp,
+    behaviour: Behaviour,
+    offers: VecDeque<Token>,
+    store: BTreeMap<Vec<u8>, Vec<u8>>,
+    views: HashMap<InstanceId, InstanceView>,
+    /// Elements that tokens went through, in order, with how they left.
+    pub moves: Vec<(String, String)>,
+    /// Calls of tasks, in order.
+    pub calls: Vec<String>,
+    /// Broken rules that the ledger saw; a test that ends with some has found a bug.
+    pub alarms: Vec<String>,
+    instances: u32,
+}
+
+impl Game {
+    /// Compiles a model and stands ready to start instances of it.
+    pub fn new(xml: &str, behaviour: Behaviour) -> Self {
+        let checked =
+            check(xml.as_bytes(), &Options::default()).unwrap_or_else(|d| panic!("the model is refused: {d:#?}"));
+        let definition = checked.definitions.into_iter().next().expect("one executable process");
+        let compile = |t: &bpmn::Table| Arc::new(Compiled::new(t.table.clone(), t.digest).expect("it was checked"));
+        let tables = definition.tasks.iter().map(|(e, t)| (e.clone(), compile(t))).collect();
+        let endpoint = Endpoint { incarnation: REPLICA, address: "sidecar:1".into(), draining: false };
+        let endpoints = definition.services().into_keys().map(|s| (s, vec![endpoint.clone()])).collect();
+        let mut game = Self {
+            ledger: Ledger::new(1),
+            tables,
+            now: 1_000_000,
+            behaviour,
+            offers: VecDeque::new(),
+            store: BTreeMap::new(),
+            views: HashMap::new(),
+            moves: Vec::new(),
+            calls: Vec::new(),
+            alarms: Vec::new(),
+            instances: 0,
+            definition,
+        };
+        game.tell(Input::Definition(game.definition.digest, compile(&game.definition.ledger.clone())));
+        game.tell(Input::Endpoints(endpoints));
+        game.tell(Input::Linked(REPLICA));
+        game
+    }
+
+    /// Starts an instance at the first start event and lets everything happen that can.
+    pub fn run(&mut self, payload: &Value) -> InstanceView {
+        let start = self.definition.start_events[0].clone();
+        let instance = self.start(start.as_str(), payload);
+        self.settle();
+        self.view(&instance)
+    }
+
+    /// Starts an instance without letting anything happen yet.
+    pub fn start(&mut self, start_event: &str, payload: &Value) -> InstanceId {
+        self.instances += 1;
+        let instance = InstanceId::from(format!("{}-{:032x}", self.definition.deployment, self.instances));
+        let start = Start {
+            instance: instance.clone(),
+            deployment: self.definition.deployment.clone(),
+            process: self.definition.process.clone(),
+            definition: self.definition.digest,
+            start_event: start_event.into(),
+            payload: Payload::json(payload),
+            metadata: BTreeMap::new(),
+            idempotency_key: None,
+            known: None,
+            trace: routing::TraceContext::default(),
+            stopped: false,
+        };
+        self.tell(Input::Start(0, Box::new(start)));
+        instance
+    }
+
+    /// Starts a stopped instance again.
+    pub fn restart(&mut self, instance: &InstanceId, payload: Option<&Value>) -> InstanceView {
+        self.tell(Input::Restart(0, instance.clone(), payload.map(Payload::json), false));
+        self.settle();
+        self.view(instance)
+    }
+
+    /// Lets everything happen, time included, until nothing more can.
+    pub fn settle(&mut self) {
+        for _ in 0..100_000 {
+            if let Some(token) = self.offers.pop_front() {
+                self.act(token);
+            } else if let Some(at) = self.ledger.next_tick() {
+                self.now = self.now.max(at);
+                self.tell(Input::Tick);
+            } else {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    /// Lets the tasks act that were offered tokens, without letting time pass for the ledger.
+    pub fn settle_offers(&mut self) {
+        while let Some(token) = self.offers.pop_front() {
+            self.act(token);
+        }
+    }
+
+    /// The instance as it is now.
+    pub fn view(&self, instance: &InstanceId) -> InstanceView {
+        self.ledger.view(instance).unwrap_or_else(|| self.views[instance].clone())
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The names of the elements that tokens went through, in order.
+    pub fn path(&self) -> Vec<&str> {
+        self.moves.iter().map(|(element, _)| element.as_str()).collect()
+    }
+
+    /// The ledger again, from what it wrote.
+    pub fn restart_ledger(&mut self) {
+        let tables = HashMap::from([(
+            self.definition.digest,
+            Arc::new(
+                Compiled::new(self.definition.ledger.table.clone(), self.definition.ledger.digest).expect("checked"),
+            ),
+        )]);
+        let entries = Ledger::prefixes().iter().flat_map(|p| {
+            self.store.iter().filter(move |(k, _)| k.starts_with(p)).map(|(k, v)| (k.clone(), v.clone()))
+        });
+        self.ledger = Ledger::load(2, tables, entries.collect::<Vec<_>>()).expect("it wrote that itself");
+        let mut out = Vec::new();
+        self.ledger.begin(self.now, &mut out);
+        self.execute(out);
+        let endpoint = Endpoint { incarnation: REPLICA, address: "sidecar:1".into(), draining: false };
+        let endpoints = self.definition.services().into_keys().map(|s| (s, vec![endpoint.clone()])).collect();
+        self.tell(Input::Endpoints(endpoints));
+        self.tell(Input::Linked(REPLICA));
+    }
+
+    /// Gives the ledger an input.
+    pub fn tell(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.ledger.handle(self.now, input, &mut out);
+        self.execute(out);
+    }
+
+    fn execute(&mut self, mut outputs: Vec<Output>) {
+        while !outputs.is_empty() {
+            let mut mark = None;
+            for output in std::mem::take(&mut outputs) {
+                match output {
+                    Output::Write(at, changes) => {
+                        mark = Some(at);
+                        self.write(changes);
+                    }
+                    Output::Send(_, _, offers) => self.offers.extend(offers.into_iter().map(|o| o.product.token)),
+                    Output::Hop(record) => self.moves.push((record.element.as_str().to_owned(), record.status)),
+                    Output::Changed(view) => {
+                        self.views.insert(view.id.clone(), *view);
+                    }
+                    Output::Alarm(what) => self.alarms.push(what),
+                    Output::Answer(_, Reply::NotFound | Reply::WrongState(_)) => {
+                        self.alarms.push("a request was refused".into())
+                    }
+                    Output::Answer(..)
+                    | Output::Acked(..)
+                    | Output::HandTables(..)
+                    | Output::Tombstone(..)
+                    | Output::Settled(_) => {}
+                }
+            }
+            if let Some(mark) = mark {
+                self.ledger.handle(self.now, Input::Written(mark), &mut outputs);
+            }
+        }
+    }
+
+    fn write(&mut self, changes: Vec<ledger::Change>) {
+        for (key, value) in changes {
+            match value {
+                Some(value) => self.store.insert(key, value),
+                None => self.store.remove(&key),
+            };
+        }
+    }
+
+    /// One activation of a task, from offer to products; a boundary timer that is due earlier interrupts it.
+    fn act(&mut self, token: Token) {
+        self.tell(Input::Answered(REPLICA, vec![token.activation], Vec::new()));
+        let table = self.tables[&token.element].clone();
+        let node = table.find(token.element.as_str()).expect("its own element");
+        let mut activity = Activity::new(&token, self.now);
+        let mut effects: VecDeque<Effect> =
+            step::step(&table, node, &mut activity, &token, step::Input::Activated, self.now, 0).into();
+        let mut alarm: Option<(u32, Timestamp)> = None;
+        while let Some(effect) = effects.pop_front() {
+            let input = match effect {
+                Effect::Arm(boundary, at) => {
+                    alarm = alarm.filter(|(_, earlier)| *earlier <= at).or(Some((boundary, at)));
+                    continue;
+                }
+                Effect::Again(at) => self.until(at, alarm, || step::Input::Again),
+                Effect::Call(request) => {
+                    self.calls.push(token.element.as_str().to_owned());
+                    let input = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+                    let (takes, result) = (self.behaviour)(token.element.as_str(), activity.attempts, &input);
+                    let done = match result {
+                        Ok(answer) => step::Input::Answered(answer),
+                        Err(failure) => step::Input::CallFailed(failure),
+                    };
+                    self.until(self.now + takes, alarm, || done)
+                }
+                Effect::Decided(decision) => {
+                    self.decided(&table, &token, *decision);
+                    return;
+                }
+            };
+            effects = step::step(&table, node, &mut activity, &token, input, self.now, 0).into();
+        }
+    }
+
+    fn until(
+        &mut self,
+        at: Timestamp,
+        alarm: Option<(u32, Timestamp)>,
+        then: impl FnOnce() -> step::Input,
+    ) -> step::Input {
+        match alarm {
+            Some((boundary, due)) if due < at => {
+                self.now = self.now.max(due);
+                step::Input::TimerFired(boundary)
+            }
+            _ => {
+                self.now = self.now.max(at);
+                then()
+            }
+        }
+    }
+
+    fn decided(&mut self, table: &Compiled, token: &Token, decision: step::Decision) {
+        self.moves.push((token.element.as_str().to_owned(), decision.status));
+        for passed in decision.passed {
+            self.moves.push((table.table().node(passed.node).id.as_str().to_owned(), "completed".to_owned()));
+        }
+        for product in decision.products {
+            match &product.to {
+                To::Service(_) => self.offers.push_back(product.token),
+                To::Ledger | To::Incident(_) | To::Wait(_) | To::Cancelled => self.report(product),
+            }
+        }
+    }
+
+    /// Reports a product to the ledger, as a sidecar would.
+    pub fn report(&mut self, product: Product) {
+        self.tell(Input::Report(REPLICA, 1, Box::new(product)));
+    }
+}
