@@ -45,10 +45,9 @@ fn one(key: &str, value: impl Into<bytes::Bytes>) -> Batch {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn passes_the_suite() {
-    let Some(server) = EtcdServer::start("store::etcd::passes_the_suite") else {
-        return;
-    };
+    let server = EtcdServer::start("store::etcd::passes_the_suite");
     let (store, _) = leading(&server, "one").await;
     suite(&store).await;
     assert_eq!(
@@ -65,10 +64,9 @@ async fn passes_the_suite() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn random_histories_survive_reopening() {
-    let Some(server) = EtcdServer::start("store::etcd::random_histories_survive_reopening") else {
-        return;
-    };
+    let server = EtcdServer::start("store::etcd::random_histories_survive_reopening");
     let reopen = async |store: Etcd| {
         store.close().await.unwrap();
         leading(&server, "again").await.0
@@ -80,10 +78,9 @@ async fn random_histories_survive_reopening() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn one_leads_the_other_stands_by_and_takes_over() {
-    let Some(server) = EtcdServer::start("store::etcd::one_leads_the_other_stands_by_and_takes_over") else {
-        return;
-    };
+    let server = EtcdServer::start("store::etcd::one_leads_the_other_stands_by_and_takes_over");
     let (first, term) = leading(&server, "first:9001").await;
     first.commit(one("k", "1")).await.unwrap();
     let second = open(&server, "second:9001", LEASE).await;
@@ -106,10 +103,9 @@ async fn one_leads_the_other_stands_by_and_takes_over() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn a_deposed_leader_writes_nothing_more() {
-    let Some(server) = EtcdServer::start("store::etcd::a_deposed_leader_writes_nothing_more") else {
-        return;
-    };
+    let server = EtcdServer::start("store::etcd::a_deposed_leader_writes_nothing_more");
     let (first, _) = leading(&server, "first").await;
     let second = open(&server, "second", LEASE).await;
     // Its key goes while it still believes in its lease, as after a long stop of the process.
@@ -134,10 +130,9 @@ async fn a_deposed_leader_writes_nothing_more() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn a_lost_lease_ends_leadership() {
-    let Some(server) = EtcdServer::start("store::etcd::a_lost_lease_ends_leadership") else {
-        return;
-    };
+    let server = EtcdServer::start("store::etcd::a_lost_lease_ends_leadership");
     let store = open(&server, "one", SHORT_LEASE).await;
     until(store.leadership(), "leads", leads).await;
     let mut client = raw(&server).await;
@@ -151,10 +146,9 @@ async fn a_lost_lease_ends_leadership() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn a_short_outage_is_waited_out() {
-    let Some(mut server) = EtcdServer::start("store::etcd::a_short_outage_is_waited_out") else {
-        return;
-    };
+    let mut server = EtcdServer::start("store::etcd::a_short_outage_is_waited_out");
     let store = open(&server, "one", 3 * LEASE).await;
     until(store.leadership(), "leads", leads).await;
     store.commit(one("before", "1")).await.unwrap();
@@ -177,8 +171,9 @@ async fn a_short_outage_is_waited_out() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn a_commit_that_is_sent_twice_takes_effect_once() {
-    let Some(server) = EtcdServer::start("store::etcd::a_commit_that_is_sent_twice_takes_effect_once") else { return };
+    let server = EtcdServer::start("store::etcd::a_commit_that_is_sent_twice_takes_effect_once");
     let store = open(&server, "one", 3 * LEASE).await;
     until(store.leadership(), "leads", leads).await;
     let turns = async || raw(&server).await.get("/mesh/turn", None).await.unwrap().kvs()[0].version();
@@ -199,11 +194,10 @@ async fn a_commit_that_is_sent_twice_takes_effect_once() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn a_long_outage_ends_leadership_and_a_new_handle_goes_on() {
     let name = "store::etcd::a_long_outage_ends_leadership_and_a_new_handle_goes_on";
-    let Some(server) = EtcdServer::start(name) else {
-        return;
-    };
+    let server = EtcdServer::start(name);
     let store = open(&server, "one", SHORT_LEASE).await;
     until(store.leadership(), "leads", leads).await;
     store.commit(one("k", "1")).await.unwrap();
@@ -225,11 +219,10 @@ async fn a_long_outage_ends_leadership_and_a_new_handle_goes_on() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn a_group_cut_short_is_finished_by_the_next_leader() {
     let name = "store::etcd::a_group_cut_short_is_finished_by_the_next_leader";
-    let Some(server) = EtcdServer::start(name) else {
-        return;
-    };
+    let server = EtcdServer::start(name);
     let mut cut = 0;
     for round in 0..12u32 {
         let (store, _) = leading(&server, "one").await;
@@ -256,11 +249,10 @@ async fn a_group_cut_short_is_finished_by_the_next_leader() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn pieces_without_an_owner_are_swept_by_the_next_leader() {
     let name = "store::etcd::pieces_without_an_owner_are_swept_by_the_next_leader";
-    let Some(server) = EtcdServer::start(name) else {
-        return;
-    };
+    let server = EtcdServer::start(name);
     let (store, _) = leading(&server, "one").await;
     let batch = Batch::one(vec![Write::put("kept", vec![1; 3 << 20]), Write::put("gone", vec![2; 3 << 20])]);
     store.commit(batch).await.unwrap();
@@ -276,10 +268,9 @@ async fn pieces_without_an_owner_are_swept_by_the_next_leader() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn a_newer_or_unknown_format_is_refused() {
-    let Some(server) = EtcdServer::start("store::etcd::a_newer_or_unknown_format_is_refused") else {
-        return;
-    };
+    let server = EtcdServer::start("store::etcd::a_newer_or_unknown_format_is_refused");
     let (store, _) = leading(&server, "one").await;
     store.close().await.unwrap();
     let open = || async { Etcd::open(&[server.endpoint()], "/mesh", "two", LEASE).await.map(drop) };
@@ -291,6 +282,7 @@ async fn a_newer_or_unknown_format_is_refused() {
 }
 
 #[tokio::test]
+#[cfg_attr(no_etcd_server, ignore = "there is no `etcd` in PATH (Debian: etcd-server)")]
 async fn an_absent_etcd_is_named() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let error = Etcd::open(std::slice::from_ref(&free), "/mesh", "one", LEASE).await.unwrap_err();
