@@ -154,6 +154,11 @@ impl Links {
         self.slots.keys().copied()
     }
 
+    /// Where the link to `replica` leads, or is tried.
+    pub fn target(&self, replica: Incarnation) -> Option<&Target> {
+        self.slots.get(&replica).map(|slot| &slot.target)
+    }
+
     /// True between [`Event::Linked`] and [`Event::Unlinked`].
     pub fn is_linked(&self, replica: Incarnation) -> bool {
         self.slots.get(&replica).is_some_and(|slot| slot.commands.is_some())

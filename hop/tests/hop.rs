@@ -1,5 +1,7 @@
 //! Sender and receiver over loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -21,7 +21,7 @@ use routing::step::{Activity, CallFailure};
 use routing::table::NodeIx;
 use routing::{
     ActivationId, Compiled, Digest, ElementId, HopRecord, Incarnation, InstanceId, Product, ServiceName, Timestamp,
-    Token,
+    Token, TraceContext,
 };
 
 use crate::record::Record;
@@ -172,6 +172,8 @@ pub struct Call {
     pub number: u32,
     /// Calls made before, over all lives.
     pub attempt: u32,
+    /// When the activation began.
+    pub arrived: Timestamp,
     /// The service.
     pub service: ServiceName,
     /// The request.
@@ -437,7 +439,19 @@ impl Core {
         self.outbox.wanted()
     }
 
-    /// True while tokens wait for a replica to appear.
+    /// The products of a held activation travel under this trace context instead of its token's.
+    pub fn travels_under(&mut self, activation: ActivationId, trace: TraceContext) {
+        if let Some(held) = self.held.get_mut(&activation) {
+            held.token.trace = trace;
+        }
+    }
+
+    /// Reports up to it are DONE on this disk.
+    pub fn ledger_watermark(&self) -> u64 {
+        self.outbox.watermark(Outbox::LEDGER)
+    }
+
+    /// True once no more tokens are taken.
     pub fn is_draining(&self) -> bool {
         self.draining
     }

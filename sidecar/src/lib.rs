@@ -1,11 +1,25 @@
 //! The sidecar beside a task: accepts tokens, calls the task, evaluates what is folded behind it, hands
 //! the products to the next sidecars, and reports to flowd.
 //!
-//! [`core`] holds the rules (pure) and [`record`] what they write; the rest is shell: [`probe`] tells
-//! whether the task can be called at all, [`task`] calls it, [`journal`] keeps what was decided.
+//! # Layout
+//! * [`core`] holds the rules (pure), [`record`] what they write;
+//! * `engine` is the loop around them, [`app`] what opens and closes everything, [`config`] what it is told;
+//! * [`journal`] keeps what was decided, [`tables`] what the process looks like, [`directory`] where others are;
+//! * [`task`] calls the task (`calls`: with which headers), [`probe`] tells whether it can be called at all;
+//! * `control` is the stream to flowd; `spans` and `metrics` are for people.
 
+pub mod app;
+mod calls;
+pub mod config;
+mod control;
 pub mod core;
+pub mod directory;
+mod engine;
 pub mod journal;
+mod metrics;
 pub mod probe;
+mod probes;
 pub mod record;
+mod spans;
+pub mod tables;
 pub mod task;

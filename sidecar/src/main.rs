@@ -1,2 +1,61 @@
-//! sidecar
-fn main() {}
+//! flow-sidecar: the process beside a task.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use flow_sidecar::app::{App, Fatal};
+use flow_sidecar::config::Args;
+use runtime::telemetry::{Tracing, init_logging};
+use runtime::{drain, shutdown};
+
+/// Exit codes of sysexits.h: wrong usage or configuration, and a disk that does not work.
+const USAGE: u8 = 64;
+const IO: u8 = 74;
+
+/// How long the last spans may take at the end.
+const FLUSH: Duration = Duration::from_secs(3);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start: {error}"), 1),
+    };
+    let code = runtime.block_on(run(args));
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(args: Args) -> ExitCode {
+    let level = args.log_level.clone();
+    let logging = args.log_format().and_then(|format| Ok(init_logging(format, &level)?));
+    let config = match logging.and_then(|()| args.check()) {
+        Ok(config) => config,
+        Err(error) => return failed(&error.to_string(), USAGE),
+    };
+    let spans = Tracing::from_env("flow-sidecar");
+    let (trigger, watcher) = drain::new();
+    if let Err(error) = shutdown::on_signals(trigger.clone()) {
+        return failed(&format!("cannot watch for signals: {error}"), 1);
+    }
+    let bound = match App::build(flow_sidecar::config::Config { tracer: spans.tracer(), ..config }).await {
+        Ok(bound) => bound,
+        Err(error) => return failed(&error.to_string(), 1),
+    };
+    println!("ready hop={} admin={}", bound.hop_address, bound.admin_address);
+    let ended = bound.run(watcher).await;
+    if let Err(error) = spans.shutdown(FLUSH).await {
+        tracing::warn!("{error}");
+    }
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ Fatal::Port(_)) => failed(&error.to_string(), 1),
+        Err(error) => failed(&error.to_string(), IO),
+    }
+}
+
+fn failed(why: &str, code: u8) -> ExitCode {
+    eprintln!("flow-sidecar: {why}");
+    ExitCode::from(code)
+}

@@ -59,6 +59,7 @@ impl Core {
             activation,
             number: held.calls,
             attempt: held.activity.attempts,
+            arrived: held.activity.activated,
             service: held.service.clone(),
             request,
             token,

@@ -103,8 +103,9 @@ impl Core {
             origin: None,
             products,
         });
+        // also those whose record is still on its way to the disk: this checkpoint replaces it
         let decided =
-            self.inbox.remembered().filter(|(a, _)| !self.held.contains_key(a)).flat_map(|(activation, origins)| {
+            self.inbox.known().filter(|(a, _)| !self.held.contains_key(a)).flat_map(|(activation, origins)| {
                 origins.iter().map(move |origin| Record::Decided {
                     activation,
                     instance: InstanceId::from(""),

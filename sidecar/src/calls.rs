@@ -1,0 +1,163 @@
+//! Calls of tasks under way: what is sent, what its end means, and ending one early.
+//!
+//! Headers (the original's, and the design's §5.3): `Idempotency-Key`, `x-rexflow-iid`, `-did`, `-tid`,
+//! `x-rexflow-attempt`, trace context as configured. The rest of the request is the mapping's.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use routing::mapping::Answer;
+use routing::step::CallFailure;
+use routing::{ActivationId, Payload, ServiceName};
+use runtime::telemetry::{Propagators, TraceContext};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::core::Call;
+use crate::task::{self, TaskAnswer, TaskClient, TaskRequest};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const INSTANCE: HeaderName = HeaderName::from_static("x-rexflow-iid");
+const DEPLOYMENT: HeaderName = HeaderName::from_static("x-rexflow-did");
+const ELEMENT: HeaderName = HeaderName::from_static("x-rexflow-tid");
+const ATTEMPT: HeaderName = HeaderName::from_static("x-rexflow-attempt");
+
+/// Ends that may wait for the engine.
+const ENDS: usize = 1024;
+
+/// The end of a call.
+pub(crate) type Ended = (ActivationId, u32, Result<Answer, CallFailure>);
+
+/// See the module's documentation. Dropping it aborts every call.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    client: TaskClient,
+    urls: BTreeMap<ServiceName, String>,
+    swapped: HashMap<ServiceName, String>,
+    running: HashMap<ActivationId, (u32, AbortHandle)>,
+    report: mpsc::Sender<Ended>,
+    ended: mpsc::Receiver<Ended>,
+    propagators: Propagators,
+}
+
+impl Calls {
+    pub(crate) fn new(client: TaskClient, urls: BTreeMap<ServiceName, String>, propagators: Propagators) -> Self {
+        let (report, ended) = mpsc::channel(ENDS);
+        Self { client, urls, swapped: HashMap::new(), running: HashMap::new(), report, ended, propagators }
+    }
+
+    /// Where the task of a service is now.
+    pub(crate) fn url(&self, service: &ServiceName) -> Option<&str> {
+        self.swapped.get(service).or_else(|| self.urls.get(service)).map(String::as_str)
+    }
+
+    /// Repoints services; complete: what is not named is where the sidecar was started with.
+    pub(crate) fn swap(&mut self, urls: HashMap<ServiceName, String>) {
+        self.swapped = urls;
+    }
+
+    pub(crate) fn start(&mut self, call: Call, trace: &TraceContext) {
+        let request = self.request(&call, trace);
+        let (activation, number) = (call.activation, call.number);
+        let (client, report) = (self.client.clone(), self.report.clone());
+        let task = tokio::spawn(async move {
+            let result = match client.call(request).await {
+                Ok(answer) => Ok(answered(answer)),
+                Err(failure) => Err(failed(failure)),
+            };
+            // Without an engine nobody waits for it.
+            let _ = report.send((activation, number, result)).await;
+        });
+        self.running.insert(activation, (number, task.abort_handle()));
+    }
+
+    /// Ends a call whose answer is not wanted any more.
+    pub(crate) fn abort(&mut self, activation: ActivationId) {
+        if let Some((_, task)) = self.running.remove(&activation) {
+            task.abort();
+        }
+    }
+
+    /// Calls under way.
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// The next end. Safe to drop and call again.
+    pub(crate) async fn next(&mut self) -> Ended {
+        let ended = self.ended.recv().await.expect("this struct holds a sender itself");
+        self.noted(ended)
+    }
+
+    pub(crate) fn try_next(&mut self) -> Option<Ended> {
+        let ended = self.ended.try_recv().ok()?;
+        Some(self.noted(ended))
+    }
+
+    fn noted(&mut self, ended: Ended) -> Ended {
+        if self.running.get(&ended.0).is_some_and(|(number, _)| *number == ended.1) {
+            self.running.remove(&ended.0);
+        }
+        ended
+    }
+
+    fn request(&self, call: &Call, trace: &TraceContext) -> TaskRequest {
+        let settings = &call.table.table().settings;
+        TaskRequest {
+            base: self.url(&call.service).unwrap_or_default().to_owned(),
+            method: Method::from_bytes(call.request.method.as_bytes()).unwrap_or(Method::POST),
+            path: call.request.path.clone(),
+            headers: self.headers(call, trace),
+            body: call.request.body.clone(),
+            timeout: Duration::from_millis(call.timeout),
+            max_answer_bytes: usize::try_from(settings.max_payload).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn headers(&self, call: &Call, trace: &TraceContext) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(10);
+        let mut put = |name: HeaderName, value: &str| {
+            // An id that cannot stand in a header (an element in another script) is left out.
+            if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_str(value)) {
+                headers.insert(name, value);
+            }
+        };
+        put(CONTENT_TYPE, &call.request.content_type);
+        put(IDEMPOTENCY_KEY, &format!("\"{}\"", call.token.key));
+        put(INSTANCE, call.token.instance.as_str());
+        put(DEPLOYMENT, call.table.table().deployment.as_str());
+        put(ELEMENT, call.token.element.as_str());
+        put(ATTEMPT, &(call.attempt + 1).to_string());
+        self.propagators.inject(trace, &mut headers);
+        headers
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        self.running.values().for_each(|(_, task)| task.abort());
+    }
+}
+
+fn answered(answer: TaskAnswer) -> Answer {
+    Answer {
+        status: answer.status.as_u16(),
+        error_code: answer.error_code().map(str::to_owned),
+        retry_after: answer.retry_after().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+        payload: Payload { content_type: answer.content_type().unwrap_or_default().to_owned(), body: answer.body },
+    }
+}
+
+/// Only a task that was never reached is down; everything else may have done its work.
+fn failed(failure: task::CallFailure) -> CallFailure {
+    match failure {
+        task::CallFailure::Refused { .. } => CallFailure::Down(failure.to_string()),
+        task::CallFailure::TimedOut => CallFailure::TimedOut,
+        task::CallFailure::TooLarge { .. } => CallFailure::TooLarge,
+        task::CallFailure::Reset(_) | task::CallFailure::Garbage(_) | task::CallFailure::Invalid(_) => {
+            CallFailure::Broken(failure.to_string())
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What is to be told to flowd, gathered until the transport takes it, then cut into messages. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use prost::Message as _;
+use proto::v1;
+use routing::{HopRecord, Product, ServiceName};
+
+/// Bytes of reports in one message, about.
+const MESSAGE: usize = 1 << 20;
+/// Hop records kept while flowd is away; older ones are dropped.
+const HOPS: usize = 4_096;
+/// Hop records in one message.
+const HOPS_AT_ONCE: usize = 1_024;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    rest: v1::SidecarMessage,
+    reports: VecDeque<(u64, Product)>,
+    hops: VecDeque<HopRecord>,
+    health: BTreeMap<ServiceName, v1::TaskHealth>,
+    ready: bool,
+}
+
+impl Outgoing {
+    pub(crate) fn report(&mut self, seq: u64, product: Product) {
+        self.reports.push_back((seq, product));
+    }
+
+    pub(crate) fn hop(&mut self, record: HopRecord) {
+        if self.hops.len() >= HOPS {
+            self.hops.pop_front();
+        }
+        self.hops.push_back(record);
+    }
+
+    /// The newest word on a service replaces what has not been sent.
+    pub(crate) fn health(&mut self, service: ServiceName, health: v1::TaskHealth) {
+        self.health.insert(service, health);
+    }
+
+    pub(crate) fn table_ack(&mut self, ack: v1::TableAck) {
+        self.rest.table_acks.push(ack);
+        self.ready = true;
+    }
+
+    pub(crate) fn bindings_ack(&mut self, version: u64) {
+        self.rest.bindings_ack = version;
+        self.ready = true;
+    }
+
+    pub(crate) fn whereabouts(&mut self, asked: v1::Whereabouts) {
+        self.rest.whereabouts.push(asked);
+        self.ready = true;
+    }
+
+    pub(crate) fn want_tables(&mut self, definition: bytes::Bytes) {
+        if !self.rest.want_tables.contains(&definition) {
+            self.rest.want_tables.push(definition);
+        }
+        self.ready = true;
+    }
+
+    pub(crate) fn leave(&mut self, leave: v1::Leave) {
+        self.rest.leave = Some(leave);
+        self.ready = true;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.ready && self.reports.is_empty() && self.hops.is_empty() && self.health.is_empty()
+    }
+
+    /// The stream is gone: all of it but hop records is given again over the next one.
+    pub(crate) fn unlinked(&mut self) {
+        let hops = std::mem::take(&mut self.hops);
+        let want_tables = std::mem::take(&mut self.rest.want_tables);
+        let ready = !want_tables.is_empty();
+        *self = Self { hops, ready, ..Self::default() };
+        self.rest.want_tables = want_tables;
+    }
+
+    /// The next message. What was handed over must leave only after every report before it.
+    pub(crate) fn message(&mut self) -> v1::SidecarMessage {
+        let mut reports = Vec::new();
+        let mut size = 0;
+        while size < MESSAGE
+            && let Some((seq, product)) = self.reports.pop_front()
+        {
+            let report = v1::Report { seq, product: Some(product.into()) };
+            size += report.encoded_len();
+            reports.push(report);
+        }
+        let mut message = std::mem::take(&mut self.rest);
+        self.ready = false;
+        if !self.reports.is_empty() && message.leave.is_some() {
+            self.rest.leave = message.leave.take();
+            self.ready = true;
+        }
+        message.reports = reports;
+        let hops = self.hops.len().min(HOPS_AT_ONCE);
+        message.hops = self.hops.drain(..hops).map(Into::into).collect();
+        message.health = std::mem::take(&mut self.health).into_values().collect();
+        message
+    }
+}
