@@ -264,7 +264,8 @@ mod tests {
 
     #[test]
     fn flags_are_checked_and_defaults_are_safe() {
-        let config = check(&["--flowd", "h:9001", "--serve", "a=http://127.0.0.1:1/", "--serve", "b=http://x:2/p"]).unwrap();
+        let config =
+            check(&["--flowd", "h:9001", "--serve", "a=http://127.0.0.1:1/", "--serve", "b=http://x:2/p"]).unwrap();
         let serves: Vec<_> = config.serves.iter().map(|(n, u)| (n.as_str(), u.as_str())).collect();
         assert_eq!(serves, [("a", "http://127.0.0.1:1"), ("b", "http://x:2/p")]);
         assert!(config.leave && !config.insecure && config.durability == journal::Durability::Fsync);

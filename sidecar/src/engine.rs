@@ -203,7 +203,8 @@ impl Engine {
 
     /// How long to sleep at most.
     fn alarm(&self) -> Option<Duration> {
-        let next = [self.parts.core.next_tick(), self.phase.deadline(self.marks.is_empty())].into_iter().flatten().min()?;
+        let next =
+            [self.parts.core.next_tick(), self.phase.deadline(self.marks.is_empty())].into_iter().flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now())))
     }
 

@@ -21,15 +21,8 @@ const HAND_OVER: u64 = 5_000;
 #[derive(Debug)]
 pub(super) enum Phase {
     Running,
-    Finishing {
-        until: Timestamp,
-        idle_until: Option<Timestamp>,
-        drained: bool,
-    },
-    Leaving {
-        until: Timestamp,
-        leave: Option<Box<v1::Leave>>,
-    },
+    Finishing { until: Timestamp, idle_until: Option<Timestamp>, drained: bool },
+    Leaving { until: Timestamp, leave: Option<Box<v1::Leave>> },
 }
 
 impl Phase {

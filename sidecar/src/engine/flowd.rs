@@ -32,17 +32,7 @@ impl Engine {
     }
 
     fn message(&mut self, message: v1::FlowdMessage) {
-        let v1::FlowdMessage {
-            hello,
-            tables,
-            bindings,
-            acked,
-            tombstones,
-            left,
-            fates,
-            probe_now,
-            retired,
-        } = message;
+        let v1::FlowdMessage { hello, tables, bindings, acked, tombstones, left, fates, probe_now, retired } = message;
         if left {
             self.sent_off();
             return;
@@ -174,12 +164,7 @@ impl Engine {
             Health::Up => (Wire::Up, String::new()),
             Health::Down { reason } => (Wire::Down, reason.clone()),
         };
-        let said = v1::TaskHealth {
-            service: service.as_str().to_owned(),
-            health: wire.into(),
-            reason,
-            latency_us: 0,
-        };
+        let said = v1::TaskHealth { service: service.as_str().to_owned(), health: wire.into(), reason, latency_us: 0 };
         self.parts.control.outgoing.health(service.clone(), said);
     }
 }
