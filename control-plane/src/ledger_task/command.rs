@@ -1,0 +1,289 @@
+//! What the rest of flowd asks of the ledger's loop, and the handle by which it asks.
+
+use std::sync::Arc;
+
+use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Payload, Product};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::LedgerTask;
+use crate::ledger::{self, Answer, Input, InstanceView, Leaving, Start, decode_instance, key};
+use crate::metrics::OfProcess;
+use crate::store::{self, AnyStore, Store};
+
+/// Which open instances are asked for.
+pub(crate) type Filter = Box<dyn Fn(&InstanceView) -> bool + Send>;
+
+/// See [`Handle`].
+pub(super) enum Command {
+    Start(Box<Start>, oneshot::Sender<Result<InstanceId, Refused>>, Option<oneshot::Sender<Settled>>),
+    Cancel(InstanceId, String, oneshot::Sender<Answer>),
+    Restart(InstanceId, Option<Payload>, bool, oneshot::Sender<Answer>),
+    Delete(InstanceId, oneshot::Sender<Answer>),
+    Reports(Incarnation, Vec<(u64, Product)>),
+    Leave(Incarnation, Leaving, oneshot::Sender<Answer>),
+    Whereabouts(Incarnation, Vec<ActivationId>, oneshot::Sender<Answer>),
+    Wait(InstanceId, oneshot::Sender<Settled>),
+    View(InstanceId, oneshot::Sender<Option<InstanceView>>),
+    Views(Filter, oneshot::Sender<Vec<InstanceView>>),
+    OpenOn(DeploymentId, oneshot::Sender<usize>),
+    Tombstones(oneshot::Sender<Vec<InstanceId>>),
+    Definition(Digest, Arc<Compiled>),
+    Retired(Digest),
+    Endpoints,
+}
+
+/// Who asked, by the ledger's request number.
+pub(super) enum Pending {
+    Start { own: InstanceId, reply: oneshot::Sender<Result<InstanceId, Refused>>, process: OfProcess },
+    Do(oneshot::Sender<Answer>),
+}
+
+/// An instance has come to rest.
+#[derive(Clone, Debug)]
+pub(crate) enum Settled {
+    /// So it is.
+    Now(Arc<InstanceView>),
+    /// It is not open: the store has it, or nobody.
+    Stored(InstanceId),
+}
+
+/// Why an instance was not started, or nothing could be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The ledger lacks the definition: it was deleted meanwhile.
+    #[error("the deployment was deleted meanwhile")]
+    NotFound,
+    /// It cannot be done in this state.
+    #[error("{0}")]
+    WrongState(String),
+    /// Too much is waiting already.
+    #[error("flowd has too much to do; try again in a moment")]
+    Busy,
+    /// The loop has ended.
+    #[error("flowd is going; ask again when it is back")]
+    Going,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// What is stored cannot be read.
+    #[error("read instance {instance} from the store: {reason}")]
+    Unreadable {
+        /// Which.
+        instance: InstanceId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Asks the ledger's loop. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    commands: mpsc::Sender<Command>,
+    changes: broadcast::Sender<Arc<InstanceView>>,
+    store: AnyStore,
+}
+
+impl Handle {
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        changes: broadcast::Sender<Arc<InstanceView>>,
+        store: AnyStore,
+    ) -> Self {
+        Self { commands, changes, store }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Refused::Going)?;
+        answer.await.map_err(|_| Refused::Going)
+    }
+
+    async fn tell(&self, command: Command) -> Result<(), Refused> {
+        self.commands.send(command).await.map_err(|_| Refused::Going)
+    }
+
+    /// Starts an instance; answers when it is durable. With `settled` its end is told there.
+    pub(crate) async fn start(
+        &self,
+        mut start: Box<Start>,
+        settled: Option<oneshot::Sender<Settled>>,
+    ) -> Result<InstanceId, Refused> {
+        if let Some(key) = &start.idempotency_key {
+            start.known = self.known(key).await?;
+        }
+        let (reply, answer) = oneshot::channel();
+        self.commands.try_send(Command::Start(start, reply, settled)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refused::Busy,
+            mpsc::error::TrySendError::Closed(_) => Refused::Going,
+        })?;
+        answer.await.map_err(|_| Refused::Going)?
+    }
+
+    /// The retained instance that was started under an idempotency key.
+    async fn known(&self, key: &str) -> Result<Option<InstanceId>, Refused> {
+        let Some(id) = self.store.get(&key::idempotency(key)).await? else { return Ok(None) };
+        let id = InstanceId::from(String::from_utf8_lossy(&id).into_owned());
+        let retained = self.store.get(&key::closed(&id)).await?.is_some() || self.store.get(&key::open(&id)).await?.is_some();
+        Ok(retained.then_some(id))
+    }
+
+    /// An instance, open or closed.
+    pub(crate) async fn get(&self, instance: &InstanceId) -> Result<Option<InstanceView>, Refused> {
+        match self.ask(|reply| Command::View(instance.clone(), reply)).await? {
+            Some(view) => Ok(Some(view)),
+            None => self.stored(instance).await,
+        }
+    }
+
+    async fn stored(&self, instance: &InstanceId) -> Result<Option<InstanceView>, Refused> {
+        let Some(bytes) = self.store.get(&key::closed(instance)).await? else { return Ok(None) };
+        let view = decode_instance(&bytes);
+        view.map(Some).map_err(|e| Refused::Unreadable { instance: instance.clone(), reason: e.to_string() })
+    }
+
+    /// The instance that a wait came to.
+    pub(crate) async fn settled(&self, settled: Settled) -> Result<Option<Arc<InstanceView>>, Refused> {
+        match settled {
+            Settled::Now(view) => Ok(Some(view)),
+            Settled::Stored(id) => Ok(self.stored(&id).await?.map(Arc::new)),
+        }
+    }
+
+    /// Waits until an instance has ended or waits for an operator. `None`: there is no such instance.
+    pub(crate) async fn wait(&self, instance: &InstanceId) -> Result<Option<Arc<InstanceView>>, Refused> {
+        let settled = self.ask(|reply| Command::Wait(instance.clone(), reply)).await?;
+        self.settled(settled).await
+    }
+
+    /// The open instances that `filter` lets pass.
+    pub(crate) async fn open(&self, filter: Filter) -> Result<Vec<InstanceView>, Refused> {
+        self.ask(|reply| Command::Views(filter, reply)).await
+    }
+
+    /// How many instances of a deployment are open.
+    pub(crate) async fn open_on(&self, deployment: &DeploymentId) -> Result<usize, Refused> {
+        self.ask(|reply| Command::OpenOn(deployment.clone(), reply)).await
+    }
+
+    /// Sees every change of an instance from now on.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Arc<InstanceView>> {
+        self.changes.subscribe()
+    }
+
+    pub(crate) async fn cancel(&self, instance: &InstanceId, reason: &str) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Cancel(instance.clone(), reason.to_owned(), reply)).await
+    }
+
+    pub(crate) async fn restart(
+        &self,
+        instance: &InstanceId,
+        payload: Option<Payload>,
+        same_key: bool,
+    ) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Restart(instance.clone(), payload, same_key, reply)).await
+    }
+
+    pub(crate) async fn delete(&self, instance: &InstanceId) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Delete(instance.clone(), reply)).await
+    }
+
+    /// Reports of a sidecar; their acknowledgement goes to its mailbox.
+    pub(crate) async fn reports(&self, from: Incarnation, reports: Vec<(u64, Product)>) -> Result<(), Refused> {
+        self.tell(Command::Reports(from, reports)).await
+    }
+
+    pub(crate) async fn leave(&self, replica: Incarnation, leaving: Leaving) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Leave(replica, leaving, reply)).await
+    }
+
+    pub(crate) async fn whereabouts(&self, replica: Incarnation, of: Vec<ActivationId>) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Whereabouts(replica, of, reply)).await
+    }
+
+    /// Instances closed early whose tokens may still be on their way.
+    pub(crate) async fn tombstones(&self) -> Result<Vec<InstanceId>, Refused> {
+        self.ask(Command::Tombstones).await
+    }
+
+    /// Instances may run on this definition from now on.
+    pub(crate) async fn definition(&self, digest: Digest, table: Arc<Compiled>) -> Result<(), Refused> {
+        self.tell(Command::Definition(digest, table)).await
+    }
+
+    /// No instance will run on it any more.
+    pub(crate) async fn retired(&self, digest: Digest) -> Result<(), Refused> {
+        self.tell(Command::Retired(digest)).await
+    }
+
+    /// Replicas have come, gone or moved.
+    pub(crate) async fn endpoints(&self) -> Result<(), Refused> {
+        self.tell(Command::Endpoints).await
+    }
+}
+
+impl LedgerTask {
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Start(start, reply, settled) => self.start(start, reply, settled),
+            Command::Cancel(instance, reason, reply) => self.asks(reply, |r| Input::Cancel(r, instance, reason)),
+            Command::Restart(instance, payload, same_key, reply) => {
+                self.asks(reply, |r| Input::Restart(r, instance, payload, same_key));
+            }
+            Command::Delete(instance, reply) => self.asks(reply, |r| Input::Delete(r, instance)),
+            Command::Reports(from, reports) => {
+                self.parts.metrics.reports.inc_by(reports.len() as u64);
+                for (seq, product) in reports {
+                    self.input(Input::Report(from, seq, Box::new(product)));
+                }
+            }
+            Command::Leave(replica, leaving, reply) => self.asks(reply, |r| Input::Leave(r, replica, leaving)),
+            Command::Whereabouts(replica, of, reply) => self.asks(reply, |r| Input::Whereabouts(r, replica, of)),
+            Command::Wait(instance, reply) => self.wait(instance, reply),
+            Command::View(instance, reply) => {
+                let view = self.parts.ledger.view(&instance);
+                self.reply(move || drop(reply.send(view)));
+            }
+            Command::Views(filter, reply) => {
+                let views = self.parts.ledger.views().filter(|it| filter(it)).collect();
+                self.reply(move || drop(reply.send(views)));
+            }
+            Command::OpenOn(deployment, reply) => {
+                let open = self.parts.ledger.open_on(&deployment);
+                self.reply(move || drop(reply.send(open)));
+            }
+            Command::Tombstones(reply) => {
+                let ids = self.parts.ledger.tombstones().map(|(id, _)| id.clone()).collect();
+                self.reply(move || drop(reply.send(ids)));
+            }
+            Command::Definition(digest, table) => self.input(Input::Definition(digest, table)),
+            Command::Retired(digest) => self.input(Input::Retired(digest)),
+            Command::Endpoints => self.endpoints(),
+        }
+    }
+
+    fn start(
+        &mut self,
+        start: Box<Start>,
+        reply: oneshot::Sender<Result<InstanceId, Refused>>,
+        settled: Option<oneshot::Sender<Settled>>,
+    ) {
+        let own = start.instance.clone();
+        if let Some(settled) = settled {
+            self.waiters.add(own.clone(), settled);
+        }
+        let process = OfProcess { process: start.process.as_str().to_owned() };
+        let request = self.request(Pending::Start { own, reply, process });
+        self.input(Input::Start(request, start));
+    }
+
+    fn asks(&mut self, reply: oneshot::Sender<Answer>, input: impl FnOnce(ledger::Request) -> Input) {
+        let request = self.request(Pending::Do(reply));
+        self.input(input(request));
+    }
+
+    fn request(&mut self, pending: Pending) -> ledger::Request {
+        self.requests += 1;
+        self.asked.insert(self.requests, pending);
+        self.requests
+    }
+}

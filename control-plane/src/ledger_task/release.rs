@@ -1,0 +1,182 @@
+//! Letting effects go, once what they depend on is durable.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use proto::convert::digest_bytes;
+use proto::v1;
+use routing::{Digest, ElementId, Incarnation};
+use runtime::telemetry::{SpanKind, TraceContext};
+
+use super::LedgerTask;
+use super::batch::Effect;
+use super::command::{Pending, Refused, Settled};
+use crate::ledger::{Answer, Input, InstanceView, Output, Request, State};
+use crate::metrics::Ended;
+
+impl LedgerTask {
+    pub(super) fn release(&mut self, effects: Vec<Effect>) {
+        let mut acks: HashMap<Incarnation, u64> = HashMap::new();
+        let mut hops = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Reply(reply) => reply(),
+                Effect::Ledger(output) => self.effect(output, &mut acks, &mut hops),
+            }
+        }
+        for (sidecar, seq) in acks {
+            if let Some(mailbox) = self.parts.mesh.mailbox(sidecar) {
+                mailbox.post(|letters| letters.acked = letters.acked.max(Some(seq)));
+            }
+        }
+        if !hops.is_empty() {
+            self.parts.hops.add(hops);
+        }
+    }
+
+    fn effect(&mut self, output: Output, acks: &mut HashMap<Incarnation, u64>, hops: &mut Vec<v1::HopRecord>) {
+        match output {
+            Output::Write(..) => {}
+            Output::Answer(request, answer) => self.answer(request, answer),
+            Output::Acked(sidecar, seq) => {
+                let ack = acks.entry(sidecar).or_default();
+                *ack = seq.max(*ack);
+            }
+            Output::Send(replica, watermark, offers) => self.parts.links.send(replica, watermark, offers),
+            Output::HandTables(replica, definition, element) => self.hand_tables(replica, definition, &element),
+            Output::Changed(view) => self.changed(Arc::from(view)),
+            Output::Tombstone(instance, _) => {
+                for mailbox in self.parts.mesh.mailboxes() {
+                    mailbox.post(|letters| letters.tombstones.push(instance.clone()));
+                }
+            }
+            Output::Settled(replica) => {
+                tracing::info!(sidecar = %replica, "nothing of a sidecar that has left is on its way any more");
+                let (left, settled) = self.parts.ledger.left();
+                self.parts.mesh.departed(left, settled);
+            }
+            Output::Hop(record) => hops.push(record.into()),
+            Output::Alarm(what) => {
+                self.parts.metrics.alarms.inc();
+                tracing::error!(what, "the ledger saw a broken rule: please report this");
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request, answer: Answer) {
+        match (self.asked.remove(&request), answer) {
+            (Some(Pending::Start { own, reply, process }), answer) => {
+                let answer = match answer {
+                    Answer::Started(id) => Ok(id),
+                    Answer::NotFound => Err(Refused::NotFound),
+                    Answer::WrongState(why) => Err(Refused::WrongState(why)),
+                    Answer::Done | Answer::Fates(_) => Err(Refused::WrongState("answered out of turn".to_owned())),
+                };
+                match &answer {
+                    Ok(id) if *id == own => {
+                        self.parts.metrics.started.get_or_create(&process).inc();
+                        self.parts.metrics.open.inc();
+                    }
+                    // the same key, another instance: whoever waits does so for that one
+                    Ok(id) => self.waiters.take(&own).into_iter().for_each(|waiter| self.wait(id.clone(), waiter)),
+                    Err(_) => drop(self.waiters.take(&own)),
+                }
+                let _ = reply.send(answer);
+            }
+            (Some(Pending::Do(reply)), answer) => {
+                let _ = reply.send(answer);
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn changed(&mut self, view: Arc<InstanceView>) {
+        if view.state.is_closed() {
+            self.ended(&view);
+        } else if !view.incidents.is_empty() {
+            self.parts.metrics.incidents.inc();
+        }
+        self.waiters.changed(&view);
+        // no receiver: nobody watches
+        let _ = self.changes.send(view);
+    }
+
+    fn ended(&mut self, view: &InstanceView) {
+        let labels = Ended { process: view.process.as_str().to_owned(), result: result(view.state) };
+        self.parts.metrics.ended.get_or_create(&labels).inc();
+        self.parts.metrics.open.dec();
+        if !self.parts.tracer.is_exporting() {
+            return;
+        }
+        let parent = TraceContext::parse(&view.trace.traceparent, &view.trace.tracestate, &view.trace.baggage);
+        let at = self.parts.clock.now().as_system_time();
+        let name = if view.end_event.is_empty() { view.state.as_str() } else { view.end_event.as_str() };
+        let mut span = self.parts.tracer.span(format_args!("endEvent {name}"), SpanKind::Internal, &parent, at);
+        span.set("bpmn.process.id", view.process.as_str());
+        span.set("bpmn.process.version", view.deployment.as_str());
+        span.set("bpmn.process.instance.id", view.id.as_str());
+        span.set("bpmn.element.id", name);
+        span.set("bpmn.element.type", "endEvent");
+        span.set("bpmn.instance.state", view.state.as_str());
+        if let Some((failure, _)) = &view.failure {
+            span.error(failure.code.as_str());
+        }
+        span.end(at);
+    }
+
+    fn hand_tables(&mut self, replica: Incarnation, definition: Digest, element: &ElementId) {
+        let Some(deployment) = self.parts.mesh.of_digest(definition) else { return };
+        let Some(task) = deployment.definition.tasks.get(element) else { return };
+        let bundle = v1::TableBundle {
+            definition: digest_bytes(definition),
+            manifest: deployment.definition.manifest.clone(),
+            tables: vec![v1::Table { element: element.as_str().to_owned(), bytes: task.table.clone() }],
+        };
+        self.parts.links.hand_tables(replica, bundle);
+    }
+
+    /// Registers a wait; an instance that is at rest already answers at once.
+    pub(super) fn wait(&mut self, instance: routing::InstanceId, waiter: tokio::sync::oneshot::Sender<Settled>) {
+        match self.parts.ledger.view(&instance) {
+            Some(view) if super::waiters::has_settled(&view) => {
+                self.reply(move || drop(waiter.send(Settled::Now(Arc::new(view)))));
+            }
+            Some(_) => self.waiters.add(instance, waiter),
+            None => self.reply(move || drop(waiter.send(Settled::Stored(instance)))),
+        }
+    }
+
+    /// An answer that may tell what is not durable yet waits for it.
+    pub(super) fn reply(&mut self, reply: impl FnOnce() + Send + 'static) {
+        self.gathering.effects.push(Effect::Reply(Box::new(reply)));
+    }
+
+    /// Where replicas are now.
+    pub(super) fn endpoints(&mut self) {
+        let endpoints = self.parts.mesh.endpoints();
+        self.addresses.clear();
+        for (service, replicas) in &endpoints {
+            for replica in replicas {
+                let target = self.addresses.entry(replica.incarnation).or_insert_with(|| hop::link::Target {
+                    address: replica.address.clone(),
+                    services: Default::default(),
+                });
+                target.services.insert(service.clone());
+            }
+        }
+        let gone: Vec<Incarnation> =
+            self.parts.links.wanted().filter(|it| !self.addresses.contains_key(it)).collect();
+        gone.into_iter().for_each(|it| self.parts.links.unwant(it));
+        self.input(Input::Endpoints(endpoints));
+        self.link();
+    }
+}
+
+fn result(state: State) -> &'static str {
+    match state {
+        State::Completed => "completed",
+        State::Error => "error",
+        State::Cancelled => "cancelled",
+        State::Starting | State::Running | State::Stopped => "open",
+    }
+}

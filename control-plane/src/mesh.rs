@@ -1,0 +1,241 @@
+//! Which deployments there are, which sidecars serve them, and what each sidecar is to hold.
+//!
+//! One state behind one lock that is never held across an await; a version that counts every change and that sessions,
+//! watchers and the steward follow. What a sidecar should hold is computed, compared with what it was sent, and the
+//! difference is sent: changes coalesce by themselves, and a session that starts anew gets everything.
+//! Decides nothing about instances: that is the ledger.
+
+mod desired;
+mod evaluate;
+mod session;
+mod swap;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hop::Endpoint;
+use routing::{DeploymentId, Digest, Incarnation, ServiceName, Timestamp};
+use tokio::sync::watch;
+
+pub(crate) use session::{Hello, Next};
+pub(crate) use swap::{InForce, Target};
+
+use crate::definitions::resolve::{self, Unresolved};
+use crate::definitions::state::TaskView;
+use crate::definitions::{Deployment, State, record};
+use crate::sidecars::{Mailbox, Sidecar};
+use crate::store::Write;
+
+/// Handles are cheap and share one state.
+#[derive(Clone, Debug)]
+pub(crate) struct Mesh {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<MeshState>,
+    changed: watch::Sender<u64>,
+}
+
+/// What the store held about it.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) deployments: Vec<Deployment>,
+    pub(crate) sidecars: Vec<(Incarnation, Sidecar)>,
+    pub(crate) overrides: BTreeMap<ServiceName, String>,
+    pub(crate) retired: BTreeSet<Digest>,
+    /// Counts the lives of this store; versions of bindings grow with it.
+    pub(crate) boot: u64,
+}
+
+#[derive(Debug, Default)]
+struct MeshState {
+    deployments: BTreeMap<DeploymentId, Deployment>,
+    by_digest: HashMap<Digest, DeploymentId>,
+    sidecars: BTreeMap<Incarnation, Sidecar>,
+    /// URLs by swap.
+    overrides: BTreeMap<ServiceName, String>,
+    retired: BTreeSet<Digest>,
+    left: BTreeSet<Incarnation>,
+    settled: BTreeSet<Incarnation>,
+    /// The version of the next bindings that are sent.
+    version: u64,
+    sessions: u64,
+    dirty: HashSet<DeploymentId>,
+}
+
+impl Mesh {
+    pub(crate) fn new(stored: Stored, now: Timestamp) -> Self {
+        let mut state = MeshState {
+            overrides: stored.overrides,
+            retired: stored.retired,
+            sidecars: stored.sidecars.into_iter().collect(),
+            version: (stored.boot << 32) + 1,
+            ..MeshState::default()
+        };
+        for mut deployment in stored.deployments {
+            // its sidecars have the grace that a restart of flowd takes
+            if deployment.state.accepts() || deployment.state == State::Starting {
+                deployment.since = now;
+            }
+            state.insert(deployment);
+        }
+        Self { inner: Arc::new(Inner { state: Mutex::new(state), changed: watch::Sender::new(0) }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, MeshState> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees every change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changed.subscribe()
+    }
+
+    fn change<T>(&self, what: impl FnOnce(&mut MeshState) -> T) -> T {
+        let done = what(&mut self.lock());
+        self.inner.changed.send_modify(|version| *version += 1);
+        done
+    }
+
+    /// The deployment that `text` means.
+    pub(crate) fn resolve(&self, text: &str) -> Result<Deployment, Unresolved> {
+        let state = self.lock();
+        if let Some(exact) = state.deployments.get(text) {
+            return Ok(exact.clone());
+        }
+        resolve::resolve(state.deployments.values(), text).cloned()
+    }
+
+    /// The deployment of this id.
+    pub(crate) fn deployment(&self, id: &str) -> Option<Deployment> {
+        self.lock().deployments.get(id).cloned()
+    }
+
+    /// The deployment with this definition.
+    pub(crate) fn of_digest(&self, digest: Digest) -> Option<Deployment> {
+        let state = self.lock();
+        state.by_digest.get(&digest).and_then(|id| state.deployments.get(id)).cloned()
+    }
+
+    /// All of them, newest first, each with its tasks.
+    pub(crate) fn deployments(&self) -> Vec<(Deployment, Vec<TaskView>)> {
+        let state = self.lock();
+        let mut all: Vec<_> = state.deployments.values().map(|it| (it.clone(), state.tasks(it))).collect();
+        all.sort_by(|(a, _), (b, _)| b.applied.cmp(&a.applied));
+        all
+    }
+
+    /// One with its tasks.
+    pub(crate) fn described(&self, id: &str) -> Option<(Deployment, Vec<TaskView>)> {
+        let state = self.lock();
+        state.deployments.get(id).map(|it| (it.clone(), state.tasks(it)))
+    }
+
+    /// Adds a deployment or replaces it. Gives what makes it durable; commit it first.
+    pub(crate) fn insert(&self, deployment: Deployment) {
+        self.change(|state| state.insert(deployment));
+    }
+
+    /// Changes a deployment's state; gives the write that makes it durable.
+    pub(crate) fn set_state(&self, id: &DeploymentId, to: State, message: &str, now: Timestamp) -> Option<Write> {
+        self.change(|state| {
+            let deployment = state.deployments.get_mut(id)?;
+            (deployment.state, deployment.message, deployment.since) = (to, message.to_owned(), now);
+            Some(record::put_state(deployment))
+        })
+    }
+
+    /// Changes what apply bound; gives the write.
+    pub(crate) fn rebind(&self, id: &DeploymentId, bindings: BTreeMap<String, String>) -> Option<Write> {
+        self.change(|state| {
+            let deployment = state.deployments.get_mut(id)?;
+            deployment.bindings = bindings;
+            Some(record::put_state(deployment))
+        })
+    }
+
+    /// Forgets a deployment; its tables may be dropped everywhere.
+    pub(crate) fn remove(&self, id: &DeploymentId) {
+        self.change(|state| {
+            if let Some(gone) = state.deployments.remove(id) {
+                state.by_digest.remove(&gone.definition.digest);
+                state.retired.insert(gone.definition.digest);
+                state.sidecars.values_mut().for_each(|it| {
+                    it.tables.remove(&gone.definition.digest);
+                });
+            }
+        });
+    }
+
+    /// The names that sidecars serve, connected ones and those that are away for a while.
+    pub(crate) fn served(&self) -> BTreeSet<String> {
+        let state = self.lock();
+        state.sidecars.values().flat_map(|it| it.serves.keys()).map(|name| name.as_str().to_owned()).collect()
+    }
+
+    /// Where replicas are, for whoever offers tokens.
+    pub(crate) fn endpoints(&self) -> HashMap<ServiceName, Vec<Endpoint>> {
+        self.lock().endpoints()
+    }
+
+    /// The mailbox of a sidecar.
+    pub(crate) fn mailbox(&self, incarnation: Incarnation) -> Option<Arc<Mailbox>> {
+        self.lock().sidecars.get(&incarnation).map(|it| it.mailbox.clone())
+    }
+
+    /// The mailboxes of all that are connected.
+    pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        let state = self.lock();
+        state.sidecars.values().filter(|it| it.is_connected()).map(|it| it.mailbox.clone()).collect()
+    }
+
+    /// Looks at every sidecar.
+    pub(crate) fn sidecars<T>(&self, look: impl Fn(Incarnation, &Sidecar) -> T) -> Vec<T> {
+        self.lock().sidecars.iter().map(|(incarnation, it)| look(*incarnation, it)).collect()
+    }
+
+    /// A sidecar has left for good: nobody offers to it any more, and whoever has offered asks the ledger.
+    pub(crate) fn left(&self, incarnation: Incarnation) {
+        self.change(|state| {
+            state.left.insert(incarnation);
+            state.sidecars.remove(&incarnation);
+            state.version += 1;
+        });
+    }
+
+    /// Replicas that have left, and those of them in whose name nobody will offer again; the ledger's word.
+    pub(crate) fn departed(&self, left: BTreeSet<Incarnation>, settled: BTreeSet<Incarnation>) {
+        self.change(|state| {
+            state.sidecars.retain(|incarnation, _| !left.contains(incarnation));
+            (state.left, state.settled) = (left, settled);
+            state.version += 1;
+        });
+    }
+}
+
+impl MeshState {
+    fn insert(&mut self, deployment: Deployment) {
+        let id = deployment.definition.deployment.clone();
+        self.retired.remove(&deployment.definition.digest);
+        self.by_digest.insert(deployment.definition.digest, id.clone());
+        self.deployments.insert(id, deployment);
+        self.version += 1;
+    }
+
+    fn endpoints(&self) -> HashMap<ServiceName, Vec<Endpoint>> {
+        let mut endpoints: HashMap<ServiceName, Vec<Endpoint>> = HashMap::new();
+        for (incarnation, sidecar) in &self.sidecars {
+            for service in sidecar.serves.keys() {
+                let endpoint = Endpoint {
+                    incarnation: *incarnation,
+                    address: sidecar.address.clone(),
+                    draining: sidecar.draining,
+                };
+                endpoints.entry(service.clone()).or_default().push(endpoint);
+            }
+        }
+        endpoints
+    }
+}

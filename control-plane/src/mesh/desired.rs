@@ -1,0 +1,105 @@
+//! What a sidecar should hold: tables of its elements and of their successors, and its bindings.
+
+use std::collections::BTreeSet;
+
+use proto::convert::{digest_bytes, incarnation_bytes};
+use proto::v1;
+use routing::{Digest, ElementId, Incarnation, ServiceName};
+
+use super::MeshState;
+use crate::definitions::{Definition, Deployment};
+use crate::sidecars::Sidecar;
+
+impl MeshState {
+    /// The deployments of which `sidecar` serves a task, and which are to be served.
+    pub(super) fn served_by<'a>(&'a self, sidecar: &'a Sidecar) -> impl Iterator<Item = &'a Deployment> {
+        let of = |it: &&Deployment| it.definition.tasks.values().any(|task| sidecar.serves.contains_key(&task.service));
+        self.deployments.values().filter(of)
+    }
+
+    /// The bindings of a sidecar, without a version.
+    pub(super) fn bindings(&self, incarnation: Incarnation) -> v1::Bindings {
+        let Some(sidecar) = self.sidecars.get(&incarnation) else { return v1::Bindings::default() };
+        let mut services: BTreeSet<&ServiceName> = sidecar.serves.keys().collect();
+        for deployment in self.served_by(sidecar) {
+            services.extend(successors(&deployment.definition, sidecar));
+        }
+        let endpoints = services.into_iter().map(|service| v1::Endpoints {
+            service: service.as_str().to_owned(),
+            replicas: self.replicas(service),
+        });
+        let ids = |set: &BTreeSet<Incarnation>| set.iter().map(|it| incarnation_bytes(*it)).collect();
+        v1::Bindings {
+            version: 0,
+            endpoints: endpoints.collect(),
+            urls: sidecar.serves.iter().map(|(service, own)| self.url(service, own)).collect(),
+            left: ids(&self.left),
+            settled: ids(&self.settled),
+        }
+    }
+
+    fn replicas(&self, service: &ServiceName) -> Vec<v1::Endpoint> {
+        let serving = self.sidecars.iter().filter(|(_, it)| it.serves.contains_key(service));
+        let endpoint = |(incarnation, sidecar): (&Incarnation, &Sidecar)| v1::Endpoint {
+            incarnation: incarnation_bytes(*incarnation),
+            address: sidecar.address.clone(),
+            draining: sidecar.draining,
+        };
+        serving.map(endpoint).collect()
+    }
+
+    /// Where a sidecar's service is: where a swap says, else where it was started with, else where apply said.
+    fn url(&self, service: &ServiceName, own: &str) -> v1::Service {
+        let swapped = self.overrides.get(service).cloned();
+        let url = swapped.or_else(|| own.is_empty().then(|| self.bound(service)).flatten()).unwrap_or_default();
+        v1::Service { name: service.as_str().to_owned(), url }
+    }
+
+    fn bound(&self, service: &ServiceName) -> Option<String> {
+        self.deployments.values().find_map(|deployment| {
+            let mut tasks = deployment.definition.tasks.iter().filter(|(_, task)| task.service == *service);
+            tasks.find_map(|(element, _)| deployment.bound(element, service))
+        })
+    }
+}
+
+/// The services that get tokens directly from tasks of `sidecar`.
+fn successors<'a>(definition: &'a Definition, sidecar: &Sidecar) -> impl Iterator<Item = &'a ServiceName> {
+    let own = definition.tasks.values().filter(|task| sidecar.serves.contains_key(&task.service));
+    let own: Vec<_> = own.collect();
+    own.into_iter().flat_map(|task| &task.successors).filter_map(|it| Some(&definition.tasks.get(it)?.service))
+}
+
+/// The tables that a sidecar is sent of a definition, and which of them it serves.
+pub(super) fn bundle(definition: &Definition, sidecar: &Sidecar, nonce: u64) -> v1::TablePush {
+    let own: Vec<&ElementId> = (definition.tasks.iter())
+        .filter(|(_, task)| sidecar.serves.contains_key(&task.service))
+        .map(|(element, _)| element)
+        .collect();
+    let next = own.iter().filter_map(|element| definition.tasks.get(*element)).flat_map(|task| &task.successors);
+    let all: BTreeSet<&ElementId> = own.iter().copied().chain(next).collect();
+    let tables = all.into_iter().filter_map(|element| {
+        let task = definition.tasks.get(element)?;
+        Some(v1::Table { element: element.as_str().to_owned(), bytes: task.table.clone() })
+    });
+    v1::TablePush {
+        nonce,
+        bundle: Some(v1::TableBundle {
+            definition: digest_bytes(definition.digest),
+            manifest: definition.manifest.clone(),
+            tables: tables.collect(),
+        }),
+        elements: own.into_iter().map(|element| element.as_str().to_owned()).collect(),
+    }
+}
+
+/// About how many bytes a push takes on the wire.
+pub(super) fn size(push: &v1::TablePush) -> usize {
+    let bundle = push.bundle.as_ref();
+    bundle.map_or(0, |it| it.manifest.len() + it.tables.iter().map(|table| table.bytes.len() + 64).sum::<usize>())
+}
+
+/// The definitions of `held` that may be dropped.
+pub(super) fn retired(state: &MeshState, held: &BTreeSet<Digest>) -> Vec<Digest> {
+    held.intersection(&state.retired).copied().collect()
+}

@@ -1,0 +1,109 @@
+//! How deployments fare by what their sidecars say, and which sidecars are forgotten.
+
+use routing::{Incarnation, Timestamp};
+
+use super::{Mesh, MeshState};
+use crate::definitions::state::{self, Health, TaskView};
+use crate::definitions::{Deployment, record};
+use crate::sidecars::{REMEMBERED, Remembered, Sidecar};
+use crate::store::Write;
+
+/// What an evaluation came to.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluated {
+    /// What makes it durable.
+    pub(crate) writes: Vec<Write>,
+    /// When to look again though nothing has happened.
+    pub(crate) again: Option<Timestamp>,
+}
+
+impl Mesh {
+    /// Brings the states of deployments up to date.
+    pub(crate) fn evaluate(&self, now: Timestamp) -> Evaluated {
+        let (evaluated, changed) = self.lock().evaluate(now);
+        if changed {
+            self.inner.changed.send_modify(|version| *version += 1);
+        }
+        evaluated
+    }
+}
+
+impl MeshState {
+    fn evaluate(&mut self, now: Timestamp) -> (Evaluated, bool) {
+        let mut evaluated = Evaluated::default();
+        let mut changed = self.forget(now, &mut evaluated);
+        let next: Vec<_> = (self.deployments.iter())
+            .filter_map(|(id, it)| {
+                let tasks = self.tasks(it);
+                let (state, message) = state::next(it.state, it.since, now, it.definition.timeout, &tasks)?;
+                ((state, &message) != (it.state, &it.message)).then(|| (id.clone(), state, message))
+            })
+            .collect();
+        for (id, to, message) in next {
+            let Some(deployment) = self.deployments.get_mut(&id) else { continue };
+            if deployment.state != to {
+                tracing::info!(deployment = %id, from = %deployment.state, %to, message, "deployment changed state");
+                deployment.since = now;
+            }
+            (deployment.state, deployment.message) = (to, message);
+            evaluated.writes.push(record::put_state(deployment));
+            changed = true;
+        }
+        let looks = self.deployments.values().filter_map(|it| look(it, now));
+        evaluated.again = looks.chain(evaluated.again).min();
+        (evaluated, changed)
+    }
+
+    /// Drops sidecars that have been away for long; writes down the addresses of those that came or changed.
+    fn forget(&mut self, now: Timestamp, evaluated: &mut Evaluated) -> bool {
+        let gone = |it: &Sidecar| !it.is_connected() && now.saturating_sub(it.seen) >= REMEMBERED;
+        let forgotten: Vec<Incarnation> = self.sidecars.iter().filter(|(_, it)| gone(it)).map(|(i, _)| *i).collect();
+        for incarnation in &forgotten {
+            self.sidecars.remove(incarnation);
+            self.version += 1;
+            evaluated.writes.push(Write::delete(Remembered::key(*incarnation)));
+            tracing::warn!(sidecar = %incarnation, "forgot a sidecar that has been away for long");
+        }
+        let away = self.sidecars.values().filter(|it| !it.is_connected());
+        evaluated.again = away.map(|it| it.seen + REMEMBERED).min();
+        !forgotten.is_empty()
+    }
+
+    /// A deployment's tasks as its sidecars see them.
+    pub(super) fn tasks(&self, deployment: &Deployment) -> Vec<TaskView> {
+        let definition = &deployment.definition;
+        let view = |(element, task): (&routing::ElementId, &crate::definitions::Task)| {
+            let mut view = TaskView {
+                element: element.as_str().to_owned(),
+                service: task.service.as_str().to_owned(),
+                ..TaskView::default()
+            };
+            let mut down = String::new();
+            let serving = self.sidecars.values().filter(|it| it.is_connected() && it.serves.contains_key(&task.service));
+            for sidecar in serving {
+                view.replicas += 1;
+                view.ready += u32::from(sidecar.has_acked(definition.digest));
+                if let Some(reason) = sidecar.refusal(definition.digest) {
+                    view.reason = reason.to_owned();
+                }
+                match sidecar.health.get(&task.service) {
+                    Some(probe) if probe.health == Health::Up => view.health = Health::Up,
+                    Some(probe) if probe.health == Health::Down => down.clone_from(&probe.reason),
+                    _ => {}
+                }
+            }
+            if view.health == Health::Unknown && !down.is_empty() {
+                (view.health, view.reason) = (Health::Down, down);
+            }
+            view
+        };
+        definition.tasks.iter().map(view).collect()
+    }
+}
+
+fn look(deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
+    let Deployment { state, since, definition, .. } = deployment;
+    let first = state::next_look(*state, *since, definition.timeout)?;
+    let last = since + definition.timeout;
+    [first, last].into_iter().find(|at| *at > now)
+}

@@ -1,0 +1,220 @@
+//! One sidecar's connection, from hello to its end: what it says, and what it is to be told next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proto::convert::{self, Malformed, digest_bytes};
+use proto::v1;
+use routing::{Digest, Incarnation, ServiceName, Timestamp};
+
+use super::{Mesh, MeshState, desired};
+use crate::definitions::state::Health;
+use crate::sidecars::{Mailbox, Probe, Remembered, Sidecar, TableState};
+use crate::store::Write;
+
+/// Tables go out in messages of about so many bytes.
+const MESSAGE: usize = 4 << 20;
+/// Names that one sidecar may serve.
+const MAX_SERVES: usize = 1_000;
+
+/// A sidecar's hello, checked.
+#[derive(Debug)]
+pub(crate) struct Hello {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) boot: u64,
+    pub(crate) address: String,
+    pub(crate) serves: BTreeMap<ServiceName, String>,
+    pub(crate) version: String,
+    pub(crate) holds: BTreeSet<Digest>,
+    pub(crate) watermark: u64,
+}
+
+impl TryFrom<v1::SidecarHello> for Hello {
+    type Error = Malformed;
+
+    fn try_from(hello: v1::SidecarHello) -> Result<Self, Malformed> {
+        let v1::SidecarHello { incarnation, boot, hop_address, serves, version, definitions, watermark } = hello;
+        let bad = |field, why| Malformed { field, why };
+        if hop_address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
+            return Err(bad("hop_address", "not HOST:PORT"));
+        }
+        if serves.is_empty() || serves.len() > MAX_SERVES || serves.iter().any(|it| it.name.is_empty()) {
+            return Err(bad("serves", "no names, too many, or an empty one"));
+        }
+        Ok(Self {
+            incarnation: convert::incarnation(&incarnation)?,
+            boot,
+            address: hop_address,
+            serves: serves.into_iter().map(|it| (ServiceName::from(it.name), it.url)).collect(),
+            version,
+            holds: definitions.iter().map(|it| convert::digest(it)).collect::<Result<_, _>>()?,
+            watermark,
+        })
+    }
+}
+
+/// What a session is to send.
+#[derive(Debug, Default)]
+pub(crate) struct Next {
+    pub(crate) message: v1::FlowdMessage,
+    /// There is something in `message`.
+    pub(crate) some: bool,
+    /// There is more than went into it.
+    pub(crate) more: bool,
+    /// Another session speaks for this sidecar now: end.
+    pub(crate) replaced: bool,
+}
+
+impl Mesh {
+    /// A sidecar is here: a session of it begins, and any older one ends. Gives its mailbox and what to store.
+    pub(crate) fn attach(&self, hello: &Hello, now: Timestamp) -> (u64, Arc<Mailbox>, Write) {
+        self.change(|state| {
+            state.sessions += 1;
+            state.version += 1;
+            let mailbox = Arc::<Mailbox>::default();
+            let health = state.sidecars.remove(&hello.incarnation).map(|it| it.health).unwrap_or_default();
+            let sidecar = Sidecar {
+                session: Some(state.sessions),
+                mailbox: mailbox.clone(),
+                health,
+                ..Remembered {
+                    boot: hello.boot,
+                    address: hello.address.clone(),
+                    serves: hello.serves.clone(),
+                    version: hello.version.clone(),
+                    seen: now,
+                }
+                .into_sidecar()
+            };
+            let stored = serde_json::to_vec(&Remembered::of(&sidecar)).expect("a record of strings and numbers");
+            // a port that was taken over belongs to the newer one
+            state.sidecars.retain(|_, it| it.is_connected() || it.address != sidecar.address);
+            state.left.remove(&hello.incarnation);
+            state.sidecars.insert(hello.incarnation, sidecar);
+            (state.sessions, mailbox, Write::put(Remembered::key(hello.incarnation), stored))
+        })
+    }
+
+    /// A session has ended; the sidecar is away unless a newer session speaks for it.
+    pub(crate) fn detach(&self, incarnation: Incarnation, session: u64, now: Timestamp) {
+        let away = self.change(|state| {
+            let sidecar = state.sidecars.get_mut(&incarnation).filter(|it| it.session == Some(session))?;
+            (sidecar.session, sidecar.seen) = (None, now);
+            sidecar.health.clear();
+            Some(())
+        });
+        if away.is_some() {
+            tracing::info!(sidecar = %incarnation, "a sidecar has gone away");
+        }
+    }
+
+    /// What a sidecar says about tables, bindings and health.
+    pub(crate) fn heard(&self, incarnation: Incarnation, session: u64, message: &v1::SidecarMessage, now: Timestamp) {
+        if message.table_acks.is_empty() && message.health.is_empty() && message.bindings_ack == 0 {
+            return;
+        }
+        self.change(|state| {
+            let Some(sidecar) = state.sidecars.get_mut(&incarnation).filter(|it| it.session == Some(session)) else {
+                return;
+            };
+            sidecar.seen = now;
+            sidecar.acked = sidecar.acked.max(message.bindings_ack);
+            message.table_acks.iter().for_each(|ack| acknowledged(incarnation, sidecar, ack));
+            message.health.iter().for_each(|it| probed(sidecar, it));
+        });
+    }
+
+    /// What is to be sent now to a sidecar that was sent `pushed` in this session.
+    pub(crate) fn next(&self, incarnation: Incarnation, session: u64, told: &mut BTreeSet<Digest>) -> Next {
+        let mut state = self.lock();
+        let mut next = Next::default();
+        let Some(sidecar) = state.sidecars.get(&incarnation).filter(|it| it.session == Some(session)) else {
+            next.replaced = true;
+            return next;
+        };
+        let letters = sidecar.mailbox.take();
+        next.some = !letters.is_empty();
+        let gone = desired::retired(&state, told);
+        gone.iter().for_each(|it| {
+            told.remove(it);
+        });
+        next.some |= !gone.is_empty();
+        next.message = v1::FlowdMessage {
+            acked: letters.acked.unwrap_or_default(),
+            tombstones: letters.tombstones.iter().map(|it| v1::Tombstone { instance: it.to_string() }).collect(),
+            left: letters.left,
+            fates: letters.fates,
+            probe_now: letters.probe,
+            retired: gone.into_iter().map(digest_bytes).collect(),
+            ..v1::FlowdMessage::default()
+        };
+        state.push_bindings(incarnation, &mut next);
+        state.push_tables(incarnation, &letters.wanted, told, &mut next);
+        next
+    }
+}
+
+impl MeshState {
+    fn push_bindings(&mut self, incarnation: Incarnation, next: &mut Next) {
+        let bindings = self.bindings(incarnation);
+        let version = self.version;
+        let Some(sidecar) = self.sidecars.get_mut(&incarnation) else { return };
+        if sidecar.sent.as_ref().is_some_and(|(_, sent)| *sent == bindings) {
+            return;
+        }
+        next.message.bindings = Some(v1::Bindings { version, ..bindings.clone() });
+        next.some = true;
+        sidecar.sent = Some((version, bindings));
+    }
+
+    fn push_tables(&mut self, incarnation: Incarnation, wanted: &[Digest], told: &mut BTreeSet<Digest>, next: &mut Next) {
+        let Some(sidecar) = self.sidecars.get(&incarnation) else { return };
+        let due = self.served_by(sidecar).filter(|it| {
+            let digest = it.definition.digest;
+            wanted.contains(&digest) || (it.state.is_served() && !sidecar.tables.contains_key(&digest))
+        });
+        let (mut pushes, mut bytes) = (Vec::new(), 0);
+        for deployment in due {
+            if bytes > MESSAGE {
+                next.more = true;
+                break;
+            }
+            let nonce = sidecar.tables.get(&deployment.definition.digest).map_or(0, |it| it.nonce) + 1;
+            let push = desired::bundle(&deployment.definition, sidecar, nonce);
+            bytes += desired::size(&push);
+            pushes.push((deployment.definition.digest, nonce, push));
+        }
+        let Some(sidecar) = self.sidecars.get_mut(&incarnation) else { return };
+        for (digest, nonce, push) in pushes {
+            let answer = sidecar.tables.remove(&digest).and_then(|it| it.answer);
+            sidecar.tables.insert(digest, TableState { nonce, answer });
+            told.insert(digest);
+            next.message.tables.push(push);
+            next.some = true;
+        }
+    }
+}
+
+fn acknowledged(incarnation: Incarnation, sidecar: &mut Sidecar, ack: &v1::TableAck) {
+    let Ok(definition) = convert::digest(&ack.definition) else { return };
+    let Some(table) = sidecar.tables.get_mut(&definition).filter(|it| it.nonce == ack.nonce) else { return };
+    table.answer = Some(if ack.error.is_empty() { Ok(()) } else { Err(ack.error.clone()) });
+    if !ack.error.is_empty() {
+        tracing::warn!(sidecar = %incarnation, ?definition, error = ack.error, "a sidecar refused tables");
+    }
+}
+
+fn probed(sidecar: &mut Sidecar, health: &v1::TaskHealth) {
+    let Some((service, _)) = sidecar.serves.get_key_value(health.service.as_str()) else { return };
+    let state = match health.health() {
+        v1::task_health::Health::Unknown => Health::Unknown,
+        v1::task_health::Health::Up => Health::Up,
+        v1::task_health::Health::Down => Health::Down,
+    };
+    let probe = sidecar.health.entry(service.clone()).or_default();
+    let reason = match (state, health.reason.is_empty()) {
+        (Health::Down, true) => "its probe fails".to_owned(),
+        _ => health.reason.clone(),
+    };
+    *probe = Probe { health: state, reason, latency: health.latency_us, count: probe.count + 1 };
+}

@@ -1,0 +1,173 @@
+//! A sidecar as flowd knows it: what it serves, what it holds, how its tasks fare, and its mailbox.
+//!
+//! A [`Sidecar`] outlives its connection: one that is away keeps its address for a while, so that others can still
+//! reach it. What is to be told to it gathers in its [`Mailbox`], coalesced, and is taken by its session when there is
+//! room on the stream: nobody ever waits for a slow sidecar.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use proto::v1;
+use routing::{Digest, Incarnation, InstanceId, ServiceName, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::definitions::state::Health;
+
+/// A sidecar that is away is forgotten after so long, milliseconds.
+pub(crate) const REMEMBERED: u64 = 15 * 60_000;
+/// The last addresses of sidecars lie below it in the store.
+pub(crate) const STORED: &str = "d/p/";
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Sidecar {
+    pub(crate) boot: u64,
+    pub(crate) address: String,
+    /// Name and URL as it was started.
+    pub(crate) serves: BTreeMap<ServiceName, String>,
+    pub(crate) version: String,
+    /// The session that speaks for it; `None` while it is away.
+    pub(crate) session: Option<u64>,
+    /// When it was seen last.
+    pub(crate) seen: Timestamp,
+    /// It takes no new tokens.
+    pub(crate) draining: bool,
+    pub(crate) tables: HashMap<Digest, TableState>,
+    /// The bindings sent last over this session, and the version they carried.
+    pub(crate) sent: Option<(u64, v1::Bindings)>,
+    /// The version of the bindings in force there.
+    pub(crate) acked: u64,
+    pub(crate) health: HashMap<ServiceName, Probe>,
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+/// What a sidecar said to a definition's tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TableState {
+    pub(crate) nonce: u64,
+    /// `None` until it answers; then why it refused, if it did.
+    pub(crate) answer: Option<Result<(), String>>,
+}
+
+/// What a sidecar last found out about a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Probe {
+    pub(crate) health: Health,
+    pub(crate) reason: String,
+    pub(crate) latency: u64,
+    /// Counts its reports, so that a forced probe sees a new one.
+    pub(crate) count: u64,
+}
+
+impl Sidecar {
+    pub(crate) fn is_connected(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Whether it has said yes to these tables.
+    pub(crate) fn has_acked(&self, definition: Digest) -> bool {
+        self.tables.get(&definition).is_some_and(|it| it.answer == Some(Ok(())))
+    }
+
+    /// Why it refused these tables, if it did.
+    pub(crate) fn refusal(&self, definition: Digest) -> Option<&str> {
+        match &self.tables.get(&definition)?.answer {
+            Some(Err(reason)) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// A sidecar's address, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Remembered {
+    pub(crate) boot: u64,
+    pub(crate) address: String,
+    pub(crate) serves: BTreeMap<ServiceName, String>,
+    pub(crate) version: String,
+    pub(crate) seen: Timestamp,
+}
+
+impl Remembered {
+    pub(crate) fn of(sidecar: &Sidecar) -> Self {
+        Self {
+            boot: sidecar.boot,
+            address: sidecar.address.clone(),
+            serves: sidecar.serves.clone(),
+            version: sidecar.version.clone(),
+            seen: sidecar.seen,
+        }
+    }
+
+    pub(crate) fn key(incarnation: Incarnation) -> String {
+        format!("{STORED}{incarnation}")
+    }
+
+    pub(crate) fn into_sidecar(self) -> Sidecar {
+        let Self { boot, address, serves, version, seen } = self;
+        Sidecar {
+            boot,
+            address,
+            serves,
+            version,
+            session: None,
+            seen,
+            draining: false,
+            tables: HashMap::new(),
+            sent: None,
+            acked: 0,
+            health: HashMap::new(),
+            mailbox: Arc::default(),
+        }
+    }
+}
+
+/// What waits to be told to a sidecar.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    letters: Mutex<Letters>,
+    arrived: Notify,
+}
+
+/// The contents of a [`Mailbox`].
+#[derive(Debug, Default)]
+pub(crate) struct Letters {
+    /// Reports up to it are durable.
+    pub(crate) acked: Option<u64>,
+    pub(crate) tombstones: Vec<InstanceId>,
+    pub(crate) left: bool,
+    pub(crate) fates: Vec<v1::Fate>,
+    pub(crate) probe: bool,
+    /// Definitions that it asked for.
+    pub(crate) wanted: Vec<Digest>,
+}
+
+impl Letters {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.acked.is_none()
+            && self.tombstones.is_empty()
+            && !self.left
+            && self.fates.is_empty()
+            && !self.probe
+            && self.wanted.is_empty()
+    }
+}
+
+impl Mailbox {
+    /// Adds to what waits.
+    pub(crate) fn post(&self, add: impl FnOnce(&mut Letters)) {
+        add(&mut self.letters.lock().unwrap_or_else(PoisonError::into_inner));
+        self.arrived.notify_one();
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn take(&self) -> Letters {
+        std::mem::take(&mut self.letters.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns once something was posted.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+}
