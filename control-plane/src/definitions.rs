@@ -45,7 +45,6 @@ pub(crate) struct Definition {
 /// A task of a definition.
 #[derive(Debug)]
 pub(crate) struct Task {
-    pub(crate) name: String,
     pub(crate) service: ServiceName,
     pub(crate) table: Bytes,
     /// Tasks whose sidecars get its tokens directly.
@@ -98,7 +97,11 @@ impl Definition {
             name: checked.name.clone(),
             manifest: checked.manifest.to_bytes().into(),
             ledger: checked.ledger.bytes.clone().into(),
-            tables: checked.tasks.iter().map(|(element, table)| (element.clone(), table.bytes.clone().into())).collect(),
+            tables: checked
+                .tasks
+                .iter()
+                .map(|(element, table)| (element.clone(), table.bytes.clone().into()))
+                .collect(),
             start_events: checked.start_events.clone(),
             xml,
             timeout: global.deployment_timeout.unwrap_or(DEPLOYMENT_TIMEOUT),
@@ -116,12 +119,7 @@ impl Definition {
         for node in &ledger.table().nodes {
             let (NodeKind::Task(task), Some(bytes)) = (&node.kind, parts.tables.get(&node.id)) else { continue };
             let table = RoutingTable::from_bytes(bytes).map_err(unreadable)?;
-            let task = Task {
-                name: node.name.clone(),
-                service: task.service.clone(),
-                table: bytes.clone(),
-                successors: successors(&table),
-            };
+            let task = Task { service: task.service.clone(), table: bytes.clone(), successors: successors(&table) };
             tasks.insert(node.id.clone(), task);
         }
         Ok(Self {

@@ -24,6 +24,7 @@ use hop::link::{self, Links};
 use routing::{Incarnation, Timestamp};
 use runtime::clock::Clock;
 use runtime::drain::DrainWatcher;
+use runtime::memory::Activity;
 use runtime::telemetry::Tracer;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
@@ -56,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) tracer: Tracer,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) activity: Activity,
 }
 
 /// The loop, before it runs.
@@ -101,11 +103,15 @@ impl LedgerTask {
     }
 
     /// Runs until `stop`, then commits what has gathered. At the drain, whoever waits for an end is told to come again.
-    pub(crate) async fn run(mut self, mut drain: DrainWatcher, mut stop: oneshot::Receiver<()>) -> Result<(), store::Error> {
+    pub(crate) async fn run(
+        mut self,
+        mut drain: DrainWatcher,
+        mut stop: oneshot::Receiver<()>,
+    ) -> Result<(), store::Error> {
         let now = self.now();
-        let mut out = Vec::new();
-        self.parts.ledger.begin(now, &mut out);
-        self.gathering.take(out);
+        self.parts.ledger.begin(now, &mut self.out);
+        self.sort();
+        self.endpoints();
         self.flush();
         let mut commands = Vec::with_capacity(256);
         let mut draining = false;
@@ -174,7 +180,17 @@ impl LedgerTask {
     fn input(&mut self, input: Input) {
         let now = self.now();
         self.parts.ledger.handle(now, input, &mut self.out);
-        self.gathering.take(self.out.drain(..));
+        self.sort();
+    }
+
+    /// Offers carry only what is durable already, so they go at once; all else gathers, in order.
+    fn sort(&mut self) {
+        for output in self.out.drain(..) {
+            match output {
+                Output::Send(replica, watermark, offers) => self.parts.links.send(replica, watermark, offers),
+                other => self.gathering.take(other),
+            }
+        }
     }
 
     fn event(&mut self, event: link::Event) {
@@ -210,6 +226,7 @@ impl LedgerTask {
         let Committing { mark, effects, since, .. } = done?;
         self.parts.metrics.commits.observe(since.elapsed().as_secs_f64());
         self.release(effects);
+        self.parts.activity.touch();
         self.input(Input::Written(mark));
         self.link();
         Ok(())

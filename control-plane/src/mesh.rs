@@ -10,15 +10,15 @@ mod evaluate;
 mod session;
 mod swap;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hop::Endpoint;
 use routing::{DeploymentId, Digest, Incarnation, ServiceName, Timestamp};
 use tokio::sync::watch;
 
-pub(crate) use session::{Hello, Next};
-pub(crate) use swap::{InForce, Target};
+pub(crate) use session::Hello;
+pub(crate) use swap::{InForce, STORED as URLS, Target};
 
 use crate::definitions::resolve::{self, Unresolved};
 use crate::definitions::state::TaskView;
@@ -62,7 +62,6 @@ struct MeshState {
     /// The version of the next bindings that are sent.
     version: u64,
     sessions: u64,
-    dirty: HashSet<DeploymentId>,
 }
 
 impl Mesh {
@@ -123,7 +122,7 @@ impl Mesh {
     pub(crate) fn deployments(&self) -> Vec<(Deployment, Vec<TaskView>)> {
         let state = self.lock();
         let mut all: Vec<_> = state.deployments.values().map(|it| (it.clone(), state.tasks(it))).collect();
-        all.sort_by(|(a, _), (b, _)| b.applied.cmp(&a.applied));
+        all.sort_by_key(|(it, _)| std::cmp::Reverse(it.applied));
         all
     }
 
@@ -194,6 +193,11 @@ impl Mesh {
     /// Looks at every sidecar.
     pub(crate) fn sidecars<T>(&self, look: impl Fn(Incarnation, &Sidecar) -> T) -> Vec<T> {
         self.lock().sidecars.iter().map(|(incarnation, it)| look(*incarnation, it)).collect()
+    }
+
+    /// Whether the ledger has taken over what this sidecar held.
+    pub(crate) fn has_left(&self, incarnation: Incarnation) -> bool {
+        self.lock().left.contains(&incarnation)
     }
 
     /// A sidecar has left for good: nobody offers to it any more, and whoever has offered asks the ledger.

@@ -108,10 +108,9 @@ pub(crate) fn next(
     match state {
         State::Starting | State::Error => settled.or_else(|| match (missing, down) {
             (None, Some(task)) if age >= GRACE || state == State::Error => Some((State::Degraded, is_down(task))),
-            (Some(task), _) if age >= timeout && state == State::Starting => Some((
-                State::Error,
-                format!("{} within {} s (deployment_timeout)", unserved(task), timeout / 1000),
-            )),
+            (Some(task), _) if age >= timeout && state == State::Starting => {
+                Some((State::Error, format!("{} within {} s (deployment_timeout)", unserved(task), timeout / 1000)))
+            }
             _ => why().map(|why| (state, why)).filter(|_| state == State::Starting),
         }),
         State::Running => match (missing, down) {

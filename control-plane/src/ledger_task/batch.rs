@@ -25,20 +25,16 @@ impl Batch {
         self.mark == 0 && self.effects.is_empty()
     }
 
-    /// Sorts outputs into writes and effects.
-    pub(super) fn take(&mut self, outputs: impl IntoIterator<Item = Output>) {
-        for output in outputs {
-            match output {
-                Output::Write(mark, changes) => {
-                    let write = |(key, value): (Vec<u8>, Option<Vec<u8>>)| Write {
-                        key: key.into(),
-                        value: value.map(Into::into),
-                    };
-                    self.groups.push(changes.into_iter().map(write).collect());
-                    self.mark = mark;
-                }
-                effect => self.effects.push(Effect::Ledger(effect)),
+    /// Adds a write, or an effect behind the writes so far.
+    pub(super) fn take(&mut self, output: Output) {
+        match output {
+            Output::Write(mark, changes) => {
+                let write =
+                    |(key, value): (Vec<u8>, Option<Vec<u8>>)| Write { key: key.into(), value: value.map(Into::into) };
+                self.groups.push(changes.into_iter().map(write).collect());
+                self.mark = mark;
             }
+            effect => self.effects.push(Effect::Ledger(effect)),
         }
     }
 }

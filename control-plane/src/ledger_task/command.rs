@@ -123,7 +123,8 @@ impl Handle {
     async fn known(&self, key: &str) -> Result<Option<InstanceId>, Refused> {
         let Some(id) = self.store.get(&key::idempotency(key)).await? else { return Ok(None) };
         let id = InstanceId::from(String::from_utf8_lossy(&id).into_owned());
-        let retained = self.store.get(&key::closed(&id)).await?.is_some() || self.store.get(&key::open(&id)).await?.is_some();
+        let retained =
+            self.store.get(&key::closed(&id)).await?.is_some() || self.store.get(&key::open(&id)).await?.is_some();
         Ok(retained.then_some(id))
     }
 
@@ -249,7 +250,9 @@ impl LedgerTask {
             }
             Command::OpenOn(deployment, reply) => {
                 let open = self.parts.ledger.open_on(&deployment);
-                self.reply(move || drop(reply.send(open)));
+                self.reply(move || {
+                    let _ = reply.send(open);
+                });
             }
             Command::Tombstones(reply) => {
                 let ids = self.parts.ledger.tombstones().map(|(id, _)| id.clone()).collect();

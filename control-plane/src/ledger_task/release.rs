@@ -36,13 +36,13 @@ impl LedgerTask {
 
     fn effect(&mut self, output: Output, acks: &mut HashMap<Incarnation, u64>, hops: &mut Vec<v1::HopRecord>) {
         match output {
-            Output::Write(..) => {}
+            // writes were committed, offers have gone
+            Output::Write(..) | Output::Send(..) => {}
             Output::Answer(request, answer) => self.answer(request, answer),
             Output::Acked(sidecar, seq) => {
                 let ack = acks.entry(sidecar).or_default();
                 *ack = seq.max(*ack);
             }
-            Output::Send(replica, watermark, offers) => self.parts.links.send(replica, watermark, offers),
             Output::HandTables(replica, definition, element) => self.hand_tables(replica, definition, &element),
             Output::Changed(view) => self.changed(Arc::from(view)),
             Output::Tombstone(instance, _) => {
@@ -164,8 +164,7 @@ impl LedgerTask {
                 target.services.insert(service.clone());
             }
         }
-        let gone: Vec<Incarnation> =
-            self.parts.links.wanted().filter(|it| !self.addresses.contains_key(it)).collect();
+        let gone: Vec<Incarnation> = self.parts.links.wanted().filter(|it| !self.addresses.contains_key(it)).collect();
         gone.into_iter().for_each(|it| self.parts.links.unwant(it));
         self.input(Input::Endpoints(endpoints));
         self.link();

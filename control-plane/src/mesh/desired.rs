@@ -24,10 +24,9 @@ impl MeshState {
         for deployment in self.served_by(sidecar) {
             services.extend(successors(&deployment.definition, sidecar));
         }
-        let endpoints = services.into_iter().map(|service| v1::Endpoints {
-            service: service.as_str().to_owned(),
-            replicas: self.replicas(service),
-        });
+        let endpoints = services
+            .into_iter()
+            .map(|service| v1::Endpoints { service: service.as_str().to_owned(), replicas: self.replicas(service) });
         let ids = |set: &BTreeSet<Incarnation>| set.iter().map(|it| incarnation_bytes(*it)).collect();
         v1::Bindings {
             version: 0,

@@ -79,7 +79,8 @@ impl MeshState {
                 ..TaskView::default()
             };
             let mut down = String::new();
-            let serving = self.sidecars.values().filter(|it| it.is_connected() && it.serves.contains_key(&task.service));
+            let serving =
+                self.sidecars.values().filter(|it| it.is_connected() && it.serves.contains_key(&task.service));
             for sidecar in serving {
                 view.replicas += 1;
                 view.ready += u32::from(sidecar.has_acked(definition.digest));

@@ -26,14 +26,13 @@ pub(crate) struct Hello {
     pub(crate) serves: BTreeMap<ServiceName, String>,
     pub(crate) version: String,
     pub(crate) holds: BTreeSet<Digest>,
-    pub(crate) watermark: u64,
 }
 
 impl TryFrom<v1::SidecarHello> for Hello {
     type Error = Malformed;
 
     fn try_from(hello: v1::SidecarHello) -> Result<Self, Malformed> {
-        let v1::SidecarHello { incarnation, boot, hop_address, serves, version, definitions, watermark } = hello;
+        let v1::SidecarHello { incarnation, boot, hop_address, serves, version, definitions, watermark: _ } = hello;
         let bad = |field, why| Malformed { field, why };
         if hop_address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
             return Err(bad("hop_address", "not HOST:PORT"));
@@ -48,7 +47,6 @@ impl TryFrom<v1::SidecarHello> for Hello {
             serves: serves.into_iter().map(|it| (ServiceName::from(it.name), it.url)).collect(),
             version,
             holds: definitions.iter().map(|it| convert::digest(it)).collect::<Result<_, _>>()?,
-            watermark,
         })
     }
 }
@@ -89,7 +87,6 @@ impl Mesh {
             let stored = serde_json::to_vec(&Remembered::of(&sidecar)).expect("a record of strings and numbers");
             // a port that was taken over belongs to the newer one
             state.sidecars.retain(|_, it| it.is_connected() || it.address != sidecar.address);
-            state.left.remove(&hello.incarnation);
             state.sidecars.insert(hello.incarnation, sidecar);
             (state.sessions, mailbox, Write::put(Remembered::key(hello.incarnation), stored))
         })
@@ -167,7 +164,13 @@ impl MeshState {
         sidecar.sent = Some((version, bindings));
     }
 
-    fn push_tables(&mut self, incarnation: Incarnation, wanted: &[Digest], told: &mut BTreeSet<Digest>, next: &mut Next) {
+    fn push_tables(
+        &mut self,
+        incarnation: Incarnation,
+        wanted: &[Digest],
+        told: &mut BTreeSet<Digest>,
+        next: &mut Next,
+    ) {
         let Some(sidecar) = self.sidecars.get(&incarnation) else { return };
         let due = self.served_by(sidecar).filter(|it| {
             let digest = it.definition.digest;

@@ -1,0 +1,344 @@
+//! All wiring of flowd: from a [`Config`] to bound ports, and from there to the end.
+//!
+//! Promises: [`App::build`] opens the ports and the store and says clearly what is in the way; [`Bound::run`] serves
+//! until the drain, and ends by itself only when it may not go on: the store failed, or leadership is lost. With etcd it
+//! stands by until it leads; `/ready` says so, and calls are refused meanwhile.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hop::link::{self, Links};
+use runtime::admin::Admin;
+use runtime::clock::{Clock, SystemClock};
+use runtime::drain::{self, DrainTrigger, DrainWatcher};
+use runtime::listen;
+use runtime::memory::{IdleTrim, TRIM_AFTER};
+use runtime::readiness::{Pending, Readiness};
+use runtime::telemetry::Tracing;
+use runtime::tls::{Incoming, Limits, Tls};
+use runtime::token::Token;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::Server;
+
+use crate::config::Config;
+use crate::ledger::{Ledger, key};
+use crate::ledger_task::{LedgerTask, Parts};
+use crate::mesh::Mesh;
+use crate::metrics::Metrics;
+use crate::operations::{Gate, Inner, Operations};
+use crate::security::Access;
+use crate::store::{self, AnyStore, Leadership, Store};
+use crate::trace::Hops;
+use crate::{control, daemon, flow, http, retention, steward};
+
+/// How long open calls have once the drain has begun.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// How long the last spans have.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+/// A peer that does not answer a ping for so long is gone.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
+
+/// flowd.
+#[derive(Debug)]
+pub struct App;
+
+/// flowd with its ports open, before it serves.
+pub struct Bound {
+    /// Where gRPC is.
+    pub grpc: SocketAddr,
+    /// Where HTTP is.
+    pub http: SocketAddr,
+    config: Config,
+    listeners: (TcpListener, TcpListener),
+    tls: Option<Tls>,
+    access: Access,
+    store: AnyStore,
+    readiness: Readiness,
+    starting: Pending,
+    trigger: DrainTrigger,
+}
+
+impl App {
+    /// Opens the ports, then the store. The drain of `trigger` ends what [`Bound::run`] serves.
+    ///
+    /// # Errors
+    /// When a port, the store, a certificate or the token cannot be used; the message says what to do.
+    pub async fn build(config: Config, trigger: DrainTrigger) -> anyhow::Result<Bound> {
+        let path = |path: &Option<std::path::PathBuf>| path.as_deref().map(Path::to_path_buf);
+        let (certificate, key, ca) = (path(&config.tls_cert), path(&config.tls_key), path(&config.tls_ca));
+        let tls = Tls::from_flags(certificate.as_deref(), key.as_deref(), ca.as_deref())?;
+        let token = config.token.as_deref().map(Token::from_file).transpose()?;
+        let access = Access::new(token);
+        let ports = [("gRPC", config.port, "--port"), ("HTTP", config.http_port, "--http-port")];
+        let mut listeners = Vec::with_capacity(2);
+        for (what, port, flag) in ports {
+            let address = SocketAddr::new(config.listen, port);
+            access.check_port(what, address, tls.is_some(), config.insecure)?;
+            listeners.push(listen::bind(address, what, flag).await?);
+        }
+        let (Some(http), Some(grpc)) = (listeners.pop(), listeners.pop()) else {
+            anyhow::bail!("two ports were to be opened");
+        };
+        let addresses = (grpc.local_addr()?, http.local_addr()?);
+        let advertise = listen::reachable(addresses.0).to_string();
+        let store = AnyStore::open(&config.location()?, &advertise).await?;
+        let readiness = Readiness::new();
+        let starting = readiness.register("the store");
+        Ok(Bound {
+            grpc: addresses.0,
+            http: addresses.1,
+            config,
+            listeners: (grpc, http),
+            tls,
+            access,
+            store,
+            readiness,
+            starting,
+            trigger,
+        })
+    }
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bound").field("grpc", &self.grpc).field("http", &self.http).finish_non_exhaustive()
+    }
+}
+
+/// What runs once this flowd leads.
+struct Leading {
+    ledger: AbortOnDropHandle<Result<(), store::Error>>,
+    steward: AbortOnDropHandle<Result<(), store::Error>>,
+    _retention: AbortOnDropHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Bound {
+    /// Ready once this flowd leads and serves.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Serves until the drain, then finishes what runs.
+    ///
+    /// # Errors
+    /// When it cannot go on; nothing that was not durable was acknowledged.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let tracing = Tracing::from_env("flowd");
+        let (metrics, registry) = Metrics::new();
+        let gate = Gate::default();
+        let trigger = self.trigger.clone();
+        let admin = Admin::new(self.readiness.clone(), registry);
+        let trim = IdleTrim::new(TRIM_AFTER);
+        let activity = trim.activity();
+        let _trim = AbortOnDropHandle::new(tokio::spawn(trim.run(trigger.watch())));
+
+        let Self { listeners, tls, access, store, config, .. } = self;
+        let limits = Limits { connections: config.max_connections, ..Limits::default() };
+        let grpc = Incoming::new(listeners.0, tls.as_ref(), limits, trigger.watch())?;
+        let http = Incoming::new(listeners.1, tls.as_ref(), limits, trigger.watch())?;
+        let address = listen::reachable(http.local_addr()).to_string();
+        let port = http::Port::new(gate.clone(), admin, access.clone(), address);
+        let http = AbortOnDropHandle::new(tokio::spawn(port.serve(http, trigger.watch())));
+        let place = config.location()?.to_string();
+        let grpc = AbortOnDropHandle::new(tokio::spawn(serve(grpc, gate.clone(), access, place, trigger.watch())));
+
+        let parts = Starting { store: store.clone(), config, tls, metrics, tracing: &tracing, activity };
+        let mut drain = trigger.watch();
+        let ended = tokio::select! {
+            leading = leads(&store, &self.readiness) => match leading {
+                Ok(()) => match parts.lead(&gate, &trigger).await {
+                    Ok(leading) => {
+                        drop(self.starting);
+                        leading.until(&store, &mut drain, &trigger, (grpc, http)).await
+                    }
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error.into()),
+            },
+            () = drain.signaled() => Ok(()),
+        };
+        trigger.drain();
+        if let Err(error) = store.close().await {
+            tracing::debug!(%error, "closing the store");
+        }
+        if let Err(error) = tracing.shutdown(FLUSH_WITHIN).await {
+            tracing::warn!("{error}");
+        }
+        ended
+    }
+}
+
+/// Returns once this flowd leads; says on `/ready` whom it waits for.
+async fn leads(store: &AnyStore, readiness: &Readiness) -> Result<(), store::Error> {
+    let mut leadership = store.leadership();
+    loop {
+        let now = leadership.borrow_and_update().clone();
+        let _waits = match now {
+            Leadership::Leader { .. } => return Ok(()),
+            Leadership::Lost { reason } => return Err(reason),
+            Leadership::Standby { leader } => {
+                let leader = leader.unwrap_or_else(|| "nobody yet".to_owned());
+                tracing::info!(leader, "standing by");
+                readiness.register(format!("leadership (standing by; the leader is {leader})"))
+            }
+        };
+        if leadership.changed().await.is_err() {
+            return Err(store::Error::Closed);
+        }
+    }
+}
+
+async fn serve(
+    incoming: Incoming,
+    gate: Gate,
+    access: Access,
+    place: String,
+    mut drain: DrainWatcher,
+) -> Result<(), tonic::transport::Error> {
+    let sessions = drain.clone();
+    Server::builder()
+        .layer(access.grpc())
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .add_service(flow::Service::server(gate.clone(), place))
+        .add_service(control::Service::server(gate.clone(), sessions))
+        .add_service(daemon::Service::server(gate))
+        .serve_with_incoming_shutdown(incoming, async move { drain.signaled().await })
+        .await
+}
+
+/// What leading is made of.
+struct Starting<'a> {
+    store: AnyStore,
+    config: Config,
+    tls: Option<Tls>,
+    metrics: Metrics,
+    tracing: &'a Tracing,
+    activity: runtime::memory::Activity,
+}
+
+impl Starting<'_> {
+    /// Reads the state and begins to work on it.
+    async fn lead(self, gate: &Gate, trigger: &DrainTrigger) -> anyhow::Result<Leading> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let found = steward::load(&self.store, clock.now().as_millis()).await?;
+        let boot = found.stored.boot;
+        let mut entries = Vec::new();
+        for prefix in Ledger::prefixes().iter().filter(|it| **it != key::IDEMPOTENCY) {
+            let below = steward::all(&self.store, prefix).await?;
+            entries.extend(below.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())));
+        }
+        let ledger = Ledger::load(boot, found.tables, entries)
+            .map_err(|error| anyhow::anyhow!("{error}; restore the store from a backup, or move it away"))?;
+        let mesh = Mesh::new(found.stored, clock.now().as_millis());
+        let (left, settled) = ledger.left();
+        mesh.departed(left, settled);
+        let (open, deployments) = (ledger.open(), mesh.deployments().len());
+        tracing::info!(open, deployments, boot, "leading");
+        self.metrics.open.set(i64::try_from(open).unwrap_or(i64::MAX));
+
+        let hops = Hops::default();
+        let options = link::Options {
+            incarnation: found.incarnation,
+            boot,
+            ledger: true,
+            serves: Default::default(),
+            tls: self.tls,
+        };
+        let (task, handle) = LedgerTask::new(Parts {
+            ledger,
+            store: self.store.clone(),
+            mesh: mesh.clone(),
+            hops: hops.clone(),
+            links: Links::new(options),
+            metrics: self.metrics.clone(),
+            tracer: self.tracing.tracer(),
+            clock: clock.clone(),
+            activity: self.activity,
+        });
+        let (stop, stopped) = oneshot::channel();
+        let operations = Operations::new(Inner {
+            mesh,
+            ledger: handle,
+            store: self.store,
+            hops,
+            tracer: self.tracing.tracer(),
+            clock,
+            incarnation: found.incarnation,
+            metrics: self.metrics,
+            drain: trigger.watch(),
+            deploying: Mutex::new(()),
+        });
+        let retention = retention::run(operations.clone(), self.config.retention_days, self.config.retention_count);
+        gate.open(operations.clone());
+        Ok(Leading {
+            ledger: AbortOnDropHandle::new(tokio::spawn(task.run(trigger.watch(), stopped))),
+            steward: AbortOnDropHandle::new(tokio::spawn(steward::run(operations, trigger.watch()))),
+            _retention: AbortOnDropHandle::new(tokio::spawn(retention)),
+            stop,
+        })
+    }
+}
+
+type Servers = (AbortOnDropHandle<Result<(), tonic::transport::Error>>, AbortOnDropHandle<()>);
+
+impl Leading {
+    /// Until the drain, or until something that all depends on has failed; then open calls are finished first, and the
+    /// ledger last.
+    async fn until(
+        mut self,
+        store: &AnyStore,
+        drain: &mut DrainWatcher,
+        trigger: &DrainTrigger,
+        servers: Servers,
+    ) -> anyhow::Result<()> {
+        let mut leadership = store.leadership();
+        let failed = tokio::select! {
+            () = drain.signaled() => None,
+            ended = &mut self.ledger => Some(ended??),
+            reason = lost(&mut leadership) => return Err(reason.into()),
+            error = failure(&mut self.steward) => return Err(error),
+        };
+        trigger.drain();
+        if failed.is_some() {
+            anyhow::bail!("the ledger's loop has ended by itself");
+        }
+        let (grpc, http) = servers;
+        let finish = async {
+            // each has its own connections to finish
+            let _ = tokio::join!(grpc, http);
+        };
+        drain::run_with_deadline("open calls", drain.clone(), DRAIN_WITHIN, finish).await;
+        // it may have ended already by itself
+        let _ = self.stop.send(());
+        Ok(self.ledger.await??)
+    }
+}
+
+async fn lost(leadership: &mut tokio::sync::watch::Receiver<Leadership>) -> store::Error {
+    loop {
+        if let Leadership::Lost { reason } = leadership.borrow_and_update().clone() {
+            return reason;
+        }
+        if leadership.changed().await.is_err() {
+            return store::Error::Closed;
+        }
+    }
+}
+
+/// Returns when the steward has failed; it ends without failing at the drain only.
+async fn failure(steward: &mut AbortOnDropHandle<Result<(), store::Error>>) -> anyhow::Error {
+    match steward.await {
+        Ok(Ok(())) => std::future::pending().await,
+        Ok(Err(error)) => error.into(),
+        Err(error) => error.into(),
+    }
+}

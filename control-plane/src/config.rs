@@ -1,0 +1,117 @@
+//! flowd's flags, each with an environment variable; read once, at the start.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use runtime::telemetry::LogFormat;
+
+use crate::store::{self, Location};
+
+/// How flowd is to run. The defaults serve one machine: loopback, a folder beside the caller.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "flowd", version, about = "The control plane: deploys BPMN processes and keeps their ledger")]
+pub struct Config {
+    /// Port of gRPC: flowctl and sidecars; 0 takes a free one.
+    #[arg(long, env = "FLOW_PORT", default_value_t = 9001)]
+    pub port: u16,
+    /// Port of HTTP: /start, /health, /ready, /metrics; 0 takes a free one.
+    #[arg(long, env = "FLOW_HTTP_PORT", default_value_t = 9002)]
+    pub http_port: u16,
+    /// Address that both ports are opened on. Off loopback: TLS and a token, or --insecure.
+    #[arg(long, env = "FLOW_LISTEN", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub listen: IpAddr,
+    /// Folder of the store; created if absent.
+    #[arg(long, env = "FLOW_DATA_DIR", default_value = "flow-data", conflicts_with = "store")]
+    pub data_dir: PathBuf,
+    /// etcd instead of a folder: etcd://HOST:2379[,HOST:2379...][/PREFIX].
+    #[arg(long, env = "FLOW_STORE", value_name = "URL")]
+    pub store: Option<String>,
+    /// Certificate (PEM) with this process's SPIFFE name, spiffe://DOMAIN/flowd.
+    #[arg(long, env = "FLOW_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key (PEM) of the certificate.
+    #[arg(long, env = "FLOW_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Certificates (PEM) that peers must be signed by.
+    #[arg(long, env = "FLOW_TLS_CA", value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// File with the token that every caller must show.
+    #[arg(long, env = "FLOW_TOKEN_FILE", value_name = "FILE")]
+    pub token: Option<PathBuf>,
+    /// Serve off loopback without TLS or token; anyone who reaches the ports can use them.
+    #[arg(long, env = "FLOW_INSECURE")]
+    pub insecure: bool,
+    /// Connections that each port bears.
+    #[arg(long, env = "FLOW_MAX_CONNECTIONS", default_value_t = 4096)]
+    pub max_connections: usize,
+    /// Days that ended instances are kept.
+    #[arg(long, env = "FLOW_RETENTION_DAYS", default_value_t = 7)]
+    pub retention_days: u64,
+    /// Ended instances that are kept at most.
+    #[arg(long, env = "FLOW_RETENTION_COUNT", default_value_t = 1_000_000)]
+    pub retention_count: usize,
+    /// error, warn, info, debug, trace, or a filter.
+    #[arg(long, env = "FLOW_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// text or json.
+    #[arg(long, env = "FLOW_LOG_FORMAT", default_value = "text", value_parser = |it: &str| it.parse::<LogFormat>())]
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// The defaults on free ports of loopback, with the store in `data_dir`.
+    #[must_use]
+    pub fn local(data_dir: impl Into<PathBuf>) -> Self {
+        Self { port: 0, http_port: 0, data_dir: data_dir.into(), ..Self::default() }
+    }
+
+    /// Where the store is.
+    ///
+    /// # Errors
+    /// When `--store` is not understood.
+    pub fn location(&self) -> Result<Location, store::Error> {
+        match &self.store {
+            Some(url) => url.parse(),
+            None => Ok(Location::folder(&self.data_dir)),
+        }
+    }
+}
+
+impl Default for Config {
+    /// What no flag at all means; the environment is not looked at.
+    fn default() -> Self {
+        Self {
+            port: 9001,
+            http_port: 9002,
+            listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            data_dir: PathBuf::from("flow-data"),
+            store: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_ca: None,
+            token: None,
+            insecure: false,
+            max_connections: 4096,
+            retention_days: 7,
+            retention_count: 1_000_000,
+            log_level: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn flags_are_read() {
+        let config = Config::parse_from(["flowd", "--port", "0", "--store", "etcd://h:2379/x", "--log-format", "json"]);
+        assert_eq!((config.port, config.http_port), (0, 9002));
+        assert!(matches!(config.location(), Ok(Location::Etcd { .. })));
+        assert!(Config::try_parse_from(["flowd", "--log-format", "xml"]).is_err());
+        assert!(Config::try_parse_from(["flowd", "--data-dir", "a", "--store", "b"]).is_err());
+    }
+}

@@ -1,0 +1,251 @@
+//! `flow.v1.Control`: the stream to each sidecar. Its hello first, then both sides say what is new.
+//!
+//! One task per sidecar reads what it says and writes what the mesh and its mailbox have for it, as fast as *it* takes
+//! it. Reports are handed to the ledger in order; while the ledger has too much to do, they are read more slowly.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hop::Assignment;
+use proto::convert::{self, Malformed};
+use proto::v1;
+use proto::v1::control_server::{Control, ControlServer};
+use routing::{Digest, Incarnation, Product};
+use runtime::drain::DrainWatcher;
+use runtime::tls::PeerIdentity;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::flow::status;
+use crate::ledger::{Answer, Leaving};
+use crate::mesh::Hello;
+use crate::operations::{Gate, Operations};
+use crate::sidecars::Mailbox;
+use crate::store::{Batch, Store};
+
+/// How long a sidecar may take for its hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// Messages that may wait for a slow sidecar; everything else coalesces.
+const AHEAD: usize = 2;
+
+/// The service.
+pub(crate) struct Service {
+    gate: Gate,
+    drain: DrainWatcher,
+}
+
+impl Service {
+    /// As a tonic service.
+    pub(crate) fn server(gate: Gate, drain: DrainWatcher) -> ControlServer<Self> {
+        ControlServer::new(Self { gate, drain })
+            .max_decoding_message_size(proto::MAX_MESSAGE)
+            .max_encoding_message_size(proto::MAX_MESSAGE)
+    }
+}
+
+type Out = Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::FlowdMessage, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Control for Service {
+    type AttachStream = Out;
+
+    async fn attach(&self, request: Request<Streaming<v1::SidecarMessage>>) -> Result<Response<Out>, Status> {
+        let operations = self.gate.pass().map_err(status)?.clone();
+        let peer = request.extensions().get::<PeerIdentity>().cloned();
+        let mut inbound = request.into_inner();
+        let first = tokio::time::timeout(HELLO_WITHIN, inbound.message());
+        let first = first.await.map_err(|_| Status::deadline_exceeded("no hello came"))??;
+        let mut first = first.ok_or_else(|| Status::invalid_argument("the stream ended before its hello"))?;
+        let hello = first.hello.take().ok_or_else(|| Status::invalid_argument("the first message has no hello"))?;
+        let hello = Hello::try_from(hello).map_err(malformed)?;
+        let identity = peer.and_then(|it| it.0);
+        hop::identity::check(identity.as_ref(), false, hello.serves.keys())
+            .map_err(|error| Status::permission_denied(error.to_string()))?;
+        let (out, outbound) = mpsc::channel(AHEAD);
+        if operations.mesh.has_left(hello.incarnation) {
+            // what it held is the ledger's now: it begins anew, with a journal of its own
+            let gone =
+                v1::FlowdMessage { hello: Some(own_hello(&operations)), left: true, ..v1::FlowdMessage::default() };
+            out.try_send(Ok(gone)).map_err(|_| Status::internal("a channel that is new is full"))?;
+            return Ok(Response::new(Box::pin(ReceiverStream::new(outbound))));
+        }
+        let session = Session::begin(operations, hello, out).await?;
+        tokio::spawn(session.run(first, inbound, self.drain.clone()));
+        Ok(Response::new(Box::pin(ReceiverStream::new(outbound))))
+    }
+}
+
+fn own_hello(operations: &Operations) -> v1::FlowdHello {
+    v1::FlowdHello {
+        ledger: convert::incarnation_bytes(operations.incarnation),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn malformed(error: Malformed) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+struct Session {
+    operations: Operations,
+    incarnation: Incarnation,
+    number: u64,
+    mailbox: Arc<Mailbox>,
+    out: mpsc::Sender<Result<v1::FlowdMessage, Status>>,
+    /// Definitions that it holds or was sent.
+    told: BTreeSet<Digest>,
+}
+
+impl Session {
+    async fn begin(
+        operations: Operations,
+        hello: Hello,
+        out: mpsc::Sender<Result<v1::FlowdMessage, Status>>,
+    ) -> Result<Self, Status> {
+        let (number, mailbox, write) = operations.mesh.attach(&hello, operations.now());
+        let incarnation = hello.incarnation;
+        let session = Self { operations, incarnation, number, mailbox, out, told: hello.holds };
+        if let Err(error) = session.prepare(write).await {
+            session.operations.mesh.detach(incarnation, number, session.operations.now());
+            return Err(error);
+        }
+        let services: Vec<&str> = hello.serves.keys().map(|it| it.as_str()).collect();
+        tracing::info!(sidecar = %incarnation, address = hello.address, ?services, "a sidecar is here");
+        Ok(session)
+    }
+
+    /// Its address is remembered, and tombstones are the first that it hears.
+    async fn prepare(&self, write: crate::store::Write) -> Result<(), Status> {
+        let stored = self.operations.store.commit(Batch::one(vec![write])).await;
+        stored.map_err(|error| Status::unavailable(error.to_string()))?;
+        let tombstones = self.operations.ledger.tombstones().await.map_err(|error| status(error.into()))?;
+        self.mailbox.post(|letters| letters.tombstones.extend(tombstones));
+        Ok(())
+    }
+
+    async fn run(self, first: v1::SidecarMessage, mut inbound: Streaming<v1::SidecarMessage>, mut drain: DrainWatcher) {
+        let ended = self.talk(first, &mut inbound, &mut drain).await;
+        if let Err(error) = ended {
+            tracing::warn!(sidecar = %self.incarnation, %error, "the stream of a sidecar was ended");
+            // nobody reads it any more if the sidecar is gone
+            let _ = self.out.try_send(Err(error));
+        }
+        self.operations.mesh.detach(self.incarnation, self.number, self.operations.now());
+    }
+
+    async fn talk(
+        &self,
+        first: v1::SidecarMessage,
+        inbound: &mut Streaming<v1::SidecarMessage>,
+        drain: &mut DrainWatcher,
+    ) -> Result<(), Status> {
+        let operations = &self.operations;
+        let mut told = self.told.clone();
+        let mut changes = operations.mesh.changes();
+        let mut hello = Some(own_hello(operations));
+        let mut news = true;
+        if self.hear(first).await? {
+            return Ok(());
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.signaled() => return Ok(()),
+                message = inbound.message() => match message? {
+                    Some(message) => if self.hear(message).await? { return Ok(()) },
+                    None => return Ok(()),
+                },
+                permit = self.out.reserve(), if news => {
+                    let Ok(permit) = permit else { return Ok(()) };
+                    let mut next = operations.mesh.next(self.incarnation, self.number, &mut told);
+                    if next.replaced {
+                        return Err(Status::aborted("a newer stream speaks for this sidecar"));
+                    }
+                    news = next.more;
+                    next.message.hello = hello.take();
+                    if next.some || next.message.hello.is_some() {
+                        permit.send(Ok(next.message));
+                    }
+                }
+                changed = changes.changed() => match changed {
+                    Ok(()) => news = true,
+                    Err(_) => return Ok(()),
+                },
+                () = self.mailbox.arrived() => news = true,
+            }
+        }
+    }
+
+    /// What it says; true when it has left.
+    async fn hear(&self, message: v1::SidecarMessage) -> Result<bool, Status> {
+        self.operations.mesh.heard(self.incarnation, self.number, &message, self.operations.now());
+        let v1::SidecarMessage { reports, hops, leave, whereabouts, want_tables, .. } = message;
+        if !reports.is_empty() {
+            let reports: Result<Vec<_>, Status> = reports.into_iter().map(report).collect();
+            self.ledger().reports(self.incarnation, reports?).await.map_err(|error| status(error.into()))?;
+        }
+        if !hops.is_empty() {
+            self.operations.hops.add(hops);
+        }
+        if !want_tables.is_empty() {
+            let wanted: Vec<Digest> = want_tables.iter().filter_map(|it| convert::digest(it).ok()).collect();
+            self.mailbox.post(|letters| letters.wanted.extend(wanted));
+        }
+        for ask in whereabouts {
+            self.fates(ask).await?;
+        }
+        match leave {
+            Some(leave) => self.leave(leave).await,
+            None => Ok(false),
+        }
+    }
+
+    fn ledger(&self) -> &crate::ledger_task::Handle {
+        &self.operations.ledger
+    }
+
+    async fn fates(&self, ask: v1::Whereabouts) -> Result<(), Status> {
+        let replica = convert::incarnation(&ask.replica).map_err(malformed)?;
+        let of: Result<Vec<_>, _> = ask.activations.iter().map(|it| convert::activation(it)).collect();
+        let answer = self.ledger().whereabouts(replica, of.map_err(malformed)?).await;
+        if let Answer::Fates(fates) = answer.map_err(|error| status(error.into()))? {
+            let fate = |(activation, taken)| v1::Fate {
+                activation: convert::id_bytes(activation),
+                taken,
+                replica: convert::incarnation_bytes(replica),
+            };
+            self.mailbox.post(|letters| letters.fates.extend(fates.into_iter().map(fate)));
+        }
+        Ok(())
+    }
+
+    /// The ledger takes what it holds; `left` is said when that is durable.
+    async fn leave(&self, leave: v1::Leave) -> Result<bool, Status> {
+        let v1::Leave { held, unfinished, accepted } = leave;
+        let assignment = |it: v1::Assigned| -> Result<Assignment, Malformed> {
+            let product = it.product.ok_or(Malformed { field: "leave.product", why: "missing" })?.try_into()?;
+            let replica = if it.replica.is_empty() { None } else { Some(convert::incarnation(&it.replica)?) };
+            Ok(Assignment { product, replica, seq: 0 })
+        };
+        let leaving = Leaving {
+            held: held.into_iter().map(Product::try_from).collect::<Result<_, _>>().map_err(malformed)?,
+            unfinished: unfinished.into_iter().map(assignment).collect::<Result<_, _>>().map_err(malformed)?,
+            accepted: accepted.iter().map(|it| convert::activation(it)).collect::<Result<_, _>>().map_err(malformed)?,
+        };
+        let (held, unfinished) = (leaving.held.len(), leaving.unfinished.len());
+        self.ledger().leave(self.incarnation, leaving).await.map_err(|error| status(error.into()))?;
+        tracing::info!(sidecar = %self.incarnation, held, unfinished, "a sidecar has left; the ledger goes on for it");
+        // it is gone by its own wish: whether it still hears this does not matter
+        let _ = self.out.send(Ok(v1::FlowdMessage { left: true, ..v1::FlowdMessage::default() })).await;
+        self.operations.mesh.left(self.incarnation);
+        Ok(true)
+    }
+}
+
+fn report(report: v1::Report) -> Result<(u64, Product), Status> {
+    let product = report.product.ok_or_else(|| Status::invalid_argument("a report without a product"))?;
+    Ok((report.seq, Product::try_from(product).map_err(malformed)?))
+}

@@ -1,0 +1,126 @@
+//! The original's JSON shapes (its flowd's handlers), and those that its HTTP port shares.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use routing::Payload;
+use serde_json::{Map, Value, json};
+
+use crate::definitions::{Deployment, State};
+use crate::flow::failure_record;
+use crate::ledger::InstanceView;
+use crate::operations::{Applied, Operations, Probed, Verdict};
+
+pub(super) fn applied(applied: &Applied) -> Value {
+    if applied.verdict == Verdict::Refused {
+        let message = format!("Failed to compile provided bpmn diagram: {}", applied.message);
+        return json!({ "status": -1, "message": message });
+    }
+    let ids: Vec<&str> = applied.deployments.iter().map(|(id, _)| id.as_str()).collect();
+    let mut answer = json!({ "status": 0, "message": "Ok.", "wf_id": ids.first() });
+    if ids.len() > 1 {
+        answer["wf_ids"] = json!(ids);
+    }
+    answer
+}
+
+pub(super) fn deployment(deployment: &Deployment) -> Value {
+    let state = match deployment.state {
+        State::Degraded => State::Running,
+        other => other,
+    };
+    let mut shown = json!({ "state": state.as_str() });
+    if let Ok(metadata) = serde_json::from_str::<Value>(&deployment.definition.metadata) {
+        shown["user_opaque_metadata"] = metadata;
+    }
+    shown
+}
+
+/// An instance as the original's `ps`: the result as a string, a failure's record spread out.
+pub(super) fn instance(operations: &Operations, view: &InstanceView) -> Value {
+    let deployment = operations.mesh.deployment(view.deployment.as_str());
+    let definition = deployment.as_ref().map(|it| it.definition.as_ref());
+    let mut shown = match failure_record(view, definition) {
+        Some(failure) => record(&failure),
+        None => Map::new(),
+    };
+    shown.insert("state".to_owned(), view.state.as_str().into());
+    shown.insert("parent".to_owned(), view.deployment.as_str().into());
+    if !view.metadata.is_empty() {
+        shown.insert("metadata".to_owned(), json!(view.metadata));
+    }
+    if let Some(result) = &view.result {
+        shown.insert("result".to_owned(), text(result));
+        shown.insert("content_type".to_owned(), result.content_type.clone().into());
+        shown.insert("end_event".to_owned(), view.end_event.clone().into());
+    }
+    Value::Object(shown)
+}
+
+/// A failure in the original's keys (its failure record).
+pub(crate) fn record(failure: &proto::v1::FailureRecord) -> Map<String, Value> {
+    let proto::v1::FailureRecord {
+        error_code,
+        error_msg,
+        failed_task_id,
+        failed_task_name,
+        input,
+        input_headers,
+        output,
+        output_headers,
+    } = failure;
+    let mut record = Map::new();
+    let mut put = |key: &str, value: Value| drop(record.insert(key.to_owned(), value));
+    put("error_code", error_code.as_str().into());
+    put("error_msg", error_msg.as_str().into());
+    if !failed_task_id.is_empty() {
+        put("failed_task_id", failed_task_id.as_str().into());
+        put("failed_task_name", failed_task_name.as_str().into());
+    }
+    if let Some(input) = input {
+        put("input_headers", json!(input_headers));
+        put("input_data", data(&input.clone().into()));
+    }
+    if let Some(output) = output {
+        put("output_data", data(&output.clone().into()));
+    }
+    if !output_headers.is_empty() {
+        put("output_headers", json!(output_headers));
+    }
+    put("content_type", "application/json".into());
+    record
+}
+
+/// JSON as it is, else text, else base64.
+fn data(payload: &Payload) -> Value {
+    payload.to_json().unwrap_or_else(|| text(payload))
+}
+
+fn text(payload: &Payload) -> Value {
+    match std::str::from_utf8(&payload.body) {
+        Ok(text) => text.into(),
+        Err(_) => BASE64_STANDARD.encode(&payload.body).into(),
+    }
+}
+
+/// Elements and how they are: `[["E1","UP"], ...]`.
+pub(super) fn probed(operations: &Operations, probed: &Probed) -> Value {
+    if operations.mesh.deployment(&probed.id).is_none() {
+        return json!({ "result": format!("Workflow '{}' not found", probed.id) });
+    }
+    let tasks: Vec<Value> = probed.tasks.iter().map(|it| json!([it.element, it.health.as_str()])).collect();
+    let id = probed.id.as_str();
+    json!({ id: tasks })
+}
+
+/// What the original says to every update: kind of exception and reason, or a message.
+pub(super) fn updated(spec: &str) -> Result<Value, (&'static str, &'static str)> {
+    let actions = spec.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("action:"));
+    let actions: Vec<&str> = actions.map(|it| it.trim().trim_matches(['"', '\''])).collect();
+    match actions.as_slice() {
+        ["expose_ingress" | "clear_ingress", ..] => {
+            Err(("ValueError", "Ingress currently not supported by REXFlow. Returning soon...."))
+        }
+        ["subscribe_to_topic" | "unsubscribe_from_topic", ..] => Err(("NotImplementedError", "Lazy Developer Error!")),
+        _ => Ok(json!({ "status": -1, "message": "Provided action not supported." })),
+    }
+}

@@ -1,0 +1,268 @@
+//! `flow.v1.Flow`: operators' service, thin over `operations`.
+
+mod wire;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use proto::v1;
+use proto::v1::flow_server::{Flow, FlowServer};
+use routing::InstanceId;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+pub(crate) use wire::{failure_record, instance};
+
+use crate::operations::{Apply, Error, Gate, Operations, Run, Selection, Swap};
+
+/// The longest that one call may wait; whoever wants to wait longer asks again.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// The service.
+pub(crate) struct Service {
+    gate: Gate,
+    /// Where the data is, for `version`.
+    store: String,
+}
+
+impl Service {
+    /// As a tonic service.
+    pub(crate) fn server(gate: Gate, store: String) -> FlowServer<Self> {
+        FlowServer::new(Self { gate, store })
+            .max_decoding_message_size(proto::MAX_MESSAGE)
+            .max_encoding_message_size(proto::MAX_MESSAGE)
+    }
+
+    fn pass(&self) -> Result<&Operations, Status> {
+        self.gate.pass().map_err(status)
+    }
+}
+
+/// The status that tells an error.
+pub(crate) fn status(error: Error) -> Status {
+    let message = error.to_string();
+    match error {
+        Error::NotFound(_) => Status::not_found(message),
+        Error::WrongState(_) | Error::NotRunning { .. } => Status::failed_precondition(message),
+        Error::Invalid(_) | Error::ChooseStart(_) | Error::TooLarge { .. } => Status::invalid_argument(message),
+        Error::Busy => Status::resource_exhausted(message),
+        Error::Unavailable(_) => Status::unavailable(message),
+        Error::Store(_) => Status::internal(message),
+    }
+}
+
+type Answers<T> = Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
+
+impl Service {
+    fn selection(&self, request: v1::ListRequest) -> Result<Selection, Status> {
+        let v1::ListRequest { ids, metadata, deployment, limit } = request;
+        let deployment = match deployment.as_str() {
+            "" => None,
+            text => {
+                // history outlives its deployment
+                let resolved = self.pass()?.mesh.resolve(text).map(|it| it.definition.deployment.clone());
+                Some(resolved.unwrap_or_else(|_| text.into()))
+            }
+        };
+        let metadata = metadata.into_iter().collect();
+        Ok(Selection { ids, metadata, deployment, limit: limit as usize })
+    }
+
+    async fn list(&self, request: v1::ListRequest, watch: bool) -> Result<Response<Answers<v1::Instance>>, Status> {
+        let operations = self.pass()?.clone();
+        let selection = self.selection(request)?;
+        let list = operations.instances(selection, watch).await.map_err(status)?;
+        let answers = ReceiverStream::new(list).map(move |it| match it {
+            Ok(view) => Ok(instance(&operations, &view)),
+            Err(error) => Err(status(error)),
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+#[tonic::async_trait]
+impl Flow for Service {
+    type ListDeploymentsStream = Answers<v1::Deployment>;
+    type ListInstancesStream = Answers<v1::Instance>;
+    type WatchInstancesStream = Answers<v1::Instance>;
+    type TraceStream = Answers<v1::HopRecord>;
+
+    async fn apply(&self, request: Request<v1::ApplyRequest>) -> Result<Response<v1::ApplyResponse>, Status> {
+        let v1::ApplyRequest { file: _, bpmn_xml, stopped, bindings } = request.into_inner();
+        let apply = Apply { xml: bpmn_xml, stopped, bindings: bindings.into_iter().collect() };
+        let applied = self.pass()?.apply(apply).await.map_err(status)?;
+        Ok(Response::new(wire::applied(applied)))
+    }
+
+    async fn validate(&self, request: Request<v1::ValidateRequest>) -> Result<Response<v1::ApplyResponse>, Status> {
+        let validated = self.pass()?.validate(request.into_inner().bpmn_xml).await.map_err(status)?;
+        Ok(Response::new(wire::applied(validated)))
+    }
+
+    async fn run(&self, request: Request<v1::RunRequest>) -> Result<Response<v1::Instance>, Status> {
+        let v1::RunRequest { id, payload, stopped, start_event, metadata, idempotency_key, trace } =
+            request.into_inner();
+        let trace = trace.unwrap_or_default();
+        let run = Run {
+            id,
+            payload: wire::payload(payload),
+            start_event,
+            metadata: metadata.into_iter().collect::<BTreeMap<_, _>>(),
+            key: (!idempotency_key.is_empty()).then_some(idempotency_key),
+            trace: runtime::telemetry::TraceContext::parse(&trace.traceparent, &trace.tracestate, &trace.baggage),
+            stopped,
+        };
+        let operations = self.pass()?;
+        let id = operations.run(run, None).await.map_err(status)?;
+        let view = operations.instance(&id).await.map_err(status)?;
+        Ok(Response::new(instance(operations, &view)))
+    }
+
+    async fn wait(&self, request: Request<v1::WaitRequest>) -> Result<Response<v1::Instance>, Status> {
+        let v1::WaitRequest { instance: id, timeout_ms } = request.into_inner();
+        let operations = self.pass()?;
+        let id = InstanceId::from(id);
+        let limit = Duration::from_millis(timeout_ms).min(MAX_WAIT);
+        match tokio::time::timeout(limit, operations.wait(&id)).await {
+            Ok(settled) => {
+                let view = settled.map_err(status)?;
+                Ok(Response::new(instance(operations, &view)))
+            }
+            Err(_) => Err(Status::deadline_exceeded(format!("{id} has not ended within {limit:?}; it goes on"))),
+        }
+    }
+
+    async fn list_deployments(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<Self::ListDeploymentsStream>, Status> {
+        let operations = self.pass()?;
+        let v1::ListRequest { ids, limit, .. } = request.into_inner();
+        let limit = if limit == 0 { usize::MAX } else { limit as usize };
+        let mut answers = Vec::new();
+        for (deployment, tasks) in operations.deployments(&ids).map_err(status)?.into_iter().take(limit) {
+            answers.push(Ok(wire::deployment(operations, &deployment, &tasks).await.map_err(status)?));
+        }
+        Ok(Response::new(Box::pin(tokio_stream::iter(answers))))
+    }
+
+    async fn list_instances(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<Self::ListInstancesStream>, Status> {
+        self.list(request.into_inner(), false).await
+    }
+
+    async fn watch_instances(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<Self::WatchInstancesStream>, Status> {
+        self.list(request.into_inner(), true).await
+    }
+
+    async fn describe(&self, request: Request<v1::DescribeRequest>) -> Result<Response<v1::Description>, Status> {
+        let operations = self.pass()?;
+        let id = request.into_inner().id;
+        if let Ok(view) = operations.instance(&InstanceId::from(id.as_str())).await {
+            let what = Some(v1::description::What::Instance(instance(operations, &view)));
+            return Ok(Response::new(v1::Description { what, ..v1::Description::default() }));
+        }
+        let (deployment, tasks) = match operations.deployments(std::slice::from_ref(&id)).map_err(status)?.pop() {
+            Some(found) => found,
+            None => return Err(Status::not_found(format!("there is neither a deployment nor an instance {id}"))),
+        };
+        let sidecars = wire::sidecars(operations, &deployment);
+        let bpmn_xml = String::from_utf8_lossy(&deployment.definition.xml).into_owned();
+        let deployment = wire::deployment(operations, &deployment, &tasks).await.map_err(status)?;
+        let what = Some(v1::description::What::Deployment(deployment));
+        Ok(Response::new(v1::Description { what, bpmn_xml, sidecars }))
+    }
+
+    async fn trace(&self, request: Request<v1::TraceRequest>) -> Result<Response<Self::TraceStream>, Status> {
+        let operations = self.pass()?;
+        let id = request.into_inner().instance;
+        let hops = operations.hops.of(&id);
+        if hops.is_empty() {
+            // tells an unknown instance from one whose hops have left the ring
+            operations.instance(&InstanceId::from(id)).await.map_err(status)?;
+        }
+        Ok(Response::new(Box::pin(tokio_stream::iter(hops.into_iter().map(Ok)))))
+    }
+
+    async fn start(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
+        let operations = self.pass()?;
+        let request = request.into_inner();
+        let (kind, payload, same_key) = (request.kind(), request.payload, request.same_key);
+        let mut results = Vec::new();
+        for id in request.ids {
+            let done = match kind {
+                v1::Kind::Deployment => operations.start_deployment(&id).await.map(|_| "Started."),
+                v1::Kind::Instance => {
+                    let (instance, payload) = (InstanceId::from(id.as_str()), payload.clone().map(Into::into));
+                    operations.restart(&instance, payload, same_key).await.map(|()| "Retry Succeeded.")
+                }
+            };
+            results.push(wire::operated(id, done.map(str::to_owned)));
+        }
+        Ok(Response::new(v1::OperateResponse { results }))
+    }
+
+    async fn stop(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
+        let operations = self.pass()?;
+        let request = request.into_inner();
+        let (kind, force) = (request.kind(), request.force);
+        let mut results = Vec::new();
+        for id in request.ids {
+            let done = match kind {
+                v1::Kind::Deployment => operations.stop_deployment(&id, force).await.map(drop),
+                v1::Kind::Instance => operations.cancel(&InstanceId::from(id.as_str()), &request.reason).await,
+            };
+            results.push(wire::operated(id, done.map(|()| "Stopped.".to_owned())));
+        }
+        Ok(Response::new(v1::OperateResponse { results }))
+    }
+
+    async fn delete(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
+        let operations = self.pass()?;
+        let request = request.into_inner();
+        let (kind, force) = (request.kind(), request.force);
+        let mut results = Vec::new();
+        for id in request.ids {
+            let done = match kind {
+                v1::Kind::Deployment => operations.delete_deployment(&id, force).await.map(drop),
+                v1::Kind::Instance => operations.delete_instance(&InstanceId::from(id.as_str()), force).await,
+            };
+            let message = format!("Successfully deleted {id}.");
+            results.push(wire::operated(id, done.map(|()| message)));
+        }
+        Ok(Response::new(v1::OperateResponse { results }))
+    }
+
+    async fn probe(&self, request: Request<v1::ProbeRequest>) -> Result<Response<v1::ProbeResponse>, Status> {
+        let operations = self.pass()?;
+        let probed = operations.probe(&request.into_inner().ids).await;
+        let results = probed.into_iter().map(|it| wire::probed(operations, it)).collect();
+        Ok(Response::new(v1::ProbeResponse { results }))
+    }
+
+    async fn swap(&self, request: Request<v1::SwapRequest>) -> Result<Response<v1::SwapResponse>, Status> {
+        let v1::SwapRequest { task, url, deployment, undo } = request.into_inner();
+        if undo != url.is_empty() {
+            return Err(Status::invalid_argument("give either a URL or undo"));
+        }
+        let swap =
+            Swap { task, url: (!undo).then_some(url), deployment: (!deployment.is_empty()).then_some(deployment) };
+        let sidecars = self.pass()?.swap(swap).await.map_err(status)?;
+        Ok(Response::new(v1::SwapResponse { sidecars: sidecars.into_iter().map(wire::swapped).collect() }))
+    }
+
+    async fn version(&self, _: Request<v1::Empty>) -> Result<Response<v1::VersionResponse>, Status> {
+        Ok(Response::new(v1::VersionResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            store: self.store.clone(),
+            leading: self.gate.pass().is_ok(),
+        }))
+    }
+}

@@ -1,0 +1,218 @@
+//! From what flowd knows to the messages of `flow.v1`.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use proto::v1;
+use routing::payload::JSON;
+use routing::{Failure, FailureCode, Payload};
+
+use crate::definitions::state::TaskView;
+use crate::definitions::{Definition, Deployment};
+use crate::ledger::{InstanceView, State};
+use crate::operations::{Applied, Error, Operations, Probed, Swapped, instance_name};
+
+/// What an instance is started with: an empty object unless there is something.
+pub(super) fn payload(payload: Option<v1::Payload>) -> Payload {
+    match payload {
+        Some(it) if !(it.body.is_empty() && it.content_type.is_empty()) => it.into(),
+        _ => Payload { content_type: JSON.to_owned(), body: Bytes::from_static(b"{}") },
+    }
+}
+
+pub(super) fn applied(applied: Applied) -> v1::ApplyResponse {
+    let Applied { verdict, message, deployments, diagnostics } = applied;
+    let diagnostic = |it: bpmn::Diagnostic| v1::Diagnostic {
+        rule: it.rule.to_owned(),
+        severity: match it.severity {
+            bpmn::Severity::Error => "error",
+            bpmn::Severity::Warning => "warning",
+            bpmn::Severity::Info => "info",
+        }
+        .to_owned(),
+        element: it.element.unwrap_or_default(),
+        line: it.line,
+        column: it.column,
+        message: it.message,
+        help: it.help,
+    };
+    v1::ApplyResponse {
+        status: verdict.as_str().to_owned(),
+        message,
+        deployments: deployments.into_iter().map(|(id, process)| v1::AppliedDeployment { id, process }).collect(),
+        diagnostics: diagnostics.into_iter().map(diagnostic).collect(),
+    }
+}
+
+/// An instance as operators see it.
+pub(crate) fn instance(operations: &Operations, view: &InstanceView) -> v1::Instance {
+    let deployment = operations.mesh.deployment(view.deployment.as_str());
+    let definition = deployment.as_ref().map(|it| it.definition.as_ref());
+    let incident = |it: &crate::ledger::IncidentView| v1::Incident {
+        id: it.activation.to_string(),
+        element: it.failure.element.as_str().to_owned(),
+        name: instance_name(definition, it.failure.element.as_str()),
+        since_ms: it.since,
+        record: Some(record(view, definition, &it.failure, &it.input)),
+    };
+    let waiting = |it: &crate::ledger::WaitView| v1::WaitingElement {
+        element: it.element.as_str().to_owned(),
+        kind: kind(definition, it.element.as_str()),
+        reason: it.reason.clone(),
+    };
+    v1::Instance {
+        id: view.id.as_str().to_owned(),
+        deployment: view.deployment.as_str().to_owned(),
+        process: view.process.as_str().to_owned(),
+        state: view.state.as_str().to_owned(),
+        result: view.result.clone().map(Into::into),
+        end_event: view.end_event.clone(),
+        error: failure_record(view, definition),
+        started_ms: view.started,
+        ended_ms: view.ended.unwrap_or(0),
+        start_event: view.start_event.as_str().to_owned(),
+        metadata: view.metadata.clone().into_iter().collect(),
+        incidents: view.incidents.iter().map(incident).collect(),
+        waiting: view.waiting.iter().map(waiting).collect(),
+        trace_id: view.trace.traceparent.split('-').nth(1).unwrap_or_default().to_owned(),
+        missing_weight: if view.state.is_closed() { String::new() } else { view.missing.to_string() },
+    }
+}
+
+/// Why an instance is where it is: its failure, or that somebody cancelled it.
+pub(crate) fn failure_record(view: &InstanceView, definition: Option<&Definition>) -> Option<v1::FailureRecord> {
+    match (&view.failure, view.state) {
+        (_, State::Cancelled) => {
+            let reason = if view.reason.is_empty() { String::new() } else { format!(" ({})", view.reason) };
+            Some(v1::FailureRecord {
+                error_code: FailureCode::CanceledInstance.as_str().to_owned(),
+                error_msg: format!("Instance {} cancelled{reason}.", view.id),
+                ..v1::FailureRecord::default()
+            })
+        }
+        (Some((failure, input)), _) => Some(record(view, definition, failure, input)),
+        (None, _) => None,
+    }
+}
+
+fn record(
+    view: &InstanceView,
+    definition: Option<&Definition>,
+    failure: &Failure,
+    input: &Payload,
+) -> v1::FailureRecord {
+    let element = failure.element.as_str();
+    let header = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let input_headers = HashMap::from([
+        header("content-type", &input.content_type),
+        header("x-rexflow-tid", element),
+        header("x-rexflow-iid", view.id.as_str()),
+        header("x-rexflow-did", view.deployment.as_str()),
+    ]);
+    let mut output_headers = HashMap::new();
+    output_headers.extend(failure.status.map(|it| ("status".to_owned(), it.to_string())));
+    output_headers.extend(failure.output.as_ref().map(|it| header("content-type", &it.content_type)));
+    v1::FailureRecord {
+        error_code: failure.code.as_str().to_owned(),
+        error_msg: failure.message.clone(),
+        failed_task_id: element.to_owned(),
+        failed_task_name: instance_name(definition, element),
+        input: Some(input.clone().into()),
+        input_headers,
+        output: failure.output.clone().map(Into::into),
+        output_headers,
+    }
+}
+
+fn kind(definition: Option<&Definition>, element: &str) -> String {
+    let table = definition.map(|it| it.ledger.table());
+    let node = table.and_then(|table| table.find(element).map(|ix| table.node(ix)));
+    node.map(|it| it.element.clone()).unwrap_or_default()
+}
+
+pub(super) async fn deployment(
+    operations: &Operations,
+    deployment: &Deployment,
+    tasks: &[TaskView],
+) -> Result<v1::Deployment, Error> {
+    let definition = &deployment.definition;
+    let running = operations.ledger.open_on(&definition.deployment).await?;
+    Ok(v1::Deployment {
+        id: definition.deployment.as_str().to_owned(),
+        process: definition.process.as_str().to_owned(),
+        name: definition.name.clone().unwrap_or_default(),
+        state: deployment.state.as_str().to_owned(),
+        tasks: tasks.iter().map(|it| task(operations, deployment, it)).collect(),
+        start_events: definition.start_events.iter().map(|it| it.as_str().to_owned()).collect(),
+        applied_ms: deployment.applied,
+        running: running as u64,
+        message: deployment.message.clone(),
+        user_opaque_metadata: definition.metadata.clone(),
+    })
+}
+
+fn task(operations: &Operations, deployment: &Deployment, view: &TaskView) -> v1::Task {
+    let service = routing::ServiceName::from(view.service.as_str());
+    let swapped = operations.mesh.swapped().remove(&service);
+    let bound = || deployment.bound(&view.element.as_str().into(), &service);
+    v1::Task {
+        element: view.element.clone(),
+        name: instance_name(Some(&deployment.definition), &view.element),
+        service: view.service.clone(),
+        health: view.health.as_str().to_owned(),
+        reason: view.reason.clone(),
+        replicas: view.replicas,
+        ready_replicas: view.ready,
+        url: swapped.or_else(bound).unwrap_or_default(),
+    }
+}
+
+/// The sidecars that serve a deployment.
+pub(super) fn sidecars(operations: &Operations, deployment: &Deployment) -> Vec<v1::Sidecar> {
+    let services = deployment.definition.services();
+    let shown = operations.mesh.sidecars(|incarnation, it| {
+        let serves = it.serves.keys().any(|name| services.contains(name));
+        serves.then(|| v1::Sidecar {
+            incarnation: incarnation.to_string(),
+            hop_address: it.address.clone(),
+            serves: it.serves.keys().map(|name| name.as_str().to_owned()).collect(),
+            version: it.version.clone(),
+            connected: it.is_connected(),
+            bindings_version: it.acked,
+            tables: it.tables.values().filter(|table| table.answer == Some(Ok(()))).count() as u32,
+        })
+    });
+    shown.into_iter().flatten().collect()
+}
+
+pub(super) fn probed(operations: &Operations, probed: Probed) -> v1::Probed {
+    let Probed { id, tasks, error } = probed;
+    let deployment = operations.mesh.deployment(&id);
+    let tasks = match &deployment {
+        Some(deployment) => tasks.iter().map(|it| task(operations, deployment, it)).collect(),
+        None => Vec::new(),
+    };
+    v1::Probed { id, tasks, error }
+}
+
+pub(super) fn swapped(swapped: Swapped) -> v1::Swapped {
+    let Swapped { incarnation, address, service, url, error } = swapped;
+    v1::Swapped { incarnation, hop_address: address, service, url, error }
+}
+
+/// The original's numbers: -1 not there, -2 not in this state, -3 the store.
+pub(super) fn operated(id: String, done: Result<String, Error>) -> v1::Operated {
+    let (status, message) = match done {
+        Ok(message) => (0, message),
+        Err(error) => {
+            let status = match &error {
+                Error::NotFound(_) => -1,
+                Error::WrongState(_) | Error::NotRunning { .. } | Error::ChooseStart(_) | Error::Invalid(_) => -2,
+                Error::TooLarge { .. } => -2,
+                Error::Busy | Error::Unavailable(_) | Error::Store(_) => -3,
+            };
+            (status, error.to_string())
+        }
+    };
+    v1::Operated { id, status, message }
+}

@@ -1,0 +1,169 @@
+//! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map` and `POST /start/<ID>`.
+//!
+//! HTTP/1 with kept connections; heads, bodies, times and connections are limited. Every route passes
+//! `security::Access` first. Starting is in [`start`].
+
+mod query;
+mod start;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming as Body;
+use routing::payload::JSON;
+use runtime::admin::{self, Admin};
+use runtime::drain::DrainWatcher;
+use runtime::tls::Incoming;
+use serde_json::{Map, Value, json};
+
+use crate::definitions::State;
+use crate::operations::{Error, Gate, Operations};
+use crate::security::Access;
+
+/// What the port answers from.
+#[derive(Clone)]
+pub(crate) struct Port {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    gate: Gate,
+    admin: Admin,
+    access: Access,
+    /// Where this port is reached, for `/wf_map`.
+    address: String,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl Port {
+    pub(crate) fn new(gate: Gate, admin: Admin, access: Access, address: String) -> Self {
+        Self { inner: Arc::new(Inner { gate, admin, access, address }) }
+    }
+
+    /// Serves until the drain.
+    pub(crate) async fn serve(self, incoming: Incoming, drain: DrainWatcher) {
+        let handler = move |request: Request<Body>| {
+            let port = self.clone();
+            async move { port.answer(request).await }
+        };
+        admin::serve(incoming, drain, handler).await;
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Answer {
+        let path = request.uri().path();
+        if let Err(error) = self.inner.access.http(path, request.headers()) {
+            let mut refused = failed(StatusCode::UNAUTHORIZED, &error.to_string());
+            refused.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return refused;
+        }
+        if let Some(id) = path.strip_prefix("/start/") {
+            if *request.method() != Method::POST {
+                return not_allowed("POST");
+            }
+            let id = query::decoded(id);
+            return match self.inner.gate.pass() {
+                Ok(operations) => start::start(operations, &id, request).await,
+                Err(error) => told(&error),
+            };
+        }
+        if path == "/wf_map" {
+            return match (request.method(), self.inner.gate.pass()) {
+                (&(Method::GET | Method::POST | Method::HEAD), Ok(operations)) => self.map(operations),
+                (_, Err(error)) => told(&error),
+                (_, Ok(_)) => not_allowed("GET, POST"),
+            };
+        }
+        if path == "/health" {
+            return health(request.method());
+        }
+        match self.inner.admin.answer(request.method(), path) {
+            Some(answer) => answer,
+            None => failed(
+                StatusCode::NOT_FOUND,
+                "not here; there are /health, /ready, /metrics, /wf_map and POST /start/<ID>",
+            ),
+        }
+    }
+
+    /// The original's map of what can be started: RUNNING deployments by process.
+    fn map(&self, operations: &Operations) -> Answer {
+        let mut map = Map::new();
+        for (deployment, _) in operations.mesh.deployments() {
+            if !matches!(deployment.state, State::Running | State::Degraded) {
+                continue;
+            }
+            let definition = &deployment.definition;
+            let base = format!("http://{}/start/{}", self.inner.address, definition.deployment);
+            let urls: Vec<String> = match definition.start_events.as_slice() {
+                [_] => vec![base],
+                several => several.iter().map(|it| format!("{base}?start_event={it}")).collect(),
+            };
+            let metadata: Value = serde_json::from_str(&definition.metadata).unwrap_or_else(|_| json!({}));
+            let entry = json!({
+                "id": definition.deployment.as_str(),
+                "start_event_urls": urls,
+                "user_opaque_metadata": metadata,
+            });
+            let of_process = map.entry(definition.process.as_str()).or_insert_with(|| json!([]));
+            if let Value::Array(entries) = of_process {
+                entries.push(entry);
+            }
+        }
+        json_answer(StatusCode::OK, &json!({ "status": 0, "message": "Ok", "wf_map": map }))
+    }
+}
+
+/// The original's shape.
+fn health(method: &Method) -> Answer {
+    match *method {
+        Method::GET | Method::HEAD => json_answer(StatusCode::OK, &json!({ "message": "Ok.", "status": 0 })),
+        _ => not_allowed("GET, HEAD"),
+    }
+}
+
+fn json_answer(status: StatusCode, value: &Value) -> Answer {
+    admin::text(status, JSON, value.to_string())
+}
+
+/// An error in the original's shape.
+fn failed(status: StatusCode, message: &str) -> Answer {
+    json_answer(status, &json!({ "status": -1, "message": message }))
+}
+
+fn not_allowed(methods: &'static str) -> Answer {
+    let mut answer = failed(StatusCode::METHOD_NOT_ALLOWED, &format!("only {methods}"));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
+/// The answer that tells an error.
+fn told(error: &Error) -> Answer {
+    let status = match error {
+        Error::NotFound(_) => StatusCode::NOT_FOUND,
+        Error::WrongState(_) | Error::NotRunning { .. } => StatusCode::CONFLICT,
+        Error::ChooseStart(_) | Error::Invalid(_) => StatusCode::BAD_REQUEST,
+        Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::Busy => StatusCode::TOO_MANY_REQUESTS,
+        Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let mut answer = failed(status, &error.to_string());
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    answer
+}
+
+/// A body as it came, with its content type.
+fn body(status: StatusCode, content_type: &str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    if let (false, Ok(value)) = (content_type.is_empty(), HeaderValue::from_str(content_type)) {
+        answer.headers_mut().insert(CONTENT_TYPE, value);
+    }
+    answer
+}

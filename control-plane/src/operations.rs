@@ -1,0 +1,186 @@
+//! What operators can do, each thing once: `flow`, `daemon` and `http` only translate to and from it.
+//!
+//! Promises: what was answered is durable; whatever is refused says why and what to do. Decides nothing about tokens
+//! (the ledger) nor what sidecars hold (the mesh).
+
+mod apply;
+mod deployments;
+mod instances;
+mod list;
+mod swap;
+
+use std::sync::{Arc, OnceLock};
+
+use bpmn::Diagnostic;
+use routing::{DeploymentId, ElementId, Incarnation, InstanceId};
+use runtime::clock::Clock;
+use runtime::drain::DrainWatcher;
+use runtime::telemetry::Tracer;
+use tokio::sync::Mutex;
+
+pub(crate) use apply::{Applied, Apply, Verdict};
+pub(crate) use deployments::Probed;
+pub(crate) use instances::{Run, instance_name};
+pub(crate) use list::Selection;
+pub(crate) use swap::{Swap, Swapped};
+
+use crate::definitions::State;
+use crate::definitions::resolve::Unresolved;
+use crate::ledger_task::{Handle, Refused};
+use crate::mesh::Mesh;
+use crate::metrics::Metrics;
+use crate::store::{self, AnyStore, Batch, Store, Write};
+use crate::trace::Hops;
+
+/// Handles are cheap and share everything.
+#[derive(Clone)]
+pub(crate) struct Operations {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) mesh: Mesh,
+    pub(crate) ledger: Handle,
+    pub(crate) store: AnyStore,
+    pub(crate) hops: Hops,
+    pub(crate) tracer: Tracer,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Who the ledger is.
+    pub(crate) incarnation: Incarnation,
+    pub(crate) metrics: Metrics,
+    pub(crate) drain: DrainWatcher,
+    /// One change of deployments at a time.
+    pub(crate) deploying: Mutex<()>,
+}
+
+impl std::ops::Deref for Operations {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// Not in this state.
+    #[error("{0}")]
+    WrongState(String),
+    /// A deployment that takes no instances.
+    #[error("Deployment {deployment} is not RUNNING. It is {state}: {message}")]
+    NotRunning {
+        /// Which.
+        deployment: DeploymentId,
+        /// Its state.
+        state: State,
+        /// Why.
+        message: String,
+    },
+    /// Several start events, none named.
+    #[error("Must choose between following start events: {}. Use --start_event_id", names(.0))]
+    ChooseStart(Vec<ElementId>),
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// A payload over the limit.
+    #[error("the payload has {size} bytes and the limit is {limit}")]
+    TooLarge {
+        /// Bytes given.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Too much to do.
+    #[error("flowd has too much to do; try again in a moment")]
+    Busy,
+    /// Going, or standing by.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The store, or what it holds.
+    #[error("{0}")]
+    Store(String),
+}
+
+fn names(elements: &[ElementId]) -> String {
+    elements.iter().map(ElementId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+impl From<Unresolved> for Error {
+    fn from(error: Unresolved) -> Self {
+        match error {
+            Unresolved::Unknown(_) => Self::NotFound(error.to_string()),
+            Unresolved::Ambiguous { .. } => Self::Invalid(error.to_string()),
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(error: Refused) -> Self {
+        match error {
+            Refused::NotFound => Self::NotFound(error.to_string()),
+            Refused::WrongState(why) => Self::WrongState(why),
+            Refused::Busy => Self::Busy,
+            Refused::Going => Self::Unavailable(error.to_string()),
+            Refused::Store(_) | Refused::Unreadable { .. } => Self::Store(error.to_string()),
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl Operations {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now().as_millis()
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        Ok(self.store.commit(Batch::one(writes)).await?)
+    }
+}
+
+/// Operations once this flowd leads; services hold it from the start.
+#[derive(Clone, Default)]
+pub(crate) struct Gate {
+    operations: Arc<OnceLock<Operations>>,
+}
+
+impl Gate {
+    /// Opens it.
+    pub(crate) fn open(&self, operations: Operations) {
+        // only one caller, once
+        let _ = self.operations.set(operations);
+    }
+
+    /// The operations, or that this flowd stands by.
+    pub(crate) fn pass(&self) -> Result<&Operations, Error> {
+        let standing_by = || Error::Unavailable("this flowd stands by until it leads; call the leader".to_owned());
+        self.operations.get().ok_or_else(standing_by)
+    }
+}
+
+/// An error that a diagnostic list tells best.
+pub(crate) fn first_error(diagnostics: &[Diagnostic]) -> String {
+    let errors = diagnostics.iter().filter(|it| it.is_error()).count();
+    match diagnostics.iter().find(|it| it.is_error()) {
+        Some(first) if errors > 1 => format!("{first} (and {} more)", errors - 1),
+        Some(first) => first.to_string(),
+        None => String::new(),
+    }
+}
+
+/// That there is no such instance.
+pub(crate) fn no_instance(id: &InstanceId) -> Error {
+    Error::NotFound(format!("there is no instance {id}; `flowctl ps` lists them"))
+}

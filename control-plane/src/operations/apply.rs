@@ -1,0 +1,156 @@
+//! Applying a model: the verdict, then one deployment for each of its processes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bpmn::{Diagnostic, Options, ProcessDefinition};
+use bytes::Bytes;
+
+use super::{Error, Operations, first_error};
+use crate::definitions::{Definition, Deployment, record};
+use crate::steward;
+use crate::store::Write;
+
+/// A model to apply.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Apply {
+    pub(crate) xml: Bytes,
+    pub(crate) stopped: bool,
+    /// Element id, task type or `*`, to a URL.
+    pub(crate) bindings: BTreeMap<String, String>,
+}
+
+/// What became of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Created,
+    Unchanged,
+    Refused,
+    Valid,
+}
+
+impl Verdict {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+            Self::Valid => "valid",
+        }
+    }
+}
+
+/// The whole answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Applied {
+    pub(crate) verdict: Verdict,
+    pub(crate) message: String,
+    /// Deployment and process ids, in document order.
+    pub(crate) deployments: Vec<(String, String)>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl Applied {
+    fn refused(diagnostics: Vec<Diagnostic>) -> Self {
+        let message = first_error(&diagnostics);
+        Self { verdict: Verdict::Refused, message, deployments: Vec::new(), diagnostics }
+    }
+}
+
+/// Definitions that were accepted, and warnings; or what speaks against them.
+type Judged = Result<(Vec<(ProcessDefinition, Definition)>, Vec<Diagnostic>), Vec<Diagnostic>>;
+
+impl Operations {
+    /// Judges a model without deploying it.
+    pub(crate) async fn validate(&self, xml: Bytes) -> Result<Applied, Error> {
+        Ok(match judge(xml, Options::default()).await? {
+            Err(diagnostics) => Applied::refused(diagnostics),
+            Ok((definitions, diagnostics)) => Applied {
+                verdict: Verdict::Valid,
+                message: "Ok.".to_owned(),
+                deployments: definitions.iter().map(|(it, _)| ids(it)).collect(),
+                diagnostics,
+            },
+        })
+    }
+
+    /// Deploys the processes of a model; those that are deployed already stay as they are.
+    pub(crate) async fn apply(&self, apply: Apply) -> Result<Applied, Error> {
+        for (name, url) in &apply.bindings {
+            super::swap::check_url(url).map_err(|why| Error::Invalid(format!("--bind {name}={url}: {why}")))?;
+        }
+        let options = Options {
+            bindings: apply.bindings.clone(),
+            served: self.mesh.served(),
+            missing_binding_is_error: true,
+            ..Options::default()
+        };
+        let (definitions, diagnostics) = match judge(apply.xml.clone(), options).await? {
+            Err(diagnostics) => return Ok(Applied::refused(diagnostics)),
+            Ok(accepted) => accepted,
+        };
+        let deployments = definitions.iter().map(|(it, _)| ids(it)).collect();
+        let _one = self.deploying.lock().await;
+        let (mut verdict, mut messages) = (Verdict::Unchanged, Vec::new());
+        for (checked, definition) in definitions {
+            match self.mesh.deployment(checked.deployment.as_str()) {
+                Some(there) => {
+                    messages.push(format!("{} is deployed already and is {}", checked.deployment, there.state));
+                    self.rebind(&there, &apply.bindings).await?;
+                }
+                None => {
+                    let state = self.deploy(definition, &apply).await?;
+                    messages.push(format!("{} is {state}", checked.deployment));
+                    verdict = Verdict::Created;
+                }
+            }
+        }
+        Ok(Applied { verdict, message: messages.join("; "), deployments, diagnostics })
+    }
+
+    async fn deploy(&self, definition: Definition, apply: &Apply) -> Result<crate::definitions::State, Error> {
+        let deployment = Deployment::new(Arc::new(definition), apply.bindings.clone(), apply.stopped, self.now());
+        let definition = &deployment.definition;
+        let (id, state) = (definition.deployment.clone(), deployment.state);
+        self.commit(vec![
+            record::put_definition(definition),
+            record::put_state(&deployment),
+            Write::delete(steward::retired_key(definition.digest)),
+        ])
+        .await?;
+        self.ledger.definition(definition.digest, definition.ledger.clone()).await?;
+        tracing::info!(deployment = %id, process = %definition.process, tasks = definition.tasks.len(), "applied");
+        self.mesh.insert(deployment);
+        Ok(state)
+    }
+
+    async fn rebind(&self, there: &Deployment, bindings: &BTreeMap<String, String>) -> Result<(), Error> {
+        if bindings.is_empty() || there.bindings == *bindings {
+            return Ok(());
+        }
+        let write = self.mesh.rebind(&there.definition.deployment, bindings.clone());
+        self.commit(write.into_iter().collect()).await
+    }
+}
+
+fn ids(definition: &ProcessDefinition) -> (String, String) {
+    (definition.deployment.to_string(), definition.process.to_string())
+}
+
+/// Beside the loop: a large model takes a while.
+async fn judge(xml: Bytes, options: Options) -> Result<Judged, Error> {
+    let judged = tokio::task::spawn_blocking(move || match bpmn::check(&xml, &options) {
+        Err(diagnostics) => Ok(Err(diagnostics)),
+        Ok(checked) => {
+            let compiled = |it: ProcessDefinition| {
+                let definition = Definition::compiled(&it, xml.clone())?;
+                Ok((it, definition))
+            };
+            let definitions: Result<Vec<_>, crate::definitions::Error> =
+                checked.definitions.into_iter().map(compiled).collect();
+            definitions.map(|it| Ok((it, checked.warnings)))
+        }
+    });
+    let judged = judged.await.map_err(|error| Error::Invalid(format!("the model could not be judged: {error}")))?;
+    judged.map_err(|error| Error::Invalid(error.to_string()))
+}
