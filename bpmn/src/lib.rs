@@ -10,11 +10,14 @@
 //! * `lint`: the rules; each finding is a [`Diagnostic`] with a stable rule id.
 //! * [`compile`]: one routing table per task and one for the ledger.
 //!
+//! [`dmn`] reads the decisions that stand beside a process, for its business rule tasks.
+//!
 //! What is accepted runs as drawn; what cannot run so is refused, never reinterpreted.
 
 pub mod binding;
 pub mod compile;
 pub mod diagnostic;
+pub mod dmn;
 mod graph;
 mod lint;
 pub mod model;

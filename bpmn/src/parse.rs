@@ -15,7 +15,7 @@ mod tree;
 mod xml;
 
 use crate::diagnostic::{Diagnostic, Rule};
-use crate::model::{Definitions, Namespace, Position};
+use crate::model::{Definitions, Element, Namespace, Position};
 
 /// What a file may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,20 @@ impl Default for Limits {
 /// # Errors
 /// One diagnostic: why the bytes are not a BPMN file, and where.
 pub fn parse(xml: &[u8], limits: Limits) -> Result<Definitions, Box<Diagnostic>> {
+    let tree = tree(xml, limits)?;
+    let root = tree.node(0);
+    if root.namespace != Namespace::Bpmn || root.name != "definitions" {
+        return Err(Box::new(not_bpmn(root)));
+    }
+    Ok(definitions::build(&tree))
+}
+
+/// The root element of an XML file that stands beside a process, in generic form; within the same limits.
+pub(crate) fn element(xml: &[u8], limits: Limits) -> Result<Element, Box<Diagnostic>> {
+    tree(xml, limits).map(|it| it.element(0))
+}
+
+fn tree(xml: &[u8], limits: Limits) -> Result<tree::Tree, Box<Diagnostic>> {
     if xml.len() > limits.bytes {
         return Err(Box::new(Diagnostic::error(
             Rule::InputTooLarge,
@@ -48,12 +62,7 @@ pub fn parse(xml: &[u8], limits: Limits) -> Result<Definitions, Box<Diagnostic>>
             format!("the file has {} bytes, the limit is {}", xml.len(), limits.bytes),
         )));
     }
-    let tree = xml::read(decode(xml)?, limits)?;
-    let root = tree.node(0);
-    if root.namespace != Namespace::Bpmn || root.name != "definitions" {
-        return Err(Box::new(not_bpmn(root)));
-    }
-    Ok(definitions::build(&tree))
+    xml::read(decode(xml)?, limits)
 }
 
 fn decode(xml: &[u8]) -> Result<&str, Box<Diagnostic>> {

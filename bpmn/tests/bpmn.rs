@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod compile;
+mod dmn;
 mod fixtures;
 mod input;
 mod models;

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// One edit of a file, places as fractions of its length.
 #[derive(Debug, Clone)]
-enum Edit {
+pub(crate) enum Edit {
     Cut(u16, u16),
     Insert(u16, &'static str),
     Copy(u16, u16, u16),
@@ -51,7 +51,7 @@ const PIECES: &[&str] = &[
     "99999999999",
 ];
 
-fn edit() -> impl Strategy<Value = Edit> {
+pub(crate) fn edit() -> impl Strategy<Value = Edit> {
     prop_oneof![
         (any::<u16>(), 0..400_u16).prop_map(|(at, length)| Edit::Cut(at, length)),
         (any::<u16>(), prop::sample::select(PIECES)).prop_map(|(at, piece)| Edit::Insert(at, piece)),
@@ -60,7 +60,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-fn apply(bytes: &mut Vec<u8>, edit: &Edit) {
+pub(crate) fn apply(bytes: &mut Vec<u8>, edit: &Edit) {
     let place = |at: u16, length: usize| usize::from(at) * length / 65_536;
     match edit {
         Edit::Cut(at, length) => {

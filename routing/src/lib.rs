@@ -11,6 +11,7 @@
 pub mod advance;
 pub mod compiled;
 pub mod condition;
+pub mod decision;
 pub mod failure;
 pub mod id;
 pub mod join;

@@ -96,4 +96,18 @@ rules! {
     UnsupportedAttribute "unsupported-attribute" "An attribute or marker of BPMN is not executable." "remove it; see docs/bpmn-support.md";
     UnsupportedExtension "unsupported-extension" "An extension changes what is executed, and is not executable." "remove it, or model it with BPMN";
     UnknownExtension "unknown-extension" "An extension is unknown and has no effect." "nothing to do unless it was meant to have one";
+    NotDmn "not-dmn" "The file is XML, but not DMN." "the root must be `definitions` in a namespace of DMN 1.1 to 1.5";
+    DmnNoDecision "dmn-no-decision" "The file has no decision." "draw a decision: inputs and knowledge models alone decide nothing";
+    DmnName "dmn-name" "An element of DMN has no id, or a name that no expression can use." "give the element an id, and a name of letters, digits and spaces";
+    DmnDuplicate "dmn-duplicate" "Two elements of DMN have the same id or name." "rename one of them";
+    DmnReference "dmn-reference" "A requirement names an element that does not exist or is of another kind." "correct the reference, or draw what is required";
+    DmnCycle "dmn-cycle" "Decisions or knowledge models require each other in a cycle." "remove one of the requirements";
+    DmnImport "dmn-import" "The file needs another file." "copy what is needed into this file: decisions of other files are not imported";
+    DmnLogic "dmn-logic" "A decision or knowledge model has no logic, or logic that cannot be evaluated." "give it a decision table or another expression, with all its parts";
+    DmnTable "dmn-table" "The parts of a decision table do not fit together." "give every rule one cell per input and output, and each of several outputs a name of its own";
+    DmnHitPolicy "dmn-hit-policy" "A hit policy or aggregation is unknown or does not fit the table." "use UNIQUE, FIRST, PRIORITY, ANY, COLLECT, RULE ORDER or OUTPUT ORDER; COLLECT with SUM, MIN, MAX or COUNT";
+    DmnExpression "dmn-expression" "An expression or cell of DMN is not FEEL." "correct the expression; text stands in quotation marks";
+    DmnLanguage "dmn-language" "An expression of DMN is in another language than FEEL." "write the expression in FEEL";
+    DmnType "dmn-type" "A type of DMN is unknown." "use a type of FEEL or one that the file defines; dates in strings are understood only by their type";
+    DmnUnsupported "dmn-unsupported" "An element of DMN is not executable." "express it by decision tables and FEEL";
 }
