@@ -15,7 +15,7 @@ mod send;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use hop::{Assignment, Endpoint, Inbox, Offer, Origin, Outbox, Refusal};
+use hop::{Assignment, Endpoint, Inbox, Offer, Origin, Outbox, Refusal, Seen};
 use routing::mapping::{Answer, Request};
 use routing::step::{Activity, CallFailure};
 use routing::table::NodeIx;
@@ -403,8 +403,12 @@ impl Core {
         }
     }
 
-    /// Tells everyone who offered it, over the links they have now.
+    /// Tells everyone who offered it, over the links they have now; once, since who offers it again is
+    /// told at once.
     fn accept(&mut self, activation: ActivationId, out: &mut Vec<Output>) {
+        if self.inbox.seen(activation) == Seen::Durable && !self.config.switches.no_dedup {
+            return;
+        }
         for origin in self.inbox.durable(activation) {
             if let Some(link) = self.link_of.get(&origin.sender) {
                 out.push(Output::Accept(*link, activation));

@@ -36,7 +36,7 @@ use crate::metrics::{Levels, Metrics};
 use crate::probe::Health;
 use crate::probes::Probes;
 use crate::spans::Spans;
-use crate::tables::{Loaded, Tables};
+use crate::tables::{Loaded, Served, Tables};
 use drain::Phase;
 
 /// A journal that has grown by this many bytes since its checkpoint is due for the next one.
@@ -306,7 +306,7 @@ impl Engine {
         }
     }
 
-    fn learn(&mut self, definition: Digest, served: Loaded2) {
+    fn learn(&mut self, definition: Digest, served: Served) {
         self.wanted.remove(&definition);
         for (element, compiled) in &served {
             let table = compiled.table();
@@ -430,8 +430,6 @@ impl Engine {
         });
     }
 }
-
-type Loaded2 = Vec<(routing::ElementId, Arc<routing::Compiled>)>;
 
 async fn sleep(duration: Option<Duration>) {
     match duration {

@@ -21,10 +21,13 @@ use prost::Message as _;
 use proto::{convert, v1};
 use routing::table::{Host, Manifest, Place, TableError};
 use routing::{Compiled, Digest, ElementId, RoutingTable, ServiceName};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A definition and those of its tables that are served here, ready for the core.
-pub type Loaded = (Digest, Vec<(ElementId, Arc<Compiled>)>);
+pub type Loaded = (Digest, Served);
+
+/// Tables that are served here, compiled, by element.
+pub type Served = Vec<(ElementId, Arc<Compiled>)>;
 
 /// Why tables were not taken.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +60,7 @@ pub enum Error {
 }
 
 /// What `--tables FILE` holds.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Static {
     /// Definitions with the tables that matter here.
@@ -68,7 +71,7 @@ pub struct Static {
 }
 
 /// One definition of [`Static`].
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct StaticDefinition {
     /// Names every table by its digest.
