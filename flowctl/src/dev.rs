@@ -1,9 +1,11 @@
-//! `flowctl dev`: the services of an example, its models deployed, and deployed again when they change.
+//! `flowctl dev`: a mesh in this process, the services of an example, its models deployed, and deployed
+//! again when they change.
 //!
-//! Order: services, then the models, then the line beginning with `ready` on standard output once every
+//! Order: services, then flowd, then the models and a sidecar for each of their services, then the line beginning with `ready` on standard output once every
 //! deployment serves, then the instance that each example names, whose result and hops are shown. It ends on SIGINT and SIGTERM, and stops the services. A model that is broken while it is edited is
 //! told and does not end anything.
 
+mod mesh;
 mod plan;
 pub(crate) mod services;
 mod signals;
@@ -16,7 +18,6 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use crate::args::Flowd;
 use crate::client::{Client, Selection, Start};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -24,6 +25,7 @@ use crate::output::apply::{File, Files};
 use crate::output::instance::Started;
 use crate::payload::{self, Payload};
 use crate::verbs::tell;
+use mesh::Mesh;
 pub(crate) use plan::Plan;
 use services::{Demonstration, Services};
 use watch::Watch;
@@ -34,7 +36,7 @@ const SERVING: Duration = Duration::from_secs(60);
 const DEMONSTRATION: Duration = Duration::from_secs(60);
 
 /// Runs until a signal comes.
-pub(crate) async fn run(plan: Plan, flowd: &Flowd) -> anyhow::Result<Exit> {
+pub(crate) async fn run(plan: Plan) -> anyhow::Result<Exit> {
     let mut stopped = signals::Stop::listen()?;
     let mut services = tokio::select! {
         services = start_services(&plan.examples) => services?,
@@ -45,14 +47,32 @@ pub(crate) async fn run(plan: Plan, flowd: &Flowd) -> anyhow::Result<Exit> {
         bindings.extend(service.bindings().iter().map(|(name, url)| (name.clone(), url.clone())));
     }
     bindings.extend(plan.bindings.clone());
-    let ended = tokio::select! {
-        ended = serve(&plan, flowd, bindings, &services) => ended,
-        () = stopped.asked() => Ok(Exit::Ok),
-    };
+    let ended = mesh(&plan, bindings, &services, &mut stopped).await;
     for service in &mut services {
         service.stop().await;
     }
     ended
+}
+
+/// The mesh, from its start to its end; services outlive it, so that running calls are finished.
+async fn mesh(
+    plan: &Plan,
+    bindings: HashMap<String, String>,
+    services: &[Services],
+    stopped: &mut signals::Stop,
+) -> anyhow::Result<Exit> {
+    let mut mesh = Mesh::start(plan.data_dir.as_deref(), plan.port, plan.http_port).await?;
+    let ready = format!("ready grpc={} http={}\n", mesh.grpc, mesh.http);
+    let client = Client::connect(&mesh.address()?).await?;
+    let ended = tokio::select! {
+        ended = serve(plan, client.clone(), bindings, services, &ready) => ended,
+        ended = mesh.follow(client) => ended.map(|()| Exit::Ok),
+        () = stopped.asked() => Ok(Exit::Ok),
+    };
+    output::note(format_args!("stopping"));
+    let stopped = mesh.stop().await;
+    let exit = ended?;
+    stopped.map(|()| exit)
 }
 
 async fn start_services(folders: &[PathBuf]) -> anyhow::Result<Vec<Services>> {
@@ -75,11 +95,11 @@ async fn start_services(folders: &[PathBuf]) -> anyhow::Result<Vec<Services>> {
 /// Deploys the models, says `ready`, shows the examples at work, and deploys again what changes.
 async fn serve(
     plan: &Plan,
-    flowd: &Flowd,
+    mut client: Client,
     bindings: HashMap<String, String>,
     services: &[Services],
+    ready: &str,
 ) -> anyhow::Result<Exit> {
-    let mut client = Client::connect(flowd).await?;
     let mut watch = Watch::start(&plan.models)?;
     let mut applied = Vec::new();
     for model in &plan.models {
@@ -94,7 +114,10 @@ async fn serve(
             serves(&client, &deployed.id).await?;
         }
     }
-    output::data(&format!("ready flowd={}\n", flowd.address()))?;
+    if plan.models.is_empty() {
+        went_on(&mut client).await?;
+    }
+    output::data(ready)?;
     for demonstration in services.iter().filter_map(Services::demonstration) {
         demonstrate(&mut client, demonstration).await?;
     }
@@ -105,6 +128,22 @@ async fn serve(
             }
         }
     }
+}
+
+/// What the data folder holds serves again, or it is told what does not.
+async fn went_on(client: &mut Client) -> anyhow::Result<()> {
+    let mut deployments = Vec::new();
+    let mut listed = client.deployments(Selection::default()).await?;
+    while let Some(deployment) = listed.next().await {
+        deployments.push(deployment?);
+    }
+    for deployment in deployments.iter().filter(|it| !matches!(it.state.as_str(), "STOPPED" | "ERROR")) {
+        match serves(client, &deployment.id).await {
+            Ok(()) => output::note(format_args!("deployment/{}: goes on", deployment.id)),
+            Err(error) => output::complain(&error, ""),
+        }
+    }
+    Ok(())
 }
 
 async fn apply(client: &mut Client, model: &Path, bindings: &HashMap<String, String>) -> anyhow::Result<File> {

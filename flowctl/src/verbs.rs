@@ -65,7 +65,7 @@ impl Verb {
             Verb::Update(verb) => verb.run(flowd).await,
             Verb::Validate(verb) => verb.run(),
             Verb::Eval(verb) => verb.run(),
-            Verb::Dev(verb) => verb.run(flowd).await,
+            Verb::Dev(verb) => verb.run().await,
             Verb::Version(verb) => verb.run(flowd).await,
             Verb::Completion(verb) => verb.run(),
         }

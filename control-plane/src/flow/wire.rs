@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use proto::v1;
 use routing::payload::JSON;
+use routing::table::NodeKind;
 use routing::{Failure, FailureCode, Payload};
 
 use crate::definitions::state::TaskView;
@@ -163,8 +164,16 @@ fn task(operations: &Operations, deployment: &Deployment, view: &TaskView) -> v1
         reason: view.reason.clone(),
         replicas: view.replicas,
         ready_replicas: view.ready,
-        url: swapped.or_else(bound).unwrap_or_default(),
+        url: swapped.or_else(bound).or_else(|| declared(deployment, &view.element)).unwrap_or_default(),
     }
+}
+
+/// Where the model itself says that a task's service is.
+fn declared(deployment: &Deployment, element: &str) -> Option<String> {
+    let ledger = &deployment.definition.ledger;
+    let node = ledger.table().node(ledger.find(element)?);
+    let NodeKind::Task(task) = &node.kind else { return None };
+    task.address.as_ref().map(|at| format!("http://{}:{}", at.host, at.port))
 }
 
 /// The sidecars that serve a deployment.

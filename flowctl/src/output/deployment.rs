@@ -23,7 +23,7 @@ pub(crate) struct Task {
     pub(crate) replicas: u32,
     /// Those of them that hold its table.
     pub(crate) ready_replicas: u32,
-    /// Where its service is after a swap; else empty.
+    /// Where its service is: by a swap, by apply's bindings, or by the model; may be empty.
     pub(crate) url: String,
 }
 

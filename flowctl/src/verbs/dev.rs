@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::Flowd;
 use crate::args::bind::Bind;
 use crate::dev::{self, Plan};
 use crate::exit::Exit;
@@ -34,8 +33,8 @@ pub(crate) struct Dev {
 }
 
 impl Dev {
-    pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(self) -> anyhow::Result<Exit> {
         let plan = Plan::new(self.sources, self.bind, self.data_dir, (self.port, self.http_port))?;
-        dev::run(plan, flowd).await
+        dev::run(plan).await
     }
 }
