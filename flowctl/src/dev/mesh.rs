@@ -26,6 +26,8 @@ use crate::output;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How long running calls may go on at the end.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long flowd may take to read its store.
+const READY: Duration = Duration::from_secs(60);
 /// How long the last spans may take.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -63,13 +65,17 @@ impl Mesh {
             data_dir: folder.join("flowd"),
             ..control_plane::config::Config::default()
         };
-        let (flowd, (grpc, http)) = Part::start("flowd", move |trigger, _, bound| async move {
+        let (flowd, (grpc, http, readiness)) = Part::start("flowd", move |trigger, _, bound| async move {
             let app = flowd::App::build(config, trigger).await?;
             // who started it has gone when nobody listens any more; it is told to drain then
-            let _ = bound.send((app.grpc, app.http));
+            let _ = bound.send((app.grpc, app.http, app.readiness()));
             app.run().await
         })
         .await?;
+        let ready = tokio::time::timeout(READY, readiness.ready()).await;
+        ready.map_err(|_| {
+            anyhow::anyhow!("flowd is not ready after {READY:?}: it waits for {:?}", readiness.awaited())
+        })?;
         Ok(Self { folder, _temporary: temporary, flowd, sidecars: BTreeMap::new(), grpc, http })
     }
 
@@ -106,7 +112,10 @@ impl Mesh {
         for (name, url) in services {
             if self.sidecars.get(name).is_some_and(|part| part.thread.is_finished()) {
                 let part = self.sidecars.remove(name);
-                part.context("it was there")?.stop().await.with_context(|| format!("the sidecar of {name} has ended"))?;
+                part.context("it was there")?
+                    .stop()
+                    .await
+                    .with_context(|| format!("the sidecar of {name} has ended"))?;
             }
             if !self.sidecars.contains_key(name) {
                 let part = self.sidecar(name, url).await.with_context(|| format!("start the sidecar of {name}"))?;
