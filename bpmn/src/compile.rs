@@ -19,6 +19,7 @@ use crate::graph::Graph;
 use crate::lint;
 use crate::model::{Definitions, Process};
 use crate::parse::{Limits, parse};
+use crate::soundness::Soundness;
 
 /// What the verdict depends on besides the file.
 #[derive(Debug, Clone, Default)]
@@ -120,6 +121,7 @@ pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> 
     let nodes = definitions.processes.iter().flat_map(|process| process.nodes.iter().map(move |it| (process, it)));
     let places = nodes.map(|(process, it)| (it.id.as_str(), process.id.as_str())).collect();
     let mut accepted = Vec::new();
+    let mut soundness = Soundness::new();
     for process in lint::executable(&definitions) {
         let graph = Graph::of(process);
         let annotations = Annotations::read(&definitions, process, &mut findings);
@@ -131,7 +133,12 @@ pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> 
             annotations: &annotations,
             options,
         };
-        lint::process(&cx, &mut findings);
+        let mut own = Vec::new();
+        lint::process(&cx, &mut own);
+        if !own.iter().any(Diagnostic::is_error) {
+            soundness.process(&graph, &mut own);
+        }
+        findings.append(&mut own);
         accepted.push((graph, annotations));
     }
     diagnostic::sort(&mut findings);

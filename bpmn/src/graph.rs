@@ -3,6 +3,10 @@
 //! Built once per process; sequence flows whose ends do not exist are left out (a diagnostic names
 //! them), so whoever walks the graph need not check again.
 
+mod components;
+
+pub(crate) use components::components;
+
 use std::collections::HashMap;
 
 use crate::model::{FlowNodeKind, Process};

@@ -8,6 +8,7 @@
 //! * [`model`]: BPMN's own metamodel, permissive: it holds what cannot be executed, too.
 //! * [`binding`]: which service does a task, out of annotations and vendors' extensions.
 //! * `lint`: the rules; each finding is a [`Diagnostic`] with a stable rule id.
+//! * `soundness`: whether what is drawn can get stuck, by playing it.
 //! * [`compile`]: one routing table per task and one for the ledger.
 //!
 //! [`dmn`] reads the decisions that stand beside a process, for its business rule tasks.
@@ -22,6 +23,7 @@ mod graph;
 mod lint;
 pub mod model;
 pub mod parse;
+mod soundness;
 
 pub use compile::{Checked, Options, ProcessDefinition, Table, check};
 pub use diagnostic::{CATALOGUE, Diagnostic, Rule, Severity};

@@ -5,6 +5,7 @@
 //! neither executed nor refused here would be silently misread. Every check is linear in the size
 //! of the model, up to sorting.
 
+mod clarity;
 mod data;
 mod events;
 mod executable;
@@ -85,6 +86,7 @@ pub(crate) fn definitions(definitions: &Definitions, out: &mut Vec<Diagnostic>) 
     structure::processes(definitions, out);
     references::ids(definitions, out);
     references::roots(definitions, out);
+    clarity::declarations(definitions, out);
 }
 
 /// Checks one process that is to run.
@@ -99,4 +101,5 @@ pub(crate) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     loops::process(cx, out);
     executable::process(cx, out);
     data::process(cx, out);
+    clarity::process(cx, out);
 }

@@ -70,6 +70,18 @@ rules! {
     NoDefault "no-default" "Every flow of an exclusive gateway has a condition, none is the default." "make one flow the default, else a token for which no condition holds becomes an incident";
     ImplicitDefault "implicit-default" "The one flow without a condition is taken as the default." "set `default` on the gateway to say so in BPMN";
     SuperfluousGateway "superfluous-gateway" "A gateway has one flow in and one out." "remove the gateway, it decides nothing";
+    GatewayJoinFork "gateway-join-fork" "A gateway both joins and forks." "draw two gateways, one that joins and one that forks: who reads the model sees both";
+    FakeJoin "fake-join" "Several flows enter an activity or an event, which joins nothing." "put an exclusive gateway before it to merge, or a parallel gateway to wait for all: as drawn each token runs it";
+    ImplicitSplit "implicit-split" "Several flows without a condition leave an activity or an event." "put a parallel gateway behind it, to say that all of them are taken";
+    DuplicateFlow "duplicate-flow" "Two sequence flows do the same." "remove one of them; two tokens arrive where one was meant";
+    SuperfluousTermination "superfluous-termination" "A terminate end event has nothing to terminate." "use a none end event: no other token can be there";
+    UnusedDeclaration "unused-declaration" "An error, signal or escalation is declared and never used." "remove it, or refer to it from an event";
+    Deadlock "deadlock" "A join can wait for ever for a token that cannot come." "join with the kind of gateway that forked: exclusive branches with an exclusive gateway, parallel ones with a parallel gateway";
+    LackOfSynchronisation "lack-of-synchronisation" "Two tokens can be at one element at the same time." "join parallel branches with a parallel gateway before the element: as drawn it runs once for each token";
+    UnsafeJoin "unsafe-join" "A parallel join can get two tokens on one incoming flow." "join the branches that bring both with a parallel gateway of their own: as drawn a token is joined with another's";
+    DeadElement "dead-element" "Elements can never run although a path leads to them." "let each incoming flow of the join be taken in one run, or use an exclusive gateway";
+    NoCompletion "no-completion" "An instance can come to where no end can be reached." "give the cycle a way out to an end event";
+    SoundnessUndecided "soundness-undecided" "Whether the process is sound was not decided." "nothing to do; to have it decided, split the process or draw it in blocks";
     EventDefinitionMissing "event-definition-missing" "An event does not say what it waits for." "choose what the event waits for, e.g. a timer";
     EventDefinitionNotAllowed "event-definition-not-allowed" "The standard has no event of this kind at this place." "use another kind of event";
     BoundaryNotAttached "boundary-not-attached" "A boundary event is not attached to an activity." "attach the event to an activity of the same process or sub-process";
