@@ -57,12 +57,7 @@ impl Soundness {
         }
     }
 
-    fn scope(
-        &mut self,
-        graph: &Graph<'_>,
-        scope: Option<usize>,
-        out: &mut Vec<Diagnostic>,
-    ) -> Result<(), Unmodelled> {
+    fn scope(&mut self, graph: &Graph<'_>, scope: Option<usize>, out: &mut Vec<Diagnostic>) -> Result<(), Unmodelled> {
         let net = Net::of(graph, scope)?;
         let mut report = Report { graph, net: &net, findings: BTreeMap::new() };
         let mut alive = HashSet::new();
@@ -75,14 +70,16 @@ impl Soundness {
             let Some(initial) = net.start(event) else { continue };
             let size = net.places.len() + net.nodes.len();
             if !self.budget.spend(size * 4) {
+                report.tell(out);
                 return Err(too_many());
             }
             let reduced = Reduced::of(&net, initial);
-            let Some(found) = explore::explore(&reduced, &mut self.budget) else {
+            let found = explore::explore(&reduced, &mut self.budget);
+            report.add(&reduced, &found);
+            if found.cut_short {
                 report.tell(out);
                 return Err(too_many());
-            };
-            report.add(&reduced, &found);
+            }
             decided &= found.crowded.is_empty() && found.endless.is_none();
             let moves = reduced.runs.all(found.moved.iter().copied());
             alive.extend(moves.iter().flat_map(|it| &net.nodes[it.node].outcomes[it.outcome].flows).copied());
@@ -214,8 +211,7 @@ impl Report<'_> {
         let element = self.drawn(place);
         let mut path = replay.path();
         path.push(element);
-        let message =
-            format!("from {} no instance can end any more: {}", self.describe(element), self.words(&path));
+        let message = format!("from {} no instance can end any more: {}", self.describe(element), self.words(&path));
         self.warn(Rule::NoCompletion, element, message);
     }
 

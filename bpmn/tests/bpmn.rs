@@ -10,3 +10,4 @@ mod fixtures;
 mod input;
 mod models;
 mod mutation;
+mod soundness;

@@ -102,8 +102,7 @@ fn terminations(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     let forked: HashSet<Option<usize>> =
         (0..nodes.len()).filter(|it| forks(cx, *it)).map(|it| nodes[it].parent).collect();
     for (index, node) in nodes.iter().enumerate() {
-        let terminate =
-            (node.event_definitions.iter()).any(|it| matches!(it.kind, EventDefinitionKind::Terminate));
+        let terminate = (node.event_definitions.iter()).any(|it| matches!(it.kind, EventDefinitionKind::Terminate));
         let ad_hoc = node.parent.is_some_and(|it| matches!(nodes[it].kind, FlowNodeKind::AdHocSubProcess { .. }));
         if terminate && !ad_hoc && !forked.contains(&node.parent) {
             let message = format!("{} terminates nothing: nothing before it forks", cx.describe(index));

@@ -46,15 +46,18 @@ pub(super) struct Outcome {
     pub(super) endless: Option<Found>,
     /// What moved in any state.
     pub(super) moved: Vec<RunIx>,
+    /// The budget was too small: there may be more to find.
+    pub(super) cut_short: bool,
 }
 
-/// Looks at every state; `None` if the budget is too small for that.
-pub(super) fn explore(net: &Reduced, budget: &mut Budget) -> Option<Outcome> {
-    let first = Exploration::of(net, true).run(budget)?;
-    match first.endless {
-        Some(_) => Exploration::of(net, false).run(budget),
-        None => Some(first),
+/// Looks at every state, as far as the budget goes.
+pub(super) fn explore(net: &Reduced, budget: &mut Budget) -> Outcome {
+    let first = Exploration::of(net, true).run(budget);
+    if first.endless.is_none() {
+        return first;
     }
+    let all = Exploration::of(net, false).run(budget);
+    if all.cut_short { Outcome { cut_short: true, ..first } } else { all }
 }
 
 struct State {
@@ -101,7 +104,7 @@ impl<'a> Exploration<'a> {
         }
     }
 
-    fn run(mut self, budget: &mut Budget) -> Option<Outcome> {
+    fn run(mut self, budget: &mut Budget) -> Outcome {
         self.add(vec![self.net.initial], None);
         let mut state = 0;
         while state < self.states.len() {
@@ -112,7 +115,8 @@ impl<'a> Exploration<'a> {
             for node in able {
                 for outcome in 0..self.net.nodes[node].outcomes.len() {
                     if !budget.spend(self.states[state].marking.len() + 8) {
-                        return None;
+                        self.out.cut_short = true;
+                        return self.out;
                     }
                     self.go(state, node, outcome);
                 }
@@ -126,7 +130,7 @@ impl<'a> Exploration<'a> {
             .filter(|(_, moved)| **moved)
             .map(|(outcome, _)| outcome.run)
             .collect();
-        Some(self.out)
+        self.out
     }
 
     /// The nodes that are to move in a state: those of the first component that can.
@@ -145,7 +149,7 @@ impl<'a> Exploration<'a> {
                 able.push(node);
             }
         }
-        if ends {
+        if ends || able.iter().any(|it| self.net.nodes[*it].outcomes.iter().any(|it| it.may_end)) {
             self.over.push(state);
         }
         let first = able.iter().map(|it| self.rank[*it]).min();

@@ -23,6 +23,8 @@ pub(super) struct Node {
 pub(super) struct Outcome {
     pub(super) places: Vec<PlaceIx>,
     pub(super) run: RunIx,
+    /// On the way the instance can end instead, with all its tokens.
+    pub(super) may_end: bool,
 }
 
 /// A net with the same faults, and fewer elements.
@@ -56,7 +58,8 @@ impl Reduced {
         let mut runs = Runs::default();
         let nodes = net.nodes.iter().enumerate().map(|(index, node)| {
             let outcomes = node.outcomes.iter().enumerate();
-            let outcomes = outcomes.map(|(o, it)| Outcome { places: it.places.clone(), run: runs.of(index, o) });
+            let outcomes =
+                outcomes.map(|(o, it)| Outcome { places: it.places.clone(), run: runs.of(index, o), may_end: false });
             Node { outcomes: outcomes.collect(), inputs: node.inputs.clone() }
         });
         Self {
@@ -83,7 +86,8 @@ impl Reduced {
         }
     }
 
-    /// Outcomes that do the same become one; one that only goes back to its own start is dropped.
+    /// Outcomes that do the same become one. One that only goes back to its own start is dropped, and
+    /// one that only ends all: no other token can get where it could not get before that.
     fn choices(&mut self) -> bool {
         let mut changed = false;
         for node in &mut self.nodes {
@@ -93,23 +97,26 @@ impl Reduced {
             }
             node.outcomes.sort_by(|a, b| a.places.cmp(&b.places));
             let mut kept: Vec<Outcome> = Vec::new();
-            let mut back = None;
+            let mut dropped = Vec::new();
             for outcome in std::mem::take(&mut node.outcomes) {
+                let ends = matches!(outcome.places[..], [place] if self.ends_all[place]);
                 match kept.last_mut() {
-                    _ if outcome.places == node.inputs => {
-                        back = Some(back.map_or(outcome.run, |it| self.runs.or(it, outcome.run)));
+                    _ if ends || outcome.places == node.inputs => dropped.push((outcome, ends)),
+                    Some(last) if last.places == outcome.places => {
+                        last.run = self.runs.or(last.run, outcome.run);
+                        last.may_end |= outcome.may_end;
                     }
-                    Some(last) if last.places == outcome.places => last.run = self.runs.or(last.run, outcome.run),
                     _ => kept.push(outcome),
                 }
             }
-            match (back, kept.first_mut()) {
-                (Some(back), Some(first)) => {
-                    first.run = self.runs.or(first.run, back);
+            if let Some(first) = kept.first_mut() {
+                for (outcome, ends) in dropped {
+                    first.run = self.runs.or(first.run, outcome.run);
+                    first.may_end |= ends || outcome.may_end;
                     changed = true;
                 }
-                (Some(run), None) => kept.push(Outcome { places: node.inputs.clone(), run }),
-                (None, _) => {}
+            } else {
+                kept.extend(dropped.into_iter().map(|(outcome, _)| outcome));
             }
             node.outcomes = kept;
         }
@@ -188,7 +195,7 @@ impl Reduced {
             return false;
         }
         let gone = std::mem::take(&mut self.nodes[node]);
-        let Outcome { places, run } = &gone.outcomes[0];
+        let Outcome { places, run, may_end } = &gone.outcomes[0];
         let uses = std::mem::take(&mut self.uses[place]);
         for from in froms {
             for outcome in &mut self.nodes[*from].outcomes {
@@ -196,6 +203,7 @@ impl Reduced {
                     outcome.places.swap_remove(at);
                     outcome.places.extend(places);
                     outcome.run = self.runs.then(outcome.run, *run);
+                    outcome.may_end |= may_end;
                 }
             }
         }
@@ -224,45 +232,51 @@ impl Reduced {
                 producers[*next].push(from);
             }
             let run = self.runs.then(before.run, outcome.run);
-            self.nodes[from].outcomes.push(Outcome { places: outcome.places, run });
+            let may_end = before.may_end || outcome.may_end;
+            self.nodes[from].outcomes.push(Outcome { places: outcome.places, run, may_end });
         }
         true
     }
 
-    /// A token that only has to end is dropped where it comes from, if that cannot happen twice:
-    /// two tokens there are seen at its source.
+    /// A token that only has to end is dropped where it comes from, if two of them are seen there:
+    /// it is made once, or made alone, so that the first can be thought to be late.
     fn ends(&mut self) -> bool {
         self.count_uses();
         let on_cycle = self.on_cycle();
-        let mut ending: Vec<Option<RunIx>> = vec![None; self.consumer.len()];
-        for node in (0..self.nodes.len()).filter(|it| self.is_sink(*it)) {
-            let place = self.nodes[node].inputs[0];
-            if let [outcome] = &self.nodes[node].outcomes[..]
-                && place != self.initial
-                && self.uses[place] == 1
-            {
-                ending[place] = Some(outcome.run);
+        let ending: Vec<Option<Outcome>> = (0..self.consumer.len()).map(|place| self.ending(place)).collect();
+        let mut gone = Vec::new();
+        for (node, on_cycle) in self.nodes.iter_mut().zip(on_cycle) {
+            for outcome in &mut node.outcomes {
+                if on_cycle && outcome.places.len() > 1 {
+                    continue;
+                }
+                let mut places = Vec::new();
+                for place in std::mem::take(&mut outcome.places) {
+                    let Some(end) = &ending[place] else {
+                        places.push(place);
+                        continue;
+                    };
+                    outcome.run = self.runs.then(outcome.run, end.run);
+                    outcome.may_end |= end.may_end;
+                    places.extend(&end.places);
+                    gone.push(place);
+                }
+                outcome.places = places;
+                outcome.places.sort_unstable();
+                let ends_all = &self.ends_all;
+                outcome.places.dedup_by(|a, b| a == b && ends_all[*a]);
             }
         }
-        let mut changed = false;
-        for node in (0..self.nodes.len()).filter(|it| !on_cycle[*it]) {
-            for outcome in &mut self.nodes[node].outcomes {
-                let runs = &mut self.runs;
-                outcome.places.retain(|place| {
-                    let Some(run) = ending[*place] else { return true };
-                    outcome.run = runs.then(outcome.run, run);
-                    changed = true;
-                    false
-                });
-            }
-        }
-        if changed {
-            self.count_uses();
-            for (place, _) in ending.iter().enumerate().filter(|(place, it)| it.is_some() && self.uses[*place] == 0) {
-                self.nodes[self.consumer[place]] = Node::default();
-            }
-        }
-        changed
+        gone.iter().for_each(|it| self.nodes[self.consumer[*it]] = Node::default());
+        !gone.is_empty()
+    }
+
+    /// What becomes of a token at `place`, if it only can end there.
+    fn ending(&self, place: PlaceIx) -> Option<Outcome> {
+        let node = &self.nodes[self.consumer[place]];
+        let ([_], [outcome]) = (&node.inputs[..], &node.outcomes[..]) else { return None };
+        let ends = outcome.places.iter().all(|it| self.ends_all[*it]);
+        (ends && place != self.initial && self.uses[place] == 1).then(|| outcome.clone())
     }
 
     /// Who leads to whom.
