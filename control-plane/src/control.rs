@@ -212,11 +212,7 @@ impl Session {
         let of: Result<Vec<_>, _> = ask.activations.iter().map(|it| convert::activation(it)).collect();
         let answer = self.ledger().whereabouts(replica, of.map_err(malformed)?).await;
         if let Answer::Fates(fates) = answer.map_err(|error| status(error.into()))? {
-            let fate = |(activation, taken)| v1::Fate {
-                activation: convert::id_bytes(activation),
-                taken,
-                replica: convert::incarnation_bytes(replica),
-            };
+            let fate = |(activation, taken)| v1::Fate { activation: convert::id_bytes(activation), taken };
             self.mailbox.post(|letters| letters.fates.extend(fates.into_iter().map(fate)));
         }
         Ok(())

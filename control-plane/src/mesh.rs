@@ -159,6 +159,7 @@ impl Mesh {
     pub(crate) fn remove(&self, id: &DeploymentId) {
         self.change(|state| {
             if let Some(gone) = state.deployments.remove(id) {
+                state.version += 1;
                 state.by_digest.remove(&gone.definition.digest);
                 state.retired.insert(gone.definition.digest);
                 state.sidecars.values_mut().for_each(|it| {
