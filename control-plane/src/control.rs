@@ -23,8 +23,8 @@ use crate::flow::status;
 use crate::ledger::{Answer, Leaving};
 use crate::mesh::Hello;
 use crate::operations::{Gate, Operations};
-use crate::sidecars::Mailbox;
-use crate::store::{Batch, Store};
+use crate::sidecars::{Mailbox, Remembered};
+use crate::store::{Batch, Store, Write};
 
 /// How long a sidecar may take for its hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -118,7 +118,7 @@ impl Session {
     }
 
     /// Its address is remembered, and tombstones are the first that it hears.
-    async fn prepare(&self, write: crate::store::Write) -> Result<(), Status> {
+    async fn prepare(&self, write: Write) -> Result<(), Status> {
         let stored = self.operations.store.commit(Batch::one(vec![write])).await;
         stored.map_err(|error| Status::unavailable(error.to_string()))?;
         let tombstones = self.operations.ledger.tombstones().await.map_err(|error| status(error.into()))?;
@@ -237,6 +237,10 @@ impl Session {
         // it is gone by its own wish: whether it still hears this does not matter
         let _ = self.out.send(Ok(v1::FlowdMessage { left: true, ..v1::FlowdMessage::default() })).await;
         self.operations.mesh.left(self.incarnation);
+        let forget = vec![Write::delete(Remembered::key(self.incarnation))];
+        if let Err(error) = self.operations.store.commit(Batch::one(forget)).await {
+            tracing::debug!(%error, "the address of a sidecar that has left stays stored; nobody uses it");
+        }
         Ok(true)
     }
 }
