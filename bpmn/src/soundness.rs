@@ -164,6 +164,8 @@ impl Report<'_> {
     }
 
     fn crowded(&mut self, place: PlaceIx, replay: &Replay<'_>) {
+        // one move of the reduced net can crowd several places, and this one only behind another
+        let place = replay.crowded.unwrap_or(place);
         let merge = replay::merge(self.net, place);
         let merged = self.drawn(merge.place);
         let mut path = replay.path_to(place, &merge.between);

@@ -84,8 +84,12 @@ fn agree(found: &[Diagnostic], truth: &game::Truth) -> Result<(), String> {
     if !at(&["soundness-undecided"]).is_empty() {
         return Err("a small model was not decided".to_owned());
     }
-    within("crowded", &at(&["lack-of-synchronisation", "unsafe-join"]), &truth.crowded, true)?;
     let safe = truth.crowded.is_empty();
+    if safe != at(&["lack-of-synchronisation", "unsafe-join"]).is_empty() {
+        return Err(format!("crowded: {:?}", truth.crowded));
+    }
+    within("lack-of-synchronisation", &at(&["lack-of-synchronisation"]), &truth.crowded, false)?;
+    within("unsafe-join", &at(&["unsafe-join"]), &truth.joined, false)?;
     within("deadlock", &at(&["deadlock"]), &truth.stuck, safe)?;
     let endless = !at(&["no-completion"]).is_empty();
     if safe && endless != truth.endless {

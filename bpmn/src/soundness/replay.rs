@@ -24,12 +24,15 @@ pub(super) struct Replay<'a> {
     played: Vec<Played>,
     /// Tokens by place, each with the move that made it.
     tokens: HashMap<PlaceIx, Vec<Option<usize>>>,
+    /// The first place with two tokens; the run is not followed further.
+    pub(super) crowded: Option<PlaceIx>,
 }
 
 impl<'a> Replay<'a> {
     /// Plays the runs of `found`, from a token at `initial`.
     pub(super) fn of(net: &'a Net, runs: &Runs, initial: PlaceIx, found: &Found) -> Self {
-        let mut replay = Self { net, played: Vec::new(), tokens: HashMap::from([(initial, vec![None])]) };
+        let tokens = HashMap::from([(initial, vec![None])]);
+        let mut replay = Self { net, played: Vec::new(), tokens, crowded: None };
         let mut moves = Vec::new();
         for run in &found.runs {
             runs.moves(*run, MOST_MOVES, &mut moves);
@@ -39,6 +42,9 @@ impl<'a> Replay<'a> {
     }
 
     fn play(&mut self, made: Move) {
+        if self.crowded.is_some() {
+            return;
+        }
         let node = &self.net.nodes[made.node];
         let number = self.played.len();
         let mut causes = Vec::new();
@@ -49,7 +55,11 @@ impl<'a> Replay<'a> {
             }
         }
         for place in &node.outcomes[made.outcome].places {
-            self.tokens.entry(*place).or_default().push(Some(number));
+            let tokens = self.tokens.entry(*place).or_default();
+            tokens.push(Some(number));
+            if tokens.len() > 1 && !self.net.places[*place].ends_all {
+                self.crowded = self.crowded.or(Some(*place));
+            }
         }
         self.played.push(Played { made, causes });
     }

@@ -9,6 +9,8 @@ use super::model::{Kind, Model};
 pub(crate) struct Truth {
     /// Elements that two tokens can be at (a join: on one flow).
     pub(crate) crowded: BTreeSet<String>,
+    /// Joins that a sequence behind those leads to, so that they get both tokens on one flow.
+    pub(crate) joined: BTreeSet<String>,
     /// Joins that tokens wait at when nothing can move.
     pub(crate) stuck: BTreeSet<String>,
     /// Whether there is a state from which no rest and no crowd can be reached.
@@ -79,6 +81,7 @@ pub(crate) fn play(model: &Model, most: usize) -> Option<Truth> {
             over.extend(&before[state]);
         }
     }
+    truth.joined = truth.crowded.iter().filter_map(|it| game.join_behind(it)).collect();
     truth.endless = ends.len() < states.len();
     let dead = game.touched.iter().filter(|it| !game.passed.contains(it) && game.joins(**it));
     truth.dead = dead.map(|it| model.nodes[*it].0.clone()).collect();
@@ -100,6 +103,18 @@ impl Game<'_> {
             }
         }
         false
+    }
+
+    fn join_behind(&self, id: &str) -> Option<String> {
+        let mut node = self.model.nodes.iter().position(|it| it.0 == id)?;
+        for _ in 0..self.model.nodes.len() {
+            if self.joins(node) {
+                return Some(self.model.nodes[node].0.clone());
+            }
+            let [flow] = self.outgoing[node][..] else { return None };
+            node = self.model.flows[flow].1;
+        }
+        None
     }
 
     fn crowded(&self, state: &State) -> Vec<String> {
