@@ -169,7 +169,7 @@ pub struct Ledger {
     keys: HashMap<String, InstanceId>,
     closed_keys: VecDeque<String>,
     tombstones: BTreeMap<InstanceId, close::Tombstone>,
-    left: HashMap<Incarnation, leave::Left>,
+    left: BTreeMap<Incarnation, leave::Left>,
     peers: BTreeSet<Incarnation>,
     group: Vec<Change>,
     releases: Vec<After>,
@@ -194,7 +194,7 @@ impl Ledger {
             keys: HashMap::new(),
             closed_keys: VecDeque::new(),
             tombstones: BTreeMap::new(),
-            left: HashMap::new(),
+            left: BTreeMap::new(),
             peers: BTreeSet::new(),
             group: Vec::new(),
             releases: Vec::new(),
@@ -241,7 +241,8 @@ impl Ledger {
             Input::Tick => {}
         }
         self.fire_timers(now, &mut effects);
-        self.outbox.tick(now);
+        let moved = self.outbox.tick(now);
+        self.record_moves(moved);
         if self.lazy_since.is_some_and(|at| at + LAZY <= now) || !self.group.is_empty() {
             self.take_lazy();
         }

@@ -116,9 +116,12 @@ impl Inbox {
         forgotten
     }
 
-    /// Every remembered id that is on disk, with who offered it.
-    pub fn remembered(&self) -> impl Iterator<Item = (ActivationId, &[Origin])> {
-        self.known.iter().filter(|(_, m)| m.durable).map(|(a, m)| (*a, m.origins.as_slice()))
+    /// Every remembered id, in order, with who offered it: also those whose record is still on its way
+    /// to the disk.
+    pub fn remembered(&self) -> Vec<(ActivationId, &[Origin])> {
+        let mut all: Vec<_> = self.known.iter().map(|(a, m)| (*a, m.origins.as_slice())).collect();
+        all.sort_unstable_by_key(|(a, _)| *a);
+        all
     }
 
     /// Every id that was taken, on disk or not, with who offered it.

@@ -74,8 +74,12 @@ pub struct Outbox {
     ready: Vec<ActivationId>,
     turn: usize,
     base: u64,
+    again: Option<Timestamp>,
     switches: Switches,
 }
+
+/// How often a replica is sought for products that have none, milliseconds.
+const SEEK_AGAIN: u64 = 5_000;
 
 #[derive(Debug)]
 struct Entry {
@@ -93,6 +97,8 @@ struct Entry {
 struct Peer {
     next: u64,
     open: BTreeMap<u64, ActivationId>,
+    /// Of `open`, those whose record is not durable yet; kept for the ledger only.
+    unreleased: BTreeSet<u64>,
     linked: bool,
 }
 
@@ -184,8 +190,11 @@ impl Outbox {
                 self.unassigned.insert(activation);
             }
             Some(replica) => {
-                if self.peers.get(&replica).is_some_and(|p| p.linked) {
-                    self.ready.push(activation);
+                if let Some(peer) = self.peers.get_mut(&replica) {
+                    peer.unreleased.remove(&entry.seq);
+                    if peer.linked {
+                        self.ready.push(activation);
+                    }
                 }
             }
         }
@@ -195,12 +204,18 @@ impl Outbox {
     pub fn offers(&mut self) -> Vec<Offer> {
         let mut ready = std::mem::take(&mut self.ready);
         let entries = &mut self.entries;
+        // the ledger acknowledges by "everything up to", so nothing overtakes what is not durable yet
+        let gap = self.peers.get(&Self::LEDGER).and_then(|p| p.unreleased.first().copied());
         let mut offers: Vec<Offer> = ready
             .drain(..)
             .filter_map(|a| {
                 let entry = entries.get_mut(&a)?;
                 let replica = entry.replica?;
                 if entry.accepted || !entry.released || !self.peers.get(&replica).is_some_and(|p| p.linked) {
+                    return None;
+                }
+                if replica == Self::LEDGER && gap.is_some_and(|gap| entry.seq > gap) {
+                    self.ready.push(a);
                     return None;
                 }
                 entry.exposed = true;
@@ -237,7 +252,7 @@ impl Outbox {
     pub fn endpoints(&mut self, endpoints: HashMap<ServiceName, Vec<Endpoint>>) -> Vec<Assignment> {
         self.endpoints = endpoints;
         let present: HashSet<Incarnation> = self.endpoints.values().flatten().map(|e| e.incarnation).collect();
-        let gone: Vec<ActivationId> = self
+        let mut gone: Vec<ActivationId> = self
             .entries
             .iter()
             .filter(|(_, e)| {
@@ -245,17 +260,25 @@ impl Outbox {
             })
             .map(|(a, _)| *a)
             .collect();
+        gone.sort_unstable();
         let waiting: Vec<ActivationId> = self.unassigned.iter().copied().chain(gone).collect();
         waiting.into_iter().filter_map(|a| self.choose_again(a)).collect()
     }
 
-    /// A link to `replica` could not be opened. Products that it was never offered may go elsewhere.
+    /// A link to `replica` could not be opened. Products that it was never offered may go elsewhere; where
+    /// there is nobody else they wait for it.
     pub fn unreachable(&mut self, replica: Incarnation) -> Vec<Assignment> {
         let movable: Vec<ActivationId> = self
             .assigned_to(replica)
             .filter(|a| self.entries.get(a).is_some_and(|e| !e.exposed && e.released))
             .collect();
-        movable.into_iter().filter_map(|a| self.avoid(a, replica)).collect()
+        let elsewhere = |o: &Self, a: &ActivationId| {
+            o.entries.get(a).is_some_and(|e| {
+                let avoided = e.refused.iter().copied().chain([replica]).collect();
+                o.choose(&e.product, &avoided).is_some()
+            })
+        };
+        movable.into_iter().filter_map(|a| if elsewhere(self, &a) { self.avoid(a, replica) } else { None }).collect()
     }
 
     /// The receiver has it on disk. True when that is news: the owner records DONE.
@@ -320,8 +343,9 @@ impl Outbox {
         self.avoid(activation, by)
     }
 
-    /// Offers again what was to wait until `now`.
-    pub fn tick(&mut self, now: Timestamp) {
+    /// Offers again what was to wait until `now`, and seeks replicas for products that have none: whoever
+    /// refused may have changed its mind. Gives changed assignments to be recorded.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Assignment> {
         while let Some(((at, activation), ())) = self.later.first_key_value().map(|(k, v)| (*k, *v)) {
             if at > now {
                 break;
@@ -329,17 +353,29 @@ impl Outbox {
             self.later.remove(&(at, activation));
             self.ready.push(activation);
         }
+        if self.unassigned.is_empty() {
+            self.again = None;
+            return Vec::new();
+        }
+        if *self.again.get_or_insert(now + SEEK_AGAIN) > now {
+            return Vec::new();
+        }
+        self.again = Some(now + SEEK_AGAIN);
+        let waiting: Vec<ActivationId> = self.unassigned.iter().copied().collect();
+        waiting.into_iter().filter_map(|a| self.choose_again(a)).collect()
     }
 
     /// When [`Outbox::tick`] has something to do.
     pub fn next_tick(&self) -> Option<Timestamp> {
-        self.later.first_key_value().map(|((at, _), ())| *at)
+        let later = self.later.first_key_value().map(|((at, _), ())| *at);
+        later.into_iter().chain(self.again).min()
     }
 
     /// Every number up to it is DONE on this disk; what is sent along to `replica`.
     pub fn watermark(&self, replica: Incarnation) -> u64 {
         let Some(peer) = self.peers.get(&replica) else { return 0 };
-        peer.open.first_key_value().map_or(peer.next.max(1), |(seq, _)| *seq) - 1
+        // numbers of earlier lives that are not open any more are done
+        peer.open.first_key_value().map_or(peer.next.max(self.base).max(1), |(seq, _)| *seq) - 1
     }
 
     /// Products that are to go, or have gone unanswered, to `replica`.
@@ -445,12 +481,16 @@ impl Outbox {
         let seq = peer.next.max(self.base).max(1);
         peer.next = seq + 1;
         peer.open.insert(seq, activation);
+        if replica == Self::LEDGER {
+            peer.unreleased.insert(seq);
+        }
         seq
     }
 
     fn unnumber(&mut self, entry: &Entry) {
         if let Some(peer) = entry.replica.and_then(|r| self.peers.get_mut(&r)) {
             peer.open.remove(&entry.seq);
+            peer.unreleased.remove(&entry.seq);
         }
     }
 }

@@ -167,6 +167,12 @@ impl ActivationId {
         hash(&[b"join", instance.as_str().as_bytes(), &scope.to_bytes(), join.as_str().as_bytes(), &flat])
     }
 
+    /// The same entry on its way back to the ledger: a replica may hold both the offer that brought the token
+    /// and the report that takes it away, and must not take one for the other.
+    pub fn returned(self) -> Self {
+        hash(&[b"back", &self.to_bytes()])
+    }
+
     /// The same entry offered anew by the ledger: receivers must not take it for the one they remember.
     pub fn regenerated(self, generation: u32) -> Self {
         hash(&[b"again", &self.to_bytes(), &generation.to_be_bytes()])

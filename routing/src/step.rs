@@ -240,7 +240,7 @@ impl Activation<'_> {
             if wait <= LONGEST_LOCAL_WAIT {
                 return vec![Effect::Again(self.now + wait)];
             }
-            let token = Token { attempts: activity.attempts, ..self.token.clone() };
+            let token = Token { attempts: activity.attempts, ..self.token.clone() }.returned();
             let product = Product { token, to: To::Wait(self.now + wait) };
             return decided(vec![product], format!("waits {} s", wait / 1000), activity.attempts);
         }
@@ -375,7 +375,7 @@ fn incident(table: &Compiled, node: NodeIx, token: &Token, activity: &Activity, 
 
 fn decided_incident(token: &Token, failure: Failure) -> Vec<Effect> {
     let (status, attempts) = (format!("incident {}", failure.code), failure.attempts);
-    decided(vec![Product { token: token.clone(), to: To::Incident(Box::new(failure)) }], status, attempts)
+    decided(vec![Product { token: token.clone().returned(), to: To::Incident(Box::new(failure)) }], status, attempts)
 }
 
 fn decided(products: Vec<Product>, status: String, attempts: u32) -> Vec<Effect> {

@@ -95,4 +95,10 @@ impl Token {
         let key = if new_key { activation } else { self.key };
         Self { activation, key, generation, emitted: now, ..self }
     }
+
+    /// The same token, undecided, going to the ledger: as an incident, to wait, or because its instance is closed.
+    #[must_use]
+    pub fn returned(self) -> Self {
+        Self { activation: self.activation.returned(), ..self }
+    }
 }

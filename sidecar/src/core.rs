@@ -204,6 +204,7 @@ enum After {
     Decided(ActivationId, Vec<ActivationId>),
     Release(ActivationId),
     Done(ActivationId),
+    Leave,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,6 +251,7 @@ pub struct Core {
     link_of: HashMap<Incarnation, Link>,
     peers: HashSet<Incarnation>,
     left: BTreeSet<Incarnation>,
+    settled: BTreeSet<Incarnation>,
     alarms: BTreeMap<(Timestamp, ActivationId, Alarm), ()>,
     mark: u64,
     after: VecDeque<(u64, After)>,
@@ -261,6 +263,7 @@ pub struct Core {
     random: u64,
     draining: bool,
     gone: bool,
+    leaving: Option<Leaving>,
 }
 
 impl Core {
@@ -282,6 +285,7 @@ impl Core {
             link_of: HashMap::new(),
             peers: HashSet::new(),
             left: BTreeSet::new(),
+            settled: BTreeSet::new(),
             alarms: BTreeMap::new(),
             mark: 0,
             after: VecDeque::new(),
@@ -293,13 +297,14 @@ impl Core {
             random,
             draining: false,
             gone: false,
+            leaving: None,
         }
     }
 
     /// One thing that happened. A core that has handed everything over does nothing any more.
     pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Vec<Output>) {
-        if self.gone && !matches!(input, Input::Left) {
-            return;
+        if self.gone {
+            return self.handle_gone(now, &input, out);
         }
         match input {
             Input::Linked(link, sender) => self.sender_linked(link, sender),
@@ -322,13 +327,16 @@ impl Core {
             Input::Written(mark) => self.written(now, mark, out),
             Input::Tick => {}
             Input::Drain => self.draining = true,
-            Input::Left => out.push(Output::Drained),
+            Input::Left => {}
         }
         self.tick(now, out);
     }
 
     /// When [`Input::Tick`] has something to do.
     pub fn next_tick(&self) -> Option<Timestamp> {
+        if self.gone {
+            return None;
+        }
         let alarm = self.alarms.first_key_value().map(|((at, _, _), ())| *at);
         let lazy = self.lazy_since.map(|at| at + self.config.lazy_for);
         let quiet = self.quiet_since.map(|at| at + 2 * self.config.lazy_for);
@@ -344,7 +352,8 @@ impl Core {
             self.alarms.remove(&(at, activation, alarm));
             self.alarm(now, activation, alarm, out);
         }
-        self.outbox.tick(now);
+        let moved = self.outbox.tick(now);
+        self.record_moves(moved, out);
         if self.asked.is_some_and(|at| at + leave::ASK_AGAIN <= now) {
             self.ask_whereabouts(now, out);
         }
@@ -389,12 +398,15 @@ impl Core {
 
     fn act(&mut self, now: Timestamp, after: After, out: &mut Vec<Output>) {
         match after {
+            // whoever hands everything over accepts nothing and offers nothing any more
+            _ if self.gone && !matches!(after, After::Leave) => {}
             After::Accept(activation) => self.accept(activation, out),
             After::Decided(activation, products) => {
                 self.accept(activation, out);
                 products.into_iter().for_each(|p| self.outbox.release(p));
             }
             After::Release(product) => self.outbox.release(product),
+            After::Leave => self.leave_durably(out),
             After::Done(product) => {
                 let replica = self.outbox.entry_replica(product);
                 self.outbox.done(product);
@@ -453,6 +465,11 @@ impl Core {
     /// Reports up to it are DONE on this disk.
     pub fn ledger_watermark(&self) -> u64 {
         self.outbox.watermark(Outbox::LEDGER)
+    }
+
+    /// True when everything is being handed over, perhaps since an earlier life.
+    pub fn is_leaving(&self) -> bool {
+        self.gone
     }
 
     /// True once no more tokens are taken.

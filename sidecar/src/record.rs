@@ -57,6 +57,8 @@ pub enum Record {
         /// The next number.
         next: u64,
     },
+    /// Everything before this is being handed over to the ledger: nothing is decided here any more.
+    Leaving,
 }
 
 impl Record {
@@ -86,6 +88,7 @@ impl Record {
             Self::Numbered { replica, next } => {
                 Wire::Numbered(wire::Numbered { replica: convert::incarnation_bytes(replica), next_seq: next })
             }
+            Self::Leaving => Wire::Leaving(wire::Leaving {}),
         };
         v1::JournalRecord { record: Some(record) }.encode_to_vec().into()
     }
@@ -114,6 +117,7 @@ impl Record {
             Wire::Done(r) => Self::Done(convert::activation(&r.activation)?),
             Wire::Released(r) => Self::Released { sender: convert::incarnation(&r.sender)?, watermark: r.watermark },
             Wire::Numbered(r) => Self::Numbered { replica: convert::incarnation(&r.replica)?, next: r.next_seq },
+            Wire::Leaving(wire::Leaving {}) => Self::Leaving,
         })
     }
 }

@@ -59,7 +59,8 @@ impl Ledger {
     pub fn begin(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         let products: Vec<ActivationId> = self.outbox.entries().map(|a| a.product.token.activation).collect();
         products.into_iter().for_each(|p| self.outbox.release(p));
-        let instances: Vec<InstanceId> = self.instances.keys().cloned().collect();
+        let mut instances: Vec<InstanceId> = self.instances.keys().cloned().collect();
+        instances.sort_unstable();
         instances.iter().for_each(|i| self.settle_state(now, i, out));
         self.handle(now, super::Input::Tick, out);
     }

@@ -39,6 +39,9 @@ impl Core {
 
     fn call(&mut self, now: Timestamp, activation: ActivationId, request: Request, out: &mut Vec<Output>) {
         let Some(held) = self.held.get_mut(&activation) else { return };
+        if held.calling || held.waiting.is_some() {
+            return; // an alarm that was not worth searching for
+        }
         let service = self.services.entry(held.service.clone()).or_default();
         if let Some(why) = service.down.clone() {
             self.step(now, activation, step::Input::CallFailed(CallFailure::Down(why)), out);
@@ -94,12 +97,17 @@ impl Core {
     fn call_ended(&mut self, now: Timestamp, name: &ServiceName, out: &mut Vec<Output>) {
         let Some(service) = self.services.get_mut(name) else { return };
         service.calling = service.calling.saturating_sub(1);
-        while let Some(next) = self.services.get_mut(name).and_then(|s| s.queue.pop_front()) {
+        // more than one when the task is down: they wait for it elsewhere, not in the queue
+        while let Some(next) = self.next_in_queue(name) {
             if let Some(request) = self.held.get_mut(&next).and_then(|h| h.waiting.take()) {
                 self.call(now, next, request, out);
-                return;
             }
         }
+    }
+
+    fn next_in_queue(&mut self, name: &ServiceName) -> Option<ActivationId> {
+        let service = self.services.get_mut(name).filter(|s| s.calling < self.config.max_calls)?;
+        service.queue.pop_front()
     }
 
     pub(super) fn health(&mut self, now: Timestamp, name: ServiceName, down: Option<String>, out: &mut Vec<Output>) {
@@ -108,12 +116,13 @@ impl Core {
         if !(was_down && came_up) {
             return;
         }
-        let waiting: Vec<_> = self
+        let mut waiting: Vec<_> = self
             .held
             .iter()
             .filter(|(_, h)| h.service == name && h.activity.down_since.is_some())
             .map(|(a, _)| *a)
             .collect();
+        waiting.sort_unstable();
         for activation in waiting {
             self.drop_alarms(activation, |alarm| alarm == Alarm::Again);
             self.step(now, activation, step::Input::Again, out);
@@ -152,7 +161,7 @@ impl Core {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        let mut back = token.clone();
+        let mut back = token.clone().returned();
         back.payload = routing::Payload::default();
         self.conclude(now, &token, origin, vec![Product { token: back, to: To::Cancelled }], table, out);
     }

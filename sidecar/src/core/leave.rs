@@ -1,9 +1,10 @@
 //! Going: finish what runs, hand the rest to the ledger; and asking after replicas that have gone.
 
+use hop::Origin;
 use routing::step::CallFailure;
 use routing::{Product, To};
 
-use super::{ActivationId, Core, Incarnation, Leaving, Output, Timestamp, Token};
+use super::{ActivationId, After, Core, Incarnation, Input, Leaving, Output, Record, Timestamp, Token};
 
 /// How often the ledger is asked after a replica that has left, milliseconds.
 pub(super) const ASK_AGAIN: u64 = 5_000;
@@ -21,23 +22,57 @@ impl Core {
         self.held.values().all(|h| !h.calling)
     }
 
-    /// Hands over everything that is left. Nothing is decided here from now on.
+    /// Hands over everything that is left. Nothing is decided here from now on, also not after a crash:
+    /// the record of it is durable before [`Output::Leave`] comes, which is repeated with every new stream
+    /// to flowd until [`super::Input::Left`]. The journal is of no use afterwards.
     pub fn leave(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         if std::mem::replace(&mut self.gone, true) {
             return;
         }
-        let calling: Vec<ActivationId> = self.held.iter().filter(|(_, h)| h.calling).map(|(a, _)| *a).collect();
+        let mut calling: Vec<ActivationId> = self.held.iter().filter(|(_, h)| h.calling).map(|(a, _)| *a).collect();
+        calling.sort_unstable();
         out.extend(calling.into_iter().map(Output::Abort));
-        let offer = |token: Token, service| Product { token, to: To::Service(service) };
-        let mut held: Vec<Product> = Vec::new();
+        self.write(Record::Leaving, After::Leave, out);
+        self.leaving = Some(self.everything(now));
+    }
+
+    /// What is handed over: the same, whether asked before a crash or after it.
+    fn everything(&self, now: Timestamp) -> Leaving {
         // what was not recorded was not accepted either: its sender still has it and may go elsewhere
-        for (_, h) in self.held.drain().filter(|(_, h)| h.recorded) {
-            held.push(offer(Token { attempts: h.activity.attempts, ..h.token }, h.service));
+        let held = self.held.values().filter(|h| h.recorded).map(|h| {
+            let token = Token { attempts: h.activity.attempts, ..h.token.clone() };
+            Product { token, to: To::Service(h.service.clone()) }
+        });
+        let orphans = self.orphans.iter().map(|(token, _, _)| Product { token: token.clone(), to: To::Wait(now) });
+        let mut held: Vec<Product> = held.chain(orphans).collect();
+        held.sort_by_key(|p| p.token.activation);
+        let mut unfinished: Vec<_> = self.outbox.entries().collect();
+        unfinished.sort_by_key(|a| a.product.token.activation);
+        let accepted = self.recorded_ids().map(|(a, _)| a).collect();
+        Leaving { held, unfinished, accepted }
+    }
+
+    /// Remembered ids that a record exists of, on disk or on its way there.
+    pub(super) fn recorded_ids(&self) -> impl Iterator<Item = (ActivationId, &[Origin])> {
+        self.inbox.remembered().into_iter().filter(|(a, _)| self.held.get(a).is_none_or(|h| h.recorded))
+    }
+
+    pub(super) fn leave_durably(&mut self, out: &mut Vec<Output>) {
+        out.extend(self.leaving.clone().map(Output::Leave));
+    }
+
+    /// After a crash: it was leaving, so it goes on leaving.
+    pub(super) fn leave_again(&mut self, now: Timestamp) {
+        self.leaving = Some(self.everything(now));
+    }
+
+    pub(super) fn handle_gone(&mut self, now: Timestamp, input: &Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Written(mark) => self.written(now, *mark, out),
+            Input::LedgerLinked if self.after.is_empty() => self.leave_durably(out),
+            Input::Left => out.push(Output::Drained),
+            _ => {}
         }
-        held.extend(self.orphans.drain(..).map(|(token, _, _)| Product { token, to: To::Wait(now) }));
-        let unfinished = self.outbox.entries().collect();
-        let accepted = self.inbox.remembered().map(|(a, _)| a).collect();
-        out.push(Output::Leave(Leaving { held, unfinished, accepted }));
     }
 
     pub(super) fn ask_whereabouts(&mut self, now: Timestamp, out: &mut Vec<Output>) {

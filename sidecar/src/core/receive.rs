@@ -38,6 +38,10 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         let Some(sender) = self.links.get(&link).cloned() else { return };
+        if self.settled.contains(&sender.incarnation) {
+            // its ids are forgotten here: this is an offer that was late, and somebody has decided it
+            return;
+        }
         let (_, changed) = self.inbox.released(sender.incarnation, watermark);
         if changed {
             self.write_lazily(now, Record::Released { sender: sender.incarnation, watermark }, None);

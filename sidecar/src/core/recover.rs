@@ -6,7 +6,7 @@ use hop::{Assignment, Origin};
 use routing::step::{self, Activity};
 use routing::{InstanceId, Token};
 
-use super::{ActivationId, Config, Core, Output, Record, Timestamp};
+use super::{ActivationId, After, Config, Core, Output, Record, Timestamp};
 
 impl Core {
     /// The state that the journal's records describe. Held tokens start again at [`Core::begin`].
@@ -41,6 +41,7 @@ impl Core {
                     core.inbox.released(sender, watermark);
                 }
                 Record::Numbered { replica, next } => core.outbox.recover_number(replica, next),
+                Record::Leaving => core.gone = true,
             }
         }
         core.orphans = order.into_iter().filter_map(|a| held.remove(&a)).collect();
@@ -49,6 +50,9 @@ impl Core {
 
     /// Starts again what was held, and lets unanswered products leave.
     pub fn begin(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if self.gone {
+            return self.leave_again(now);
+        }
         let products: Vec<ActivationId> = self.outbox.entries().map(|a| a.product.token.activation).collect();
         products.into_iter().for_each(|p| self.outbox.release(p));
         for (token, origin, activated) in std::mem::take(&mut self.orphans) {
@@ -84,9 +88,12 @@ impl Core {
 
     /// Everything that is alive, as records that recover to the same state.
     pub fn checkpoint(&self) -> Vec<Record> {
-        let numbered = self.outbox.numbers().map(|(replica, next)| Record::Numbered { replica, next });
-        let recorded = self.held.values().filter(|h| h.recorded);
-        let held = recorded.map(|h| Record::Accepted {
+        let mut numbers: Vec<_> = self.outbox.numbers().collect();
+        numbers.sort_unstable();
+        let numbered = numbers.into_iter().map(|(replica, next)| Record::Numbered { replica, next });
+        let mut recorded: Vec<_> = self.held.values().filter(|h| h.recorded).collect();
+        recorded.sort_by_key(|h| h.token.activation);
+        let held = recorded.into_iter().map(|h| Record::Accepted {
             token: h.token.clone(),
             origin: h.origin,
             activated: h.activity.activated,
@@ -96,13 +103,15 @@ impl Core {
             origin: *origin,
             activated: *activated,
         });
-        let products: Vec<Assignment> = self.outbox.entries().collect();
+        let mut products: Vec<Assignment> = self.outbox.entries().collect();
+        products.sort_by_key(|a| a.product.token.activation);
         let outbox = (!products.is_empty()).then(|| Record::Decided {
             activation: ActivationId::default(),
             instance: InstanceId::from(""),
             origin: None,
             products,
         });
+<<<<<<< HEAD
         // also those whose record is still on its way to the disk: this checkpoint replaces it
         let decided =
             self.inbox.known().filter(|(a, _)| !self.held.contains_key(a)).flat_map(|(activation, origins)| {
@@ -115,5 +124,23 @@ impl Core {
             });
         let records = numbered.chain(decided).chain(held).chain(orphans).chain(outbox);
         records.collect()
+=======
+        // also those decided a moment ago: this replaces records that are not yet durable, too
+        let decided = self.recorded_ids().flat_map(|(activation, origins)| {
+            origins.iter().map(move |origin| Record::Decided {
+                activation,
+                instance: InstanceId::from(""),
+                origin: Some(*origin),
+                products: Vec::new(),
+            })
+        });
+        // a DONE on its way to the disk is replaced, too, and will be taken for durable
+        let done = self.after.iter().filter_map(|(_, after)| match after {
+            After::Done(product) => Some(Record::Done(*product)),
+            After::Accept(_) | After::Decided(..) | After::Release(_) | After::Leave => None,
+        });
+        let leaving = self.gone.then_some(Record::Leaving);
+        numbered.chain(decided).chain(held).chain(orphans).chain(outbox).chain(done).chain(leaving).collect()
+>>>>>>> 25a2f9e (fix(sidecar,hop,routing): leaving, checkpoints and returned tokens survive crashes)
     }
 }

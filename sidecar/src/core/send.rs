@@ -74,6 +74,7 @@ impl Core {
             }
         }
         self.left = bindings.left;
+        self.settled = bindings.settled;
         let moved = self.outbox.endpoints(bindings.endpoints);
         self.record_moves(moved, out);
         self.ask_whereabouts(now, out);
