@@ -1,4 +1,6 @@
-//! What the whole is measured and tested with: the benchmark, and harnesses for the tests of this crate.
+//! What the whole is measured and tested with: the benchmark, the simulation, and harnesses for the tests of
+//! this crate.
 
 pub mod bench;
 pub mod game;
+pub mod simulation;
