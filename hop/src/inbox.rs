@@ -124,11 +124,6 @@ impl Inbox {
         all
     }
 
-    /// Every id that was taken, on disk or not, with who offered it.
-    pub fn known(&self) -> impl Iterator<Item = (ActivationId, &[Origin])> {
-        self.known.iter().map(|(a, m)| (*a, m.origins.as_slice()))
-    }
-
     /// How many ids are remembered.
     pub fn len(&self) -> usize {
         self.known.len()

@@ -111,20 +111,6 @@ impl Core {
             origin: None,
             products,
         });
-<<<<<<< HEAD
-        // also those whose record is still on its way to the disk: this checkpoint replaces it
-        let decided =
-            self.inbox.known().filter(|(a, _)| !self.held.contains_key(a)).flat_map(|(activation, origins)| {
-                origins.iter().map(move |origin| Record::Decided {
-                    activation,
-                    instance: InstanceId::from(""),
-                    origin: Some(*origin),
-                    products: Vec::new(),
-                })
-            });
-        let records = numbered.chain(decided).chain(held).chain(orphans).chain(outbox);
-        records.collect()
-=======
         // also those decided a moment ago: this replaces records that are not yet durable, too
         let decided = self.recorded_ids().flat_map(|(activation, origins)| {
             origins.iter().map(move |origin| Record::Decided {
@@ -141,6 +127,5 @@ impl Core {
         });
         let leaving = self.gone.then_some(Record::Leaving);
         numbered.chain(decided).chain(held).chain(orphans).chain(outbox).chain(done).chain(leaving).collect()
->>>>>>> 25a2f9e (fix(sidecar,hop,routing): leaving, checkpoints and returned tokens survive crashes)
     }
 }

@@ -55,8 +55,6 @@ impl Engine {
     /// The core holds nothing any more, or flowd has everything.
     pub(super) fn drained(&mut self) {
         match &mut self.phase {
-            // it was leaving when it was stopped: flowd has everything now, and it is done
-            Phase::Running if self.parts.core.is_leaving() => self.end = Some(End::Left),
             Phase::Running => {}
             Phase::Finishing { drained, .. } => *drained = true,
             Phase::Leaving { .. } => self.end = Some(End::Left),
