@@ -5,3 +5,4 @@ mod bench;
 mod elements;
 mod example_models;
 mod layering;
+mod simulation;
