@@ -149,7 +149,7 @@ pub enum Answer {
 /// What waits for a write to be durable.
 #[derive(Debug)]
 enum After {
-    Release(ActivationId),
+    Release(ActivationId, u64),
     Done(ActivationId),
 }
 
@@ -295,7 +295,7 @@ impl Ledger {
     fn written(&mut self, now: Timestamp, mark: u64, out: &mut Vec<Output>) {
         while self.after.front().is_some_and(|(m, _)| *m <= mark) {
             match self.after.pop_front() {
-                Some((_, After::Release(product))) => self.outbox.release(product),
+                Some((_, After::Release(product, seq))) => self.outbox.durable(product, seq),
                 Some((_, After::Done(product))) => self.product_done(now, product, out),
                 None => break,
             }

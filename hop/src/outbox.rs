@@ -4,6 +4,8 @@
 //! only then does an offer appear in [`Outbox::offers`]. When the receiver has accepted, the owner writes
 //! DONE and calls [`Outbox::done`] when *that* is durable; only then does the watermark move.
 
+mod choose;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use routing::{ActivationId, Incarnation, Product, ServiceName, Timestamp, To, Token};
@@ -181,7 +183,15 @@ impl Outbox {
         }
     }
 
-    /// The record of these is durable: they may leave.
+    /// The record of the assignment with this number is durable: the product may leave, unless it has another
+    /// assignment by now, whose record is still on its way.
+    pub fn durable(&mut self, activation: ActivationId, seq: u64) {
+        if self.entries.get(&activation).is_some_and(|e| e.seq == seq) {
+            self.release(activation);
+        }
+    }
+
+    /// Whatever is recorded of this product is durable: it may leave.
     pub fn release(&mut self, activation: ActivationId) {
         let Some(entry) = self.entries.get_mut(&activation) else { return };
         entry.released = true;
@@ -245,6 +255,11 @@ impl Outbox {
         }
         let moved: Vec<_> = self.assigned_to(replica).collect();
         moved.into_iter().filter_map(|a| self.choose_again(a)).collect()
+    }
+
+    /// A replica has left: nothing is assigned to it any more.
+    pub fn left(&mut self, replica: Incarnation) {
+        self.endpoints.values_mut().for_each(|list| list.retain(|e| e.incarnation != replica));
     }
 
     /// Where replicas are now. Gives the assignments that changed, to be recorded and then released:
@@ -430,68 +445,6 @@ impl Outbox {
             To::Ledger | To::Incident(_) | To::Wait(_) | To::Cancelled => None,
         };
         self.unassigned.iter().filter_map(service).collect()
-    }
-
-    fn avoid(&mut self, activation: ActivationId, replica: Incarnation) -> Option<Assignment> {
-        self.entries.get_mut(&activation)?.refused.insert(replica);
-        let again = self.choose_again(activation);
-        if again.as_ref().is_some_and(|a| a.replica.is_none())
-            && let Some(entry) = self.entries.get_mut(&activation)
-        {
-            // nobody else is there: whoever appears next may be asked, also one that refused before
-            entry.refused.clear();
-        }
-        again
-    }
-
-    fn choose_again(&mut self, activation: ActivationId) -> Option<Assignment> {
-        self.turn = self.turn.wrapping_add(1);
-        let entry = self.entries.get(&activation)?;
-        let replica = self.choose(&entry.product, &entry.refused);
-        if replica == entry.replica && replica.is_none() {
-            return None;
-        }
-        let old = self.entries.remove(&activation)?;
-        self.unnumber(&old);
-        self.unassigned.remove(&activation);
-        let seq = replica.map_or(0, |r| self.number(r, activation));
-        let assignment = Assignment { product: old.product.clone(), replica, seq };
-        self.entries.insert(activation, Entry { replica, seq, released: false, exposed: false, ..old });
-        Some(assignment)
-    }
-
-    /// Linked replicas before others, in turn; never one that drains or has refused this product.
-    fn choose(&self, product: &Product, refused: &HashSet<Incarnation>) -> Option<Incarnation> {
-        let To::Service(service) = &product.to else { return Some(Self::LEDGER) };
-        let candidates: Vec<Incarnation> = self
-            .endpoints
-            .get(service)?
-            .iter()
-            .filter(|e| !e.draining && !refused.contains(&e.incarnation))
-            .map(|e| e.incarnation)
-            .collect();
-        let linked: Vec<Incarnation> =
-            candidates.iter().copied().filter(|r| self.peers.get(r).is_some_and(|p| p.linked)).collect();
-        let from = if linked.is_empty() { candidates } else { linked };
-        from.get(self.turn % from.len().max(1)).copied()
-    }
-
-    fn number(&mut self, replica: Incarnation, activation: ActivationId) -> u64 {
-        let peer = self.peers.entry(replica).or_default();
-        let seq = peer.next.max(self.base).max(1);
-        peer.next = seq + 1;
-        peer.open.insert(seq, activation);
-        if replica == Self::LEDGER {
-            peer.unreleased.insert(seq);
-        }
-        seq
-    }
-
-    fn unnumber(&mut self, entry: &Entry) {
-        if let Some(peer) = entry.replica.and_then(|r| self.peers.get_mut(&r)) {
-            peer.open.remove(&entry.seq);
-            peer.unreleased.remove(&entry.seq);
-        }
     }
 }
 

@@ -201,8 +201,8 @@ pub struct Leaving {
 #[derive(Debug)]
 enum After {
     Accept(ActivationId),
-    Decided(ActivationId, Vec<ActivationId>),
-    Release(ActivationId),
+    Decided(ActivationId, Vec<(ActivationId, u64)>),
+    Release(ActivationId, u64),
     Done(ActivationId),
     Leave,
 }
@@ -403,9 +403,9 @@ impl Core {
             After::Accept(activation) => self.accept(activation, out),
             After::Decided(activation, products) => {
                 self.accept(activation, out);
-                products.into_iter().for_each(|p| self.outbox.release(p));
+                products.into_iter().for_each(|(p, seq)| self.outbox.durable(p, seq));
             }
-            After::Release(product) => self.outbox.release(product),
+            After::Release(product, seq) => self.outbox.durable(product, seq),
             After::Leave => self.leave_durably(out),
             After::Done(product) => {
                 let replica = self.outbox.entry_replica(product);

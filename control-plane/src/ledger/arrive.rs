@@ -80,7 +80,7 @@ impl Ledger {
         let activation = product.token.activation;
         let assignment = self.outbox.assign(product);
         self.put(assignment_key(&assignment), super::send::encode(&assignment));
-        self.releases.push(After::Release(activation));
+        self.releases.push(After::Release(activation, assignment.seq));
     }
 
     fn arrive(&mut self, now: Timestamp, token: Token, pending: &mut Pending, out: &mut Vec<Output>) {

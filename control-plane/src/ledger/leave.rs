@@ -45,6 +45,7 @@ impl Ledger {
             return;
         }
         let taken = leaving.accepted.iter().copied().chain(leaving.held.iter().map(|p| p.token.activation)).collect();
+        self.outbox.left(replica);
         let mut left = Left { taken, unfinished: BTreeSet::new(), at: now };
         let mut pending = Pending::new();
         for Assignment { product, replica: to, .. } in leaving.unfinished {
@@ -77,7 +78,7 @@ impl Ledger {
         let activation = product.token.activation;
         let assignment = self.outbox.adopt(product, replica);
         self.put(key::outbox(activation), super::send::encode(&assignment));
-        self.releases.push(After::Release(activation));
+        self.releases.push(After::Release(activation, assignment.seq));
     }
 
     /// The ledger's own offers to a replica that has left: taken, or to be given to another.

@@ -26,7 +26,8 @@ impl Ledger {
         self.record_moves(moved);
     }
 
-    pub(super) fn endpoints(&mut self, endpoints: HashMap<ServiceName, Vec<Endpoint>>) {
+    pub(super) fn endpoints(&mut self, mut endpoints: HashMap<ServiceName, Vec<Endpoint>>) {
+        endpoints.values_mut().for_each(|list| list.retain(|e| !self.has_left(e.incarnation)));
         let moved = self.outbox.endpoints(endpoints);
         self.record_moves(moved);
     }
@@ -35,7 +36,7 @@ impl Ledger {
         for assignment in moved {
             let activation = assignment.product.token.activation;
             self.put(key::outbox(activation), encode(&assignment));
-            self.releases.push(After::Release(activation));
+            self.releases.push(After::Release(activation, assignment.seq));
         }
     }
 

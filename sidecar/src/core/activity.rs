@@ -176,7 +176,7 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         let assigned: Vec<_> = products.into_iter().map(|p| self.outbox.assign(p)).collect();
-        let ids = assigned.iter().map(|a| a.product.token.activation).collect();
+        let ids = assigned.iter().map(|a| (a.product.token.activation, a.seq)).collect();
         let record = Record::Decided {
             activation: token.activation,
             instance: token.instance.clone(),

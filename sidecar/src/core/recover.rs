@@ -123,7 +123,7 @@ impl Core {
         // a DONE on its way to the disk is replaced, too, and will be taken for durable
         let done = self.after.iter().filter_map(|(_, after)| match after {
             After::Done(product) => Some(Record::Done(*product)),
-            After::Accept(_) | After::Decided(..) | After::Release(_) | After::Leave => None,
+            After::Accept(_) | After::Decided(..) | After::Release(..) | After::Leave => None,
         });
         let leaving = self.gone.then_some(Record::Leaving);
         numbered.chain(decided).chain(held).chain(orphans).chain(outbox).chain(done).chain(leaving).collect()

@@ -28,7 +28,7 @@ impl Core {
     pub(super) fn record_moves(&mut self, moved: Vec<Assignment>, out: &mut Vec<Output>) {
         for Assignment { product, replica, seq } in moved {
             let activation = product.token.activation;
-            self.write(Record::Reassigned { activation, replica, seq }, After::Release(activation), out);
+            self.write(Record::Reassigned { activation, replica, seq }, After::Release(activation, seq), out);
         }
     }
 
@@ -73,9 +73,12 @@ impl Core {
                 self.write_lazily(now, Record::Released { sender: *replica, watermark: u64::MAX }, None);
             }
         }
+        let mut endpoints = bindings.endpoints;
+        let left = &bindings.left;
+        endpoints.values_mut().for_each(|list| list.retain(|e| !left.contains(&e.incarnation)));
         self.left = bindings.left;
         self.settled = bindings.settled;
-        let moved = self.outbox.endpoints(bindings.endpoints);
+        let moved = self.outbox.endpoints(endpoints);
         self.record_moves(moved, out);
         self.ask_whereabouts(now, out);
     }

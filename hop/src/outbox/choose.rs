@@ -1,0 +1,71 @@
+//! Which replica a product goes to, and under which number.
+
+use std::collections::HashSet;
+
+use routing::{ActivationId, Incarnation, Product, To};
+
+use super::{Assignment, Entry, Outbox};
+
+impl Outbox {
+    pub(super) fn avoid(&mut self, activation: ActivationId, replica: Incarnation) -> Option<Assignment> {
+        self.entries.get_mut(&activation)?.refused.insert(replica);
+        let again = self.choose_again(activation);
+        if again.as_ref().is_some_and(|a| a.replica.is_none())
+            && let Some(entry) = self.entries.get_mut(&activation)
+        {
+            // nobody else is there: whoever appears next may be asked, also one that refused before
+            entry.refused.clear();
+        }
+        again
+    }
+
+    pub(super) fn choose_again(&mut self, activation: ActivationId) -> Option<Assignment> {
+        self.turn = self.turn.wrapping_add(1);
+        let entry = self.entries.get(&activation)?;
+        let replica = self.choose(&entry.product, &entry.refused);
+        if replica == entry.replica && replica.is_none() {
+            return None;
+        }
+        let old = self.entries.remove(&activation)?;
+        self.unnumber(&old);
+        self.unassigned.remove(&activation);
+        let seq = replica.map_or(0, |r| self.number(r, activation));
+        let assignment = Assignment { product: old.product.clone(), replica, seq };
+        self.entries.insert(activation, Entry { replica, seq, released: false, exposed: false, ..old });
+        Some(assignment)
+    }
+
+    /// Linked replicas before others, in turn; never one that drains or has refused this product.
+    pub(super) fn choose(&self, product: &Product, refused: &HashSet<Incarnation>) -> Option<Incarnation> {
+        let To::Service(service) = &product.to else { return Some(Self::LEDGER) };
+        let candidates: Vec<Incarnation> = self
+            .endpoints
+            .get(service)?
+            .iter()
+            .filter(|e| !e.draining && !refused.contains(&e.incarnation))
+            .map(|e| e.incarnation)
+            .collect();
+        let linked: Vec<Incarnation> =
+            candidates.iter().copied().filter(|r| self.peers.get(r).is_some_and(|p| p.linked)).collect();
+        let from = if linked.is_empty() { candidates } else { linked };
+        from.get(self.turn % from.len().max(1)).copied()
+    }
+
+    pub(super) fn number(&mut self, replica: Incarnation, activation: ActivationId) -> u64 {
+        let peer = self.peers.entry(replica).or_default();
+        let seq = peer.next.max(self.base).max(1);
+        peer.next = seq + 1;
+        peer.open.insert(seq, activation);
+        if replica == Self::LEDGER {
+            peer.unreleased.insert(seq);
+        }
+        seq
+    }
+
+    pub(super) fn unnumber(&mut self, entry: &Entry) {
+        if let Some(peer) = entry.replica.and_then(|r| self.peers.get_mut(&r)) {
+            peer.open.remove(&entry.seq);
+            peer.unreleased.remove(&entry.seq);
+        }
+    }
+}
