@@ -158,3 +158,58 @@ fn a_recovered_assignment_is_sticky() {
     outbox.endpoints(endpoints(&[R]));
     assert_eq!(outbox.assign(product(2)).seq, 8, "numbers are never used twice");
 }
+
+#[test]
+fn a_record_releases_the_assignment_it_is_of_and_no_later_one() {
+    let mut outbox = Outbox::default();
+    outbox.endpoints(endpoints(&[R, Q]));
+    outbox.linked(R);
+    outbox.linked(Q);
+    let first = outbox.assign(product(1));
+    let by = first.replica.unwrap();
+    let second = outbox.free(ActivationId(1), by).unwrap();
+    assert_ne!(second.replica, first.replica);
+    outbox.durable(ActivationId(1), first.seq + 7);
+    assert_eq!(offered(&mut outbox), []);
+    outbox.durable(ActivationId(1), second.seq);
+    assert_eq!(offered(&mut outbox).len(), 1);
+}
+
+#[test]
+fn a_report_never_overtakes_one_that_is_not_durable() {
+    let mut outbox = Outbox::default();
+    let report = |id| Product { to: To::Ledger, ..product(id) };
+    outbox.linked(Outbox::LEDGER);
+    let (first, second) = (outbox.assign(report(1)), outbox.assign(report(2)));
+    outbox.durable(ActivationId(2), second.seq);
+    assert_eq!(offered(&mut outbox), [], "an acknowledgement up to 2 would count for 1");
+    outbox.durable(ActivationId(1), first.seq);
+    assert_eq!(offered(&mut outbox).len(), 2);
+}
+
+#[test]
+fn a_product_that_everybody_refused_is_offered_again_after_a_while() {
+    let mut outbox = Outbox::default();
+    outbox.endpoints(endpoints(&[R]));
+    outbox.linked(R);
+    let first = outbox.assign(product(1));
+    outbox.durable(ActivationId(1), first.seq);
+    assert_eq!(offered(&mut outbox).len(), 1);
+    let none = outbox.refused(ActivationId(1), R, Refusal::NotServed, 0).unwrap();
+    assert_eq!(none.replica, None);
+    outbox.durable(ActivationId(1), none.seq);
+    assert_eq!(outbox.tick(0), []);
+    let again = outbox.next_tick().unwrap();
+    assert_eq!(outbox.tick(again).len(), 1);
+}
+
+#[test]
+fn an_unreachable_replica_keeps_what_nobody_else_can_take() {
+    let mut outbox = Outbox::default();
+    outbox.endpoints(endpoints(&[R]));
+    let first = outbox.assign(product(1));
+    outbox.durable(ActivationId(1), first.seq);
+    assert_eq!(outbox.unreachable(R), []);
+    outbox.linked(R);
+    assert_eq!(offered(&mut outbox).len(), 1);
+}
