@@ -98,7 +98,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Outcome {
     let until = heal_at + PATIENCE;
     while world.handled < MAX_EVENTS && world.history.failures().is_empty() {
         let healed = world.now > heal_at + 10_000 && !world.faults.on;
-        if (healed && world.handled % 64 == 0 && world.is_quiet()) || !world.step(until) {
+        if (healed && world.handled.is_multiple_of(64) && world.is_quiet()) || !world.step(until) {
             break;
         }
     }

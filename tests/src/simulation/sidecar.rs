@@ -341,7 +341,7 @@ impl World {
         let Some(process) = self.hosts[proc].process.as_mut() else { return };
         if !process.for_good && !process.core.is_leaving() {
             // its journal stays: what it remembers is still there when it comes back
-            return self.crash_sidecar(proc, false);
+            self.crash_sidecar(proc, false)
         }
     }
 

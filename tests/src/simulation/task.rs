@@ -87,7 +87,7 @@ pub(super) fn call(
         return (after, Err(CallFailure::Broken("connection reset".into())));
     }
     if world.faults.hit(Fault::TaskUnavailable, random) {
-        let retry_after = random.chance(50_000).then(|| 61_000);
+        let retry_after = random.chance(50_000).then_some(61_000);
         return (after, Ok(Answer { status: 503, retry_after, ..Answer::default() }));
     }
     if work != Work::Erring && world.faults.hit(Fault::TaskError, random) {
