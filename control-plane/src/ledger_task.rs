@@ -72,6 +72,7 @@ pub(crate) struct LedgerTask {
     committing: Option<Committing>,
     out: Vec<Output>,
     addresses: HashMap<Incarnation, link::Target>,
+    spans: hop::spans::Hops,
 }
 
 struct Committing {
@@ -87,6 +88,7 @@ impl LedgerTask {
         let (sender, commands) = mpsc::channel(QUEUE);
         let changes = broadcast::Sender::new(CHANGES);
         let handle = Handle::new(sender, changes.clone(), parts.store.clone());
+        let spans = hop::spans::Hops::new(parts.tracer.clone());
         let task = Self {
             parts,
             commands,
@@ -98,6 +100,7 @@ impl LedgerTask {
             committing: None,
             out: Vec::new(),
             addresses: HashMap::new(),
+            spans,
         };
         (task, handle)
     }
@@ -185,15 +188,23 @@ impl LedgerTask {
 
     /// Offers carry only what is durable already, so they go at once; all else gathers, in order.
     fn sort(&mut self) {
+        let now = self.now();
         for output in self.out.drain(..) {
             match output {
-                Output::Send(replica, watermark, offers) => self.parts.links.send(replica, watermark, offers),
+                Output::Send(replica, watermark, mut offers) => {
+                    offers.iter_mut().for_each(|offer| self.spans.offered(offer, now));
+                    self.parts.links.send(replica, watermark, offers);
+                }
                 other => self.gathering.take(other),
             }
         }
     }
 
     fn event(&mut self, event: link::Event) {
+        if let link::Event::Answered { accepted, .. } = &event {
+            let now = self.now();
+            accepted.iter().for_each(|activation| self.spans.accepted(*activation, now));
+        }
         self.input(match event {
             link::Event::Linked(replica) => Input::Linked(replica),
             link::Event::Unlinked(replica) => Input::Unlinked(replica),

@@ -6,7 +6,8 @@
 //! * [`Inbox`], the receiver's half: duplicates, and when an id may be forgotten.
 //!
 //! The wire around them:
-//! * [`link`], the sender's links; [`serve`], the receiver's port; [`identity`], who may claim what.
+//! * [`link`], the sender's links; [`serve`], the receiver's port; [`identity`], who may claim what; [`spans`], the
+//!   hop in a trace.
 //!
 //! The rules (design §5):
 //! 1. Nothing leaves before the record of it is on the sender's disk, with its replica and number.
@@ -20,6 +21,7 @@ mod inbox;
 pub mod link;
 mod outbox;
 pub mod serve;
+pub mod spans;
 mod wire;
 
 pub use inbox::{Inbox, Origin, Seen};

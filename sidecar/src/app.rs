@@ -127,6 +127,12 @@ impl App {
 }
 
 impl Bound {
+    /// Ready once flowd has greeted this sidecar, or it has tables to work from.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
     /// Serves until the drain has ended.
     ///
     /// # Errors

@@ -13,6 +13,9 @@ use runtime::{drain, shutdown};
 const USAGE: u8 = 64;
 const IO: u8 = 74;
 
+/// How long the line that says `ready` waits for flowd: who reads it may deploy at once. Without flowd the sidecar
+/// serves all the same.
+const GREETING: Duration = Duration::from_secs(3);
 /// How long the last spans may take at the end.
 const FLUSH: Duration = Duration::from_secs(3);
 
@@ -43,8 +46,17 @@ async fn run(args: Args) -> ExitCode {
         Ok(bound) => bound,
         Err(error) => return failed(&error.to_string(), 1),
     };
-    println!("ready hop={} admin={}", bound.hop_address, bound.admin_address);
-    let ended = bound.run(watcher).await;
+    let (hop, admin, readiness) = (bound.hop_address, bound.admin_address, bound.readiness());
+    let announce = async {
+        // Late or not, it serves.
+        let _ = tokio::time::timeout(GREETING, readiness.ready()).await;
+        println!("ready hop={hop} admin={admin}");
+        std::future::pending::<()>().await;
+    };
+    let ended = tokio::select! {
+        ended = bound.run(watcher) => ended,
+        () = announce => Ok(()),
+    };
     if let Err(error) = spans.shutdown(FLUSH).await {
         tracing::warn!("{error}");
     }

@@ -5,12 +5,12 @@
 //! element's name, never an id of an instance; payloads are never looked at.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hop::Offer;
+use hop::spans::{Hops, at, carried, context, describe};
 use routing::mapping::Answer;
 use routing::step::CallFailure;
-use routing::{ActivationId, ElementId, HopRecord, Timestamp, Token};
+use routing::{ActivationId, ElementId, HopRecord, Timestamp};
 use runtime::telemetry::{Span, SpanKind, TraceContext, Tracer};
 
 use crate::core::Call;
@@ -21,12 +21,13 @@ pub(crate) struct Spans {
     tracer: Tracer,
     tasks: HashMap<ActivationId, (ElementId, Span)>,
     calls: HashMap<ActivationId, Span>,
-    hops: HashMap<ActivationId, Span>,
+    hops: Hops,
 }
 
 impl Spans {
     pub(crate) fn new(tracer: Tracer) -> Self {
-        Self { tracer, tasks: HashMap::new(), calls: HashMap::new(), hops: HashMap::new() }
+        let hops = Hops::new(tracer.clone());
+        Self { tracer, tasks: HashMap::new(), calls: HashMap::new(), hops }
     }
 
     /// A call begins (and the task's span, at the first). Gives the context for the request, and the one
@@ -52,7 +53,7 @@ impl Spans {
             if call.attempt > 0 {
                 span.set("http.request.resend_count", call.attempt);
             }
-            set_token(&mut span, &call.token);
+            describe(&mut span, &call.token);
         }
         let headers = span.context().clone();
         self.calls.insert(call.activation, span);
@@ -65,7 +66,7 @@ impl Spans {
         let name = node.map_or(call.token.element.as_str(), |node| node.name.as_str());
         let mut span = self.tracer.span(format_args!("task {name}"), SpanKind::Consumer, parent, at(call.arrived));
         if span.is_recording() {
-            set_token(&mut span, &call.token);
+            describe(&mut span, &call.token);
             span.set("bpmn.process.id", table.process.as_str());
             span.set("bpmn.element.type", node.map_or("", |node| node.element.as_str()));
             span.set("bpmn.element.name", name);
@@ -134,40 +135,14 @@ impl Spans {
         span.end(at(record.ended));
     }
 
-    /// A token is offered: it travels under the hop's span, the same one when it is offered again.
+    /// A token is offered.
     pub(crate) fn offered(&mut self, offer: &mut Offer, now: Timestamp) {
-        if !self.tracer.is_exporting() {
-            return;
-        }
-        let token = &mut offer.product.token;
-        let tracer = &self.tracer;
-        let span = self.hops.entry(token.activation).or_insert_with(|| {
-            let name = format_args!("hop {}", token.element);
-            let mut span = tracer.span(name, SpanKind::Client, &context(&token.trace), at(now));
-            set_token(&mut span, token);
-            span
-        });
-        token.trace = carried(span.context());
+        self.hops.offered(offer, now);
     }
 
     /// A token is on its receiver's disk.
     pub(crate) fn accepted(&mut self, activation: ActivationId, now: Timestamp) {
-        if let Some(span) = self.hops.remove(&activation) {
-            span.end(at(now));
-        }
-    }
-}
-
-fn set_token(span: &mut Span, token: &Token) {
-    if !span.is_recording() {
-        return;
-    }
-    span.set("bpmn.process.instance.id", token.instance.as_str());
-    span.set("bpmn.process.version", token.instance.deployment().as_str());
-    span.set("bpmn.element.id", token.element.as_str());
-    span.set("bpmn.token.id", token.activation.to_string());
-    if let Some(flow) = &token.flow {
-        span.set("bpmn.flow.id", flow.as_str());
+        self.hops.accepted(activation, now);
     }
 }
 
@@ -188,20 +163,4 @@ fn kind(failure: &CallFailure) -> &'static str {
         CallFailure::TimedOut => "timeout",
         CallFailure::TooLarge => "answer_too_large",
     }
-}
-
-fn context(trace: &routing::TraceContext) -> TraceContext {
-    TraceContext::parse(&trace.traceparent, &trace.tracestate, &trace.baggage)
-}
-
-fn carried(context: &TraceContext) -> routing::TraceContext {
-    routing::TraceContext {
-        traceparent: context.traceparent(),
-        tracestate: context.tracestate().to_owned(),
-        baggage: context.baggage().to_owned(),
-    }
-}
-
-fn at(time: Timestamp) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(time)
 }
