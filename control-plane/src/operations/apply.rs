@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bpmn::{Diagnostic, Options, ProcessDefinition};
+use bpmn::{Diagnostic, Options, ProcessDefinition, Rule, Severity};
 use bytes::Bytes;
 
 use super::{Error, Operations, first_error};
@@ -85,7 +85,11 @@ impl Operations {
             missing_binding_is_error: true,
             ..Options::default()
         };
-        let (definitions, diagnostics) = match judge(apply.xml.clone(), options).await? {
+        let judged = match judge(apply.xml.clone(), options).await? {
+            Err(diagnostics) => self.deployed_already(&apply, diagnostics).await?,
+            accepted => accepted,
+        };
+        let (definitions, diagnostics) = match judged {
             Err(diagnostics) => return Ok(Applied::refused(diagnostics)),
             Ok(accepted) => accepted,
         };
@@ -106,6 +110,20 @@ impl Operations {
             }
         }
         Ok(Applied { verdict, message: messages.join("; "), deployments, diagnostics })
+    }
+
+    /// A model that lacks nothing but bindings and is deployed already keeps those it was applied with.
+    async fn deployed_already(&self, apply: &Apply, found: Vec<Diagnostic>) -> Result<Judged, Error> {
+        let unbound = |it: &Diagnostic| it.severity != Severity::Error || it.rule == Rule::BindingMissing.id();
+        if !found.iter().all(unbound) {
+            return Ok(Err(found));
+        }
+        let accepted = judge(apply.xml.clone(), Options::default()).await?;
+        let there = |(it, _): &(ProcessDefinition, Definition)| self.mesh.deployment(it.deployment.as_str()).is_some();
+        match accepted {
+            Ok((definitions, warnings)) if definitions.iter().all(there) => Ok(Ok((definitions, warnings))),
+            _ => Ok(Err(found)),
+        }
     }
 
     async fn deploy(&self, definition: Definition, apply: &Apply) -> Result<crate::definitions::State, Error> {
