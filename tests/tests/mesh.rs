@@ -1,6 +1,7 @@
 //! All tests that need more than one crate, in one binary.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod acceptance;
 mod bench;
 mod elements;
 mod example_models;

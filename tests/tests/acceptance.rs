@@ -1,0 +1,19 @@
+//! What the product must show, with real processes: flowd, `flow-sidecar`s and `flowctl` as users start them.
+
+mod bad_folders;
+mod bad_models;
+mod bad_requests;
+mod bad_tasks;
+mod contract;
+mod dev;
+mod drain;
+mod ends;
+mod examples;
+mod flow_daemon;
+mod kills;
+mod original;
+mod outage;
+mod security;
+mod start_event;
+mod swap;
+mod tracing;

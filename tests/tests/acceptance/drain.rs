@@ -1,0 +1,78 @@
+//! SIGTERM of a sidecar: it finishes what it runs, hands over the rest, and nothing runs twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flow_tests::harness::{Answer, Load, Mesh, Model, PATIENCE, Service, eventually};
+use serde_json::json;
+
+/// Takes long enough to be under way when its sidecar is told to go.
+async fn slow() -> Service {
+    Service::start(|call| async move {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        Answer::Json(json!({ call.header("x-rexflow-tid"): true }))
+    })
+    .await
+}
+
+fn assert_each_ran_once(service: &Service) {
+    let mut calls = BTreeMap::<(String, String), usize>::new();
+    for call in service.calls() {
+        *calls.entry((call.instance().into(), call.header("x-rexflow-tid").into())).or_default() += 1;
+    }
+    let several: Vec<_> = calls.iter().filter(|(_, calls)| **calls > 1).collect();
+    assert!(several.is_empty(), "run twice needlessly: {several:?}");
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_told_to_go_under_load_loses_nothing_and_nothing_runs_twice() {
+    let service = slow().await;
+    let mut mesh = Mesh::start().await;
+    mesh.sidecar(&[("first", &service.url())]).await;
+    for _ in 0..2 {
+        mesh.sidecar(&[("second", &service.url())]).await;
+    }
+    mesh.sidecar(&[("third", &service.url())]).await;
+    let id = mesh.deploy(Model::row("drained", &["first", "second", "third"]).xml()).await;
+    let load = Load::start(mesh.url(&format!("/start/{id}")), "drain", 40, |n| json!({"n": n}));
+    for victim in [1, 2, 1] {
+        let before = service.calls().len();
+        eventually("the load to be under way", PATIENCE, async || {
+            let calls = service.calls().len() - before;
+            if calls > 60 { Ok(()) } else { Err(format!("{calls} calls so far")) }
+        })
+        .await;
+        let status = mesh.sidecars[victim].process.terminate().await;
+        assert!(status.success(), "a drain ends cleanly: {status}");
+        mesh.sidecars[victim].start_again().await;
+    }
+    let accepted = load.stop().await;
+    for (n, instance) in &mesh.all_completed(&accepted, PATIENCE).await {
+        let expected = json!({"n": n, "first": true, "second": true, "third": true});
+        assert_eq!(instance["result"], expected, "{instance}");
+    }
+    assert_each_ran_once(&service);
+    assert_eq!(service.calls().len(), 3 * accepted.len());
+}
+
+#[tokio::test]
+async fn the_last_sidecar_of_a_service_leaves_its_tokens_to_whoever_comes_next() {
+    let mut service = slow().await;
+    let mut mesh = Mesh::start().await;
+    mesh.sidecar(&[("first", &service.url())]).await;
+    let id = mesh.deploy(Model::row("left", &["first"]).xml()).await;
+    // The task is down, so that the sidecar holds what it is given.
+    service.stop().await;
+    let mut waiting = Vec::new();
+    for n in 0..5 {
+        waiting.push(mesh.begin(&id, &json!({"n": n})).await);
+    }
+    assert!(mesh.sidecars[0].process.terminate().await.success());
+    service.resume().await;
+    // Another sidecar with a journal of its own: an heir, not the same one again.
+    mesh.sidecar(&[("first", &service.url())]).await;
+    for (n, id) in waiting.iter().enumerate() {
+        assert_eq!(mesh.until(id, "COMPLETED").await["result"], json!({"n": n, "first": true}));
+    }
+    assert_each_ran_once(&service);
+}

@@ -1,0 +1,149 @@
+//! Every example, run as its README says: `flowctl dev examples/NAME`.
+
+use std::path::Path;
+
+use flow_tests::harness::{Flowctl, PATIENCE, Process, eventually, free_port};
+use serde_json::{Value, json};
+
+/// What is run, and what must come of it: payload, end event, result.
+type Runs = Vec<(Value, &'static str, Value)>;
+
+fn expected(name: &str) -> Runs {
+    let underpants = json!({"underpants": "Collected.", "sauce": "Applied.", "cashflow": "Positive!"});
+    match name {
+        "calc" => vec![
+            (json!({"x": 7}), "result", json!({"x": 7, "result": 98})),
+            (json!(12), "result", json!({"x": 12, "result": 288})),
+        ],
+        "conditional" => vec![
+            (json!({"val": 137}), "end-did-profit", json!({"val": 138, "cashflow": "Positive!"})),
+            (json!({"val": 1}), "end-didnot-profit", json!({"val": 2})),
+        ],
+        "error-boundary" => vec![
+            (json!({"amount": 250}), "unpaid", json!({"amount": 250, "cashflow": "Orz"})),
+            (json!({"amount": 20}), "paid", json!({"amount": 20, "payment": "Paid.", "cashflow": "Positive!"})),
+            (json!({"amount": -1}), "rejected", json!({"amount": -1})),
+        ],
+        "underpants" | "parallel" => vec![(json!({}), "done", underpants)],
+        // Half of its calls fail; it is run below until it completes.
+        "retries" => vec![],
+        other => panic!("no expectation for examples/{other}: a new example needs one"),
+    }
+}
+
+/// Starts `flowctl dev` on an example and waits until its own instance has been shown.
+async fn dev(name: &str) -> (Process, Flowctl) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
+    let (port, http) = (free_port().to_string(), free_port().to_string());
+    let flowctl = Flowctl::new(port.parse().unwrap());
+    let words = ["dev", folder.to_str().unwrap(), "--port", &port, "--http-port", &http];
+    let process = Process::start(&format!("dev {name}"), flowctl.command(&words)).await;
+    (process, flowctl)
+}
+
+/// The instance that `dev` runs by itself, once it has settled.
+async fn own_instance(flowctl: &Flowctl) -> Value {
+    eventually("the example's own instance", PATIENCE, async || {
+        let instances = flowctl.json(&["ps", "-i", "-o", "json"]).await;
+        match instances[0]["state"].as_str() {
+            Some("COMPLETED" | "STOPPED") => Ok(instances[0].clone()),
+            _ => Err(instances.to_string()),
+        }
+    })
+    .await
+}
+
+async fn shows(name: &str) {
+    let (mut process, flowctl) = dev(name).await;
+    let own = own_instance(&flowctl).await;
+    if own["state"] == "COMPLETED" {
+        let last = own["end_event"].as_str().unwrap().to_owned();
+        eventually("result and hops to be shown", PATIENCE, async || {
+            let said = process.stdout();
+            let shown = said.contains("WATERFALL") && said.contains(&last);
+            if shown { Ok(()) } else { Err(said) }
+        })
+        .await;
+    }
+    for (payload, end, result) in expected(name) {
+        let words = ["run", name, &payload.to_string(), "--wait", "-o", "json"];
+        let instance = flowctl.run(&words).await.expect_code(0).json();
+        assert_eq!(instance["result"], result, "{name} with {payload}: {instance}");
+        assert_eq!(instance["end_event"], end, "{name} with {payload}: {instance}");
+    }
+    if name == "retries" {
+        retries_until_it_completes(&flowctl).await;
+    }
+    assert!(process.terminate().await.success(), "{name} ends cleanly");
+}
+
+/// Runs and starts again until one instance has been STOPPED and completed after all.
+async fn retries_until_it_completes(flowctl: &Flowctl) {
+    let expected = json!({"underpants": "Collected.", "sauce": "Applied.", "cashflow": "Positive!"});
+    let mut restarted = false;
+    // A quarter of the instances stops: after 100 none would have with a probability of 1 in 3 billion.
+    for _ in 0..100 {
+        let instance = flowctl.run(&["run", "retries", "{}", "--wait", "-o", "json"]).await.json();
+        let id = &instance["id"].as_str().unwrap().to_owned();
+        let mut state = instance;
+        while state["state"] == "STOPPED" {
+            restarted = true;
+            assert_eq!(state["error"]["element"], "sauce", "{state}");
+            flowctl.run(&["start", id]).await.expect_code(0);
+            state = eventually("it to settle", PATIENCE, async || {
+                let instance = flowctl.json(&["ps", "-i", id, "-o", "json"]).await[0].clone();
+                match instance["state"].as_str() {
+                    Some("COMPLETED" | "STOPPED") => Ok(instance),
+                    _ => Err(instance.to_string()),
+                }
+            })
+            .await;
+        }
+        assert_eq!((&state["state"], &state["result"]), (&json!("COMPLETED"), &expected), "{state}");
+        if restarted {
+            return;
+        }
+    }
+    panic!("nothing was ever STOPPED");
+}
+
+#[tokio::test]
+async fn calc_doubles_the_square() {
+    shows("calc").await;
+}
+
+#[tokio::test]
+async fn underpants_makes_profit() {
+    shows("underpants").await;
+}
+
+#[tokio::test]
+async fn conditional_chooses_its_end() {
+    shows("conditional").await;
+}
+
+#[tokio::test]
+async fn parallel_holds_the_keys_of_both_branches() {
+    shows("parallel").await;
+}
+
+#[tokio::test]
+async fn error_boundary_takes_the_way_of_the_error() {
+    shows("error-boundary").await;
+}
+
+#[tokio::test]
+async fn retries_goes_on_from_the_failed_task() {
+    shows("retries").await;
+}
+
+#[test]
+fn every_example_is_run_by_a_test() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.join("services.yaml").exists() {
+            expected(path.file_name().unwrap().to_str().unwrap());
+        }
+    }
+}
