@@ -6,4 +6,5 @@ mod bench;
 mod elements;
 mod example_models;
 mod layering;
+mod sidecar_core;
 mod simulation;

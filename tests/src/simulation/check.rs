@@ -37,7 +37,7 @@ impl History {
     }
 
     /// A decision is on disk. What a checkpoint keeps of one has no products and says nothing new.
-    pub(super) fn decided(&mut self, by: Incarnation, record: &Record, _now: Timestamp) {
+    pub(super) fn decided(&mut self, by: Incarnation, record: &Record) {
         let Record::Decided { activation, instance, products, .. } = record else { return };
         if products.is_empty() || *activation == ActivationId::default() {
             return;
@@ -60,7 +60,7 @@ impl History {
         self.last_call.insert(token.instance.clone(), now);
     }
 
-    pub(super) fn changed(&mut self, view: &InstanceView, _now: Timestamp) {
+    pub(super) fn changed(&mut self, view: &InstanceView) {
         if !view.state.is_closed() {
             if self.closed.contains_key(&view.id) {
                 self.fail(format!("{} is {} after its end", view.id, view.state));
@@ -153,7 +153,7 @@ impl World {
             .filter_map(|(_, v)| decode_instance(v).ok())
             .collect();
         for view in stored {
-            self.history.changed(&view, 0);
+            self.history.changed(&view);
             if !self.clients.iter().any(|c| c.tried.contains(&view.id)) {
                 self.history.fail(format!("{} was never started", view.id));
             }

@@ -198,9 +198,8 @@ impl World {
             Output::Answer(request, answer) => return self.flowd_answer(request, answer),
             Output::Alarm(what) => return self.history.alarm(what),
             Output::Changed(view) => {
-                let now = self.time();
                 self.say(|| format!("{} is {}", view.id, view.state));
-                return self.history.changed(&view, now);
+                return self.history.changed(&view);
             }
             Output::Tombstone(instance, _) => {
                 let controls: Vec<LinkId> = process.controls.values().map(|(id, _)| *id).collect();

@@ -1,9 +1,11 @@
 //! A simulated sidecar: the core, a journal, and the shell around them in its simplest form.
 
+mod streams;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ::sidecar::core::{Bindings, Config, Core, Input, Output, Sender};
+use ::sidecar::core::{Bindings, Config, Core, Input, Output};
 use ::sidecar::record::Record;
 use routing::mapping::Answer;
 use routing::step::CallFailure;
@@ -15,7 +17,7 @@ use super::model::{SERVICES, models};
 use super::network::{Frame, LinkId, Peers};
 use super::random::Random;
 use super::task;
-use super::world::{Event, FLOWD, Proc, World};
+use super::world::{Event, Proc, World};
 
 /// Where a sidecar runs, and what stays when it does not.
 pub(super) struct Host {
@@ -109,7 +111,7 @@ impl World {
             read.into_iter().map(|r| Record::decode(r).expect("what was encoded can be decoded")).collect();
         let (incarnation, real, count, now) = (host.incarnation, host.real, records.len(), self.time());
         for record in &records {
-            self.history.decided(incarnation, record, now);
+            self.history.decided(incarnation, record);
         }
         let process = Process {
             core: Core::recover(config, records),
@@ -254,7 +256,6 @@ impl World {
             return self.crash_sidecar(proc, true);
         }
         self.hosts[proc].disk.sync();
-        let now = self.time();
         let incarnation = self.hosts[proc].incarnation;
         let Some(process) = self.hosts[proc].process.as_mut() else { return };
         // whatever was appended since is on the disk as well; it may only be said later
@@ -262,7 +263,7 @@ impl World {
         process.synced = process.mark;
         let mark = process.synced;
         for (_, record) in process.decisions.drain(..) {
-            self.history.decided(incarnation, &record, now);
+            self.history.decided(incarnation, &record);
         }
         if self.faults.hit(Fault::CrashAfterSync, &mut self.random) {
             return self.crash_sidecar(proc, false);
@@ -308,8 +309,6 @@ impl World {
         }
     }
 
-    // --- going
-
     pub(super) fn drain(&mut self, proc: Proc) {
         let for_good = self.faults.hit(Fault::Leave, &mut self.random);
         let at_once = for_good && self.faults.hit(Fault::LeaveAtOnce, &mut self.random);
@@ -341,7 +340,7 @@ impl World {
         let Some(process) = self.hosts[proc].process.as_mut() else { return };
         if !process.for_good && !process.core.is_leaving() {
             // its journal stays: what it remembers is still there when it comes back
-            self.crash_sidecar(proc, false)
+            self.crash_sidecar(proc, false);
         }
     }
 
@@ -352,126 +351,5 @@ impl World {
         self.hosts[proc] = Host::new(&serves, real, &mut self.random);
         let wait = self.random.between(1_000, 3_000_000);
         self.after(wait, Event::Boot(proc));
-    }
-
-    // --- links
-
-    fn connect_control(&mut self, proc: Proc) {
-        let now = self.now;
-        let Some(process) = self.hosts[proc].process.as_mut() else { return };
-        if process.control.is_some() || process.control_retry > now {
-            return;
-        }
-        process.control_retry = now + 300_000;
-        process.peers.opened += 1;
-        let (link, draining) = (process.peers.opened, process.core.is_draining());
-        let (incarnation, boot) = self.identity(proc);
-        let hello = Frame::Hello { incarnation, boot, link, draining };
-        self.after(300_001, Event::Tick(proc, self.life(proc)));
-        let id = self.connect(proc, FLOWD, true, Incarnation(0), hello);
-        if let Some(process) = self.hosts[proc].process.as_mut() {
-            process.control = Some(id);
-        }
-    }
-
-    pub(super) fn sidecar_frame(&mut self, proc: Proc, id: LinkId, side: usize, frame: Frame) {
-        let Some(process) = self.hosts[proc].process.as_mut() else { return };
-        match frame {
-            Frame::Hello { incarnation, boot, link, .. } => self.sender_hello(proc, id, incarnation, (boot, link)),
-            Frame::Welcome(incarnation) => {
-                let Some(link) = self.links.get(&id) else { return };
-                if link.control {
-                    process.control_open = true;
-                    for digest in process.wants.clone() {
-                        self.send(id, 0, Frame::Want(digest));
-                    }
-                    self.sidecar_handle(proc, Input::LedgerLinked);
-                } else if link.wanted == incarnation {
-                    if let Some(peer) = process.peers.links.get_mut(&incarnation) {
-                        peer.open = true;
-                    }
-                    self.sidecar_handle(proc, Input::PeerLinked(incarnation));
-                } else {
-                    self.end(id, side);
-                }
-            }
-            Frame::Offers(watermark, offers) => self.sidecar_handle(proc, Input::Offered(id, watermark, offers)),
-            Frame::Tables(digests) => {
-                for digest in digests {
-                    self.hosts[proc].tables.insert(digest);
-                    if let Some(process) = self.hosts[proc].process.as_mut() {
-                        process.wants.remove(&digest);
-                    }
-                    self.sidecar_handle(proc, Input::Tables(digest, tables_of(digest)));
-                }
-            }
-            Frame::Accepted(activation) => self.answered(proc, id, vec![activation], vec![]),
-            Frame::Refused(activation, why) => self.answered(proc, id, vec![], vec![(activation, why)]),
-            Frame::Acked(seq) => self.sidecar_handle(proc, Input::LedgerAcked(seq)),
-            Frame::Bindings(bindings) => self.learn(proc, *bindings),
-            Frame::Closed(instances) => self.sidecar_handle(proc, Input::Closed(instances)),
-            Frame::Fates(replica, fates) => self.sidecar_handle(proc, Input::Fates(replica, fates)),
-            Frame::Left => self.left(proc),
-            Frame::Report(..) | Frame::Want(_) | Frame::Whereabouts(..) | Frame::Leaving(_) | Frame::Draining => {}
-        }
-    }
-
-    fn answered(&mut self, proc: Proc, id: LinkId, yes: Vec<ActivationId>, no: Vec<(ActivationId, hop::Refusal)>) {
-        let Some(replica) = self.links.get(&id).map(|l| l.wanted) else { return };
-        self.sidecar_handle(proc, Input::PeerAnswered(replica, yes, no));
-    }
-
-    /// A sender says hello: an older link of it, or one that is late, is void.
-    fn sender_hello(&mut self, proc: Proc, id: LinkId, sender: Incarnation, number: (u64, u64)) {
-        let own = self.hosts[proc].incarnation;
-        let from = self.links.get(&id).map(|l| l.ends[0]);
-        let Some(process) = self.hosts[proc].process.as_mut() else { return };
-        let newest = process.newest.entry(sender).or_default();
-        if *newest >= number {
-            return self.end(id, 1);
-        }
-        *newest = number;
-        let ledger = from == Some(FLOWD);
-        let serves = from.map(|f| self.hosts[f].serves.clone()).unwrap_or_default();
-        self.sidecar_handle(proc, Input::Linked(id, Sender { incarnation: sender, ledger, serves }));
-        self.send(id, 1, Frame::Welcome(own));
-    }
-
-    fn learn(&mut self, proc: Proc, bindings: Bindings) {
-        self.hosts[proc].bindings = Some(bindings.clone());
-        if let Some(process) = self.hosts[proc].process.as_mut() {
-            let found = bindings.endpoints.values().flatten();
-            process.peers.addresses = found.filter_map(|e| Some((e.incarnation, e.address.parse().ok()?))).collect();
-        }
-        self.sidecar_handle(proc, Input::Bindings(bindings));
-    }
-
-    pub(super) fn sidecar_unlinked(&mut self, proc: Proc, id: LinkId, side: usize, wanted: Incarnation, control: bool) {
-        if side == 1 {
-            return self.sidecar_handle(proc, Input::Unlinked(id));
-        }
-        if control {
-            let Some(process) = self.hosts[proc].process.as_mut().filter(|p| p.control == Some(id)) else { return };
-            process.control = None;
-            self.after(100_000, Event::Tick(proc, self.lives[proc]));
-            let Some(process) = self.hosts[proc].process.as_mut() else { return };
-            if std::mem::take(&mut process.control_open) {
-                self.sidecar_handle(proc, Input::LedgerUnlinked);
-            }
-            return;
-        }
-        match self.peer_ended(proc, id, wanted) {
-            Some(true) => self.sidecar_handle(proc, Input::PeerUnlinked(wanted)),
-            Some(false) => self.unreachable(proc, wanted),
-            None => {}
-        }
-    }
-
-    pub(super) fn unreachable(&mut self, proc: Proc, replica: Incarnation) {
-        if proc == FLOWD {
-            self.flowd_handle(control_plane::ledger::Input::Unreachable(replica));
-        } else {
-            self.sidecar_handle(proc, Input::PeerUnreachable(replica));
-        }
     }
 }

@@ -1,0 +1,223 @@
+//! The sidecar's core, moment by moment: what the simulation has found once must not come back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hop::Endpoint;
+use routing::mapping::Answer;
+use routing::{ActivationId, Compiled, Incarnation, Payload, Token, TraceContext, Weight, Written};
+use sidecar::core::{Bindings, Config, Core, Input, Output, Sender};
+use sidecar::record::Record;
+
+const LEDGER: Incarnation = Incarnation(1);
+const OWN: Incarnation = Incarnation(7);
+const OTHER: Incarnation = Incarnation(8);
+const MODEL: &str = r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL"
+  xmlns:zeebe="http://camunda.org/schema/zeebe/1.0" targetNamespace="urn:test"><process id="P" isExecutable="true">
+  <startEvent id="S"/><endEvent id="E"/>
+  <serviceTask id="A"><extensionElements><zeebe:taskDefinition type="a"/></extensionElements></serviceTask>
+  <serviceTask id="B"><extensionElements><zeebe:taskDefinition type="b"/></extensionElements></serviceTask>
+  <sequenceFlow id="f1" sourceRef="S" targetRef="A"/><sequenceFlow id="f2" sourceRef="A" targetRef="B"/>
+  <sequenceFlow id="f3" sourceRef="B" targetRef="E"/></process></definitions>"#;
+
+/// A core, its records, and what it asked for and was not yet looked at.
+struct Bench {
+    core: Core,
+    now: u64,
+    records: Vec<(u64, Record)>,
+    outputs: Vec<Output>,
+}
+
+fn definition() -> bpmn::ProcessDefinition {
+    bpmn::check(MODEL.as_bytes(), &bpmn::Options::default()).unwrap().definitions.remove(0)
+}
+
+fn config(serves: &[&str]) -> Config {
+    Config { serves: serves.iter().map(|s| (*s).into()).collect(), ..Config::default() }
+}
+
+impl Bench {
+    /// Serves these names; the other replica serves `b`, unless this one does.
+    fn new(serves: &[&str]) -> Self {
+        Self::with(Core::new(config(serves)), if serves.contains(&"b") { OWN } else { OTHER })
+    }
+
+    fn with(core: Core, b: Incarnation) -> Self {
+        let mut bench = Self { core, now: 1_000, records: Vec::new(), outputs: Vec::new() };
+        let definition = definition();
+        let table = |t: &bpmn::Table| Arc::new(Compiled::from_bytes(&t.bytes, t.digest).unwrap());
+        let tables = definition.tasks.iter().map(|(e, t)| (e.clone(), table(t))).collect();
+        bench.handle(Input::Tables(definition.digest, tables));
+        let endpoint = Endpoint { incarnation: b, address: "1".into(), draining: false };
+        let endpoints = HashMap::from([("b".into(), vec![endpoint])]);
+        bench.handle(Input::Bindings(Bindings { endpoints, ..Bindings::default() }));
+        bench.handle(Input::Linked(1, Sender { incarnation: LEDGER, ledger: true, serves: [].into() }));
+        bench.handle(Input::PeerLinked(b));
+        bench.handle(Input::LedgerLinked);
+        bench
+    }
+
+    fn handle(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.core.handle(self.now, input, &mut out);
+        for output in out {
+            match output {
+                Output::Write(mark, record) => self.records.push((mark, record)),
+                output => self.outputs.push(output),
+            }
+        }
+    }
+
+    fn durable(&mut self) {
+        let mark = self.records.last().unwrap().0;
+        self.handle(Input::Written(mark));
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now += ms;
+        self.handle(Input::Tick);
+    }
+
+    fn offer(&mut self) {
+        self.handle(Input::Offered(1, 0, vec![(1, token())]));
+    }
+
+    fn answer(&mut self, activation: ActivationId, status: u16) {
+        let payload = Payload { content_type: "application/json".into(), body: Bytes::from_static(b"{}") };
+        self.handle(Input::Called(activation, 1, Ok(Answer { status, payload, ..Answer::default() })));
+    }
+
+    /// The token that was offered to the replica of `b`.
+    fn sent(&self) -> Token {
+        let sent = self.outputs.iter().find_map(|o| match o {
+            Output::Send(_, _, offers) => offers.first().map(|o| o.product.token.clone()),
+            _ => None,
+        });
+        sent.unwrap()
+    }
+
+    fn calls(&self) -> usize {
+        self.outputs.iter().filter(|o| matches!(o, Output::Call(_))).count()
+    }
+
+    fn leaves(&self) -> Vec<String> {
+        let leave = |o: &Output| if let Output::Leave(leaving) = o { Some(format!("{leaving:?}")) } else { None };
+        self.outputs.iter().filter_map(leave).collect()
+    }
+}
+
+fn token() -> Token {
+    let instance = "P-00000000-1".into();
+    let root = ActivationId::root(&instance);
+    let activation = ActivationId::product(&instance, root, "f1", 0);
+    Token {
+        instance,
+        definition: definition().digest,
+        element: "A".into(),
+        flow: None,
+        activation,
+        key: activation,
+        parent: root,
+        scope: root,
+        generation: 0,
+        attempts: 0,
+        weight: Weight::one(),
+        written: Written::default(),
+        emitted: 0,
+        trace: TraceContext::default(),
+        payload: Payload::default(),
+    }
+}
+
+#[test]
+fn a_checkpoint_keeps_a_done_that_is_on_its_way_to_the_disk() {
+    let mut bench = Bench::new(&["a"]);
+    bench.offer();
+    bench.answer(token().activation, 200);
+    bench.durable();
+    let sent = bench.sent().activation;
+    bench.handle(Input::PeerAnswered(OTHER, vec![sent], vec![]));
+    bench.wait(1_000);
+    assert!(matches!(bench.records.last(), Some((_, Record::Done(done))) if *done == sent));
+    let recovered = Core::recover(config(&["a"]), bench.core.checkpoint());
+    assert_eq!(recovered.unanswered(), 0, "the receiver may have forgotten it by now");
+}
+
+#[test]
+fn a_checkpoint_keeps_the_id_of_a_decision_that_is_on_its_way_to_the_disk() {
+    let mut bench = Bench::new(&["a"]);
+    bench.offer();
+    bench.answer(token().activation, 200);
+    let mut again = Bench::with(Core::recover(config(&["a"]), bench.core.checkpoint()), OTHER);
+    again.offer();
+    assert_eq!(again.calls(), 0);
+    assert!(again.outputs.iter().any(|o| matches!(o, Output::Accept(1, a) if *a == token().activation)));
+}
+
+#[test]
+fn leaving_is_on_disk_before_it_is_said_and_survives_a_crash() {
+    let mut bench = Bench::new(&["a"]);
+    bench.offer();
+    bench.wait(10); // the token has a record of its own now
+    let mut out = Vec::new();
+    bench.core.leave(bench.now, &mut out);
+    assert!(!out.iter().any(|o| matches!(o, Output::Leave(_))));
+    let Some(Output::Write(mark, record)) = out.last().cloned() else { panic!("{out:?}") };
+    bench.records.push((mark, record));
+    bench.durable();
+    assert_eq!(bench.leaves().len(), 1);
+    bench.handle(Input::LedgerLinked);
+    assert_eq!(bench.leaves().len(), 2, "said again on a new stream");
+
+    let records: Vec<Record> = bench.records.into_iter().map(|(_, r)| r).collect();
+    let mut core = Core::recover(config(&["a"]), records);
+    core.begin(2_000, &mut Vec::new());
+    let mut again = Bench::with(core, OTHER);
+    again.offer();
+    assert_eq!(again.calls(), 0, "it holds nothing any more that it could decide");
+    let said = again.leaves();
+    assert!(said.len() == 1 && said[0].contains(&format!("accepted: [{:?}]", token().activation)), "{said:?}");
+}
+
+#[test]
+fn what_was_decided_a_moment_before_leaving_counts_as_accepted() {
+    let mut bench = Bench::new(&["a"]);
+    bench.offer();
+    bench.answer(token().activation, 200);
+    let mut out = Vec::new();
+    bench.core.leave(bench.now, &mut out);
+    let Some(Output::Write(mark, _)) = out.last() else { panic!("{out:?}") };
+    bench.handle(Input::Written(*mark));
+    let said = bench.leaves();
+    // the product is handed over, so nobody else may decide the activation
+    assert!(said[0].contains(&format!("accepted: [{:?}]", token().activation)), "{said:?}");
+}
+
+#[test]
+fn an_incident_is_not_taken_for_the_offer_that_brought_the_token() {
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.offer();
+    bench.answer(token().activation, 200);
+    bench.durable();
+    let sent = bench.sent();
+    bench.handle(Input::Linked(2, Sender { incarnation: OWN, ledger: false, serves: ["a".into()].into() }));
+    bench.handle(Input::Offered(2, 0, vec![(1, sent.clone())]));
+    bench.wait(10);
+    bench.durable();
+    bench.handle(Input::PeerAnswered(OWN, vec![sent.activation], vec![]));
+    bench.answer(sent.activation, 400);
+    bench.durable();
+    bench.wait(1_000);
+    bench.durable();
+    assert_eq!(bench.core.unanswered(), 1, "the incident waits for the ledger's word");
+}
+
+#[test]
+fn an_offer_of_a_sender_that_is_settled_is_too_late() {
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.handle(Input::Linked(2, Sender { incarnation: OTHER, ledger: false, serves: ["a".into()].into() }));
+    bench.handle(Input::Bindings(Bindings { settled: [OTHER].into(), ..Bindings::default() }));
+    bench.handle(Input::Offered(2, 0, vec![(1, Token { element: "B".into(), ..token() })]));
+    assert_eq!((bench.calls(), bench.core.remembered()), (0, 0));
+}
