@@ -119,6 +119,11 @@ impl BodyError {
     }
 }
 
+/// How much of a body that is too large is read before it is refused, in bytes.
+const SKIPPED: usize = 16 << 20;
+/// How long that may take.
+const SKIP_WITHIN: Duration = Duration::from_secs(2);
+
 /// Reads a body of at most `limit` bytes that arrives within `time`.
 ///
 /// # Errors
@@ -128,15 +133,28 @@ where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if body.size_hint().lower() > limit as u64 {
-        return Err(BodyError::TooLarge(limit));
+    let mut body = std::pin::pin!(body);
+    if body.size_hint().lower() <= limit as u64 {
+        match tokio::time::timeout(time, Limited::new(body.as_mut(), limit).collect()).await {
+            Err(_) => return Err(BodyError::TimedOut(time)),
+            Ok(Ok(collected)) => return Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {}
+            Ok(Err(error)) => return Err(BodyError::Broken(error.to_string())),
+        }
     }
-    let read = tokio::time::timeout(time, Limited::new(body, limit).collect());
-    match read.await {
-        Err(_) => Err(BodyError::TimedOut(time)),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge(limit)),
-        Ok(Err(error)) => Err(BodyError::Broken(error.to_string())),
+    // A client that is still sending when the connection closes may never see why it was refused.
+    let _ = tokio::time::timeout(SKIP_WITHIN, skip(body)).await;
+    Err(BodyError::TooLarge(limit))
+}
+
+/// Reads on without keeping anything, up to [`SKIPPED`] bytes.
+async fn skip<B: Body>(mut body: std::pin::Pin<&mut B>) {
+    let mut skipped = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        skipped += frame.data_ref().map_or(0, bytes::Buf::remaining);
+        if skipped > SKIPPED {
+            return;
+        }
     }
 }
 
