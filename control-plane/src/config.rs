@@ -23,7 +23,7 @@ pub struct Config {
     /// Folder of the store; created if absent.
     #[arg(long, env = "FLOW_DATA_DIR", default_value = "flow-data", conflicts_with = "store")]
     pub data_dir: PathBuf,
-    /// etcd instead of a folder: etcd://HOST:2379[,HOST:2379...][/PREFIX].
+    /// etcd instead of a folder: etcd://HOST:2379,HOST:2379/PREFIX; one host is enough, the prefix is optional.
     #[arg(long, env = "FLOW_STORE", value_name = "URL")]
     pub store: Option<String>,
     /// Certificate (PEM) with this process's SPIFFE name, spiffe://DOMAIN/flowd.

@@ -2,7 +2,7 @@
 //!
 //! A process definition is compiled (by `bpmn`) into one [`RoutingTable`] per task and one for the
 //! ledger. A [`Token`] names the element it is about to enter. [`step`] says what an activity does with
-//! its token and with the task's answer; [`advance`] evaluates everything that is *folded* behind an
+//! its token and with the task's answer; [`advance()`] evaluates everything that is *folded* behind an
 //! element (gateways, conditional flows) and yields the [`Product`]s: tokens for the next hosted elements.
 //!
 //! Pure: no I/O, no clock, no randomness. Time and random numbers come in as arguments, so that the
