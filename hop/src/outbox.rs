@@ -41,6 +41,8 @@ pub struct Offer {
     pub seq: u64,
     /// What; for the ledger, the product's destination matters too.
     pub product: Product,
+    /// The replica that has left, in whose place it is offered.
+    pub instead_of: Option<Incarnation>,
 }
 
 /// Why a receiver does not take a token.
@@ -93,6 +95,7 @@ struct Entry {
     /// Offered in an earlier life of this process, or over a link of this one: the replica may hold it.
     exposed: bool,
     refused: HashSet<Incarnation>,
+    instead_of: Option<Incarnation>,
 }
 
 #[derive(Debug, Default)]
@@ -118,8 +121,8 @@ impl Outbox {
         self.base = base;
     }
 
-    /// Takes over a product that another sender had assigned to `replica`, and may have offered to it.
-    pub fn adopt(&mut self, product: Product, replica: Incarnation) -> Assignment {
+    /// Takes over a product that a sender which has left had assigned to `replica`, and may have offered to it.
+    pub fn adopt(&mut self, product: Product, replica: Incarnation, from: Incarnation) -> Assignment {
         let activation = product.token.activation;
         let seq = self.number(replica, activation);
         let entry = Entry {
@@ -130,6 +133,7 @@ impl Outbox {
             accepted: false,
             exposed: true,
             refused: HashSet::new(),
+            instead_of: Some(from),
         };
         self.entries.insert(activation, entry);
         Assignment { product, replica: Some(replica), seq }
@@ -142,8 +146,16 @@ impl Outbox {
         let activation = product.token.activation;
         let seq = replica.map_or(0, |r| self.number(r, activation));
         let assignment = Assignment { product: product.clone(), replica, seq };
-        let entry =
-            Entry { product, replica, seq, released: false, accepted: false, exposed: false, refused: HashSet::new() };
+        let entry = Entry {
+            product,
+            replica,
+            seq,
+            released: false,
+            accepted: false,
+            exposed: false,
+            refused: HashSet::new(),
+            instead_of: None,
+        };
         self.entries.insert(activation, entry);
         assignment
     }
@@ -165,8 +177,16 @@ impl Outbox {
             accepted: false,
             exposed: replica.is_some(),
             refused: HashSet::new(),
+            instead_of: None,
         };
         self.entries.insert(activation, entry);
+    }
+
+    /// A recovered product is offered in the place of `from`, which has left.
+    pub fn recover_adoption(&mut self, activation: ActivationId, from: Incarnation) {
+        if let Some(entry) = self.entries.get_mut(&activation) {
+            entry.instead_of = Some(from);
+        }
     }
 
     /// Numbers of assignments to `replica` go on from here at least.
@@ -229,7 +249,7 @@ impl Outbox {
                     return None;
                 }
                 entry.exposed = true;
-                Some(Offer { replica, seq: entry.seq, product: entry.product.clone() })
+                Some(Offer { replica, seq: entry.seq, product: entry.product.clone(), instead_of: entry.instead_of })
             })
             .collect();
         offers.sort_by_key(|o| (o.replica, o.seq));

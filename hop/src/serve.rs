@@ -60,6 +60,8 @@ pub enum Event {
     Linked(Link, Sender),
     /// Offers (perhaps none) and the sender's watermark.
     Offered(Link, u64, Vec<(u64, Token)>),
+    /// The sender offers in the place of these replicas, which have left: their own offers are void from here on.
+    Replaced(Link, Vec<Incarnation>),
     /// The sender hands over a table that it was told is missing. Unchecked bytes.
     Tables(Link, v1::TableBundle),
     /// The connection is gone.
@@ -172,6 +174,7 @@ impl Receiver {
             }
             Internal::Event(event) => {
                 let (Event::Offered(link, ..)
+                | Event::Replaced(link, _)
                 | Event::Tables(link, _)
                 | Event::Linked(link, _)
                 | Event::Unlinked(link)) = &event;

@@ -83,6 +83,8 @@ pub enum Input {
     Unlinked(Link),
     /// Offers, and the sender's watermark.
     Offered(Link, u64, Vec<(u64, Token)>),
+    /// The ledger offers in the place of replicas that have left: what they sent themselves and is late is void.
+    Replaced(Link, Vec<Incarnation>),
     /// The link to a replica is open.
     PeerLinked(Incarnation),
     /// The link to a replica is gone.
@@ -252,6 +254,7 @@ pub struct Core {
     peers: HashSet<Incarnation>,
     left: BTreeSet<Incarnation>,
     settled: BTreeSet<Incarnation>,
+    replaced: BTreeSet<Incarnation>,
     alarms: BTreeMap<(Timestamp, ActivationId, Alarm), ()>,
     mark: u64,
     after: VecDeque<(u64, After)>,
@@ -286,6 +289,7 @@ impl Core {
             peers: HashSet::new(),
             left: BTreeSet::new(),
             settled: BTreeSet::new(),
+            replaced: BTreeSet::new(),
             alarms: BTreeMap::new(),
             mark: 0,
             after: VecDeque::new(),
@@ -310,6 +314,7 @@ impl Core {
             Input::Linked(link, sender) => self.sender_linked(link, sender),
             Input::Unlinked(link) => self.sender_unlinked(link),
             Input::Offered(link, watermark, offers) => self.offered(now, link, watermark, offers, out),
+            Input::Replaced(link, replicas) => self.replaced(link, replicas),
             Input::PeerLinked(replica) => self.peer_linked(replica, out),
             Input::PeerUnlinked(replica) => self.peer_unlinked(replica, out),
             Input::PeerUnreachable(replica) => self.peer_unreachable(replica, out),

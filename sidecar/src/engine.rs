@@ -259,6 +259,7 @@ impl Engine {
                 self.inputs.push(Input::Linked(link, sender));
             }
             serve::Event::Unlinked(link) => self.inputs.push(Input::Unlinked(link)),
+            serve::Event::Replaced(link, replicas) => self.inputs.push(Input::Replaced(link, replicas)),
             serve::Event::Offered(link, watermark, mut offers) => {
                 if !offers.is_empty() && !self.parts.journal.has_room() {
                     let full = hop::Refusal::Full(500);

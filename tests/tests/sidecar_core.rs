@@ -221,3 +221,20 @@ fn an_offer_of_a_sender_that_is_settled_is_too_late() {
     bench.handle(Input::Offered(2, 0, vec![(1, Token { element: "B".into(), ..token() })]));
     assert_eq!((bench.calls(), bench.core.remembered()), (0, 0));
 }
+
+#[test]
+fn an_offer_that_the_ledger_makes_for_a_sender_that_left_voids_what_that_sender_sent() {
+    let late = Token { element: "B".into(), ..token() };
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.handle(Input::Linked(2, Sender { incarnation: OTHER, ledger: false, serves: ["a".into()].into() }));
+    bench.handle(Input::Replaced(2, vec![LEDGER]));
+    bench.handle(Input::Replaced(1, vec![OTHER]));
+    bench.handle(Input::Offered(1, 0, vec![(5, late.clone())]));
+    assert_eq!(bench.calls(), 1, "only the ledger may say so");
+    bench.answer(late.activation, 200);
+    bench.durable();
+    bench.handle(Input::Offered(1, 5, Vec::new()));
+    assert_eq!(bench.core.remembered(), 0);
+    bench.handle(Input::Offered(2, 0, vec![(1, late)]));
+    assert_eq!((bench.calls(), bench.core.remembered()), (1, 0));
+}

@@ -53,7 +53,7 @@ impl Ledger {
                 Some(Outbox::LEDGER) => self.report(now, product, out),
                 Some(to) if !self.has_left(to) => {
                     left.unfinished.insert(product.token.activation);
-                    self.adopt(product, to);
+                    self.adopt(product, to, replica);
                 }
                 Some(to) if self.was_taken(to, product.token.activation) => {}
                 Some(_) | None => pending.push_back(product),
@@ -74,9 +74,9 @@ impl Ledger {
         }
     }
 
-    fn adopt(&mut self, product: Product, replica: Incarnation) {
+    fn adopt(&mut self, product: Product, replica: Incarnation, from: Incarnation) {
         let activation = product.token.activation;
-        let assignment = self.outbox.adopt(product, replica);
+        let assignment = self.outbox.adopt(product, replica, from);
         self.put(key::outbox(activation), super::send::encode(&assignment));
         self.releases.push(After::Release(activation, assignment.seq));
     }

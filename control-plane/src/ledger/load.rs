@@ -119,8 +119,9 @@ impl Ledger {
     }
 
     fn forget_finished_leavers(&mut self) {
-        for left in self.left.values_mut() {
+        for (replica, left) in &mut self.left {
             left.unfinished.retain(|a| self.outbox.token(*a).is_some());
+            left.unfinished.iter().for_each(|a| self.outbox.recover_adoption(*a, *replica));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 use prost::Message as _;
-use proto::v1;
+use proto::{convert, v1};
 use tokio::sync::mpsc;
 
 use crate::{Offer, wire};
@@ -62,9 +62,13 @@ impl Frames {
         let mut offers = Vec::with_capacity(self.offers.len().min(256));
         let mut size = 0;
         while size < wire::FRAME
-            && let Some(Offer { seq, product, .. }) = self.offers.pop_front()
+            && let Some(Offer { seq, product, instead_of, .. }) = self.offers.pop_front()
         {
-            let offer = v1::Offer { seq, token: Some(product.token.into()) };
+            let offer = v1::Offer {
+                seq,
+                token: Some(product.token.into()),
+                instead_of: instead_of.map(convert::incarnation_bytes).unwrap_or_default(),
+            };
             size += offer.encoded_len();
             offers.push(offer);
         }
@@ -115,7 +119,12 @@ mod tests {
             trace: Default::default(),
             payload: Payload { content_type: String::new(), body: Bytes::from(vec![b'x'; bytes]) },
         };
-        Offer { replica: Incarnation(1), seq, product: Product { token, to: To::Service("s".into()) } }
+        Offer {
+            replica: Incarnation(1),
+            seq,
+            product: Product { token, to: To::Service("s".into()) },
+            instead_of: None,
+        }
     }
 
     #[tokio::test]

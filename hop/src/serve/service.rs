@@ -130,6 +130,10 @@ async fn pass_on(link: Link, mut frames: Streaming<v1::SenderFrame>, report: &mp
             return format!("frame {} came where {n} was due", frame.n);
         }
         let v1::SenderFrame { watermark, offers, tables, .. } = frame;
+        let replaced = match replaced(&offers) {
+            Ok(replaced) => replaced,
+            Err(malformed) => return malformed.to_string(),
+        };
         let offers = match offers.into_iter().map(offer).collect::<Result<Vec<_>, _>>() {
             Ok(offers) => offers,
             Err(malformed) => {
@@ -138,12 +142,22 @@ async fn pass_on(link: Link, mut frames: Streaming<v1::SenderFrame>, report: &mp
             }
         };
         let tables = tables.into_iter().map(|bundle| Event::Tables(link, bundle));
-        for event in tables.chain([Event::Offered(link, watermark, offers)]) {
+        let replaced = (!replaced.is_empty()).then_some(Event::Replaced(link, replaced));
+        for event in tables.chain(replaced).chain([Event::Offered(link, watermark, offers)]) {
             if report.send(Internal::Event(event)).await.is_err() {
                 return "nobody receives any more".to_owned();
             }
         }
     }
+}
+
+/// The replicas in whose place something of a frame is offered.
+fn replaced(offers: &[v1::Offer]) -> Result<Vec<Incarnation>, Malformed> {
+    let named = offers.iter().filter(|o| !o.instead_of.is_empty());
+    let mut all = named.map(|o| convert::incarnation(&o.instead_of)).collect::<Result<Vec<_>, _>>()?;
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
 }
 
 fn offer(offer: v1::Offer) -> Result<(u64, Token), Malformed> {

@@ -5,8 +5,8 @@ use routing::step::Activity;
 use routing::table::Place;
 
 use super::{
-    After, Alarm, Arc, Compiled, Core, Digest, ElementId, Held, InstanceId, Link, Output, Record, Sender, Timestamp,
-    Token,
+    After, Alarm, Arc, Compiled, Core, Digest, ElementId, Held, Incarnation, InstanceId, Link, Output, Record, Sender,
+    Timestamp, Token,
 };
 
 /// Tombstones that are kept; the ledger repeats them when it is asked.
@@ -38,8 +38,8 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         let Some(sender) = self.links.get(&link).cloned() else { return };
-        if self.settled.contains(&sender.incarnation) {
-            // its ids are forgotten here: this is an offer that was late, and somebody has decided it
+        if self.settled.contains(&sender.incarnation) || self.replaced.contains(&sender.incarnation) {
+            // its ids may be forgotten here: this is an offer that was late, and somebody has decided it
             return;
         }
         let (_, changed) = self.inbox.released(sender.incarnation, watermark);
@@ -57,6 +57,12 @@ impl Core {
                 Seen::Taken => self.inbox.take(token.activation, origin),
                 Seen::New => self.offered_new(now, link, &sender, origin, token, out),
             }
+        }
+    }
+
+    pub(super) fn replaced(&mut self, link: Link, replicas: Vec<Incarnation>) {
+        if self.links.get(&link).is_some_and(|sender| sender.ledger) {
+            self.replaced.extend(replicas.into_iter().filter(|replica| !self.settled.contains(replica)));
         }
     }
 

@@ -78,6 +78,7 @@ impl Core {
         endpoints.values_mut().for_each(|list| list.retain(|e| !left.contains(&e.incarnation)));
         self.left = bindings.left;
         self.settled = bindings.settled;
+        self.replaced.retain(|replica| !self.settled.contains(replica));
         let moved = self.outbox.endpoints(endpoints);
         self.record_moves(moved, out);
         self.ask_whereabouts(now, out);

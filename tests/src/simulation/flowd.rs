@@ -212,8 +212,9 @@ impl World {
             Output::Acked(replica, seq) => control(&replica).map(|id| (id, 1, Frame::Acked(seq))),
             Output::HandTables(replica, digest, _) => hop(&replica).map(|id| (id, 0, Frame::Tables(vec![digest]))),
             Output::Send(replica, watermark, offers) => {
+                let replaced = offers.iter().filter_map(|o| o.instead_of).collect();
                 let offers = offers.into_iter().map(|o| (o.seq, o.product.token)).collect();
-                hop(&replica).map(|id| (id, 0, Frame::Offers(watermark, offers)))
+                hop(&replica).map(|id| (id, 0, Frame::Offers(watermark, offers, replaced)))
             }
         };
         if let Some((id, side, frame)) = frame {

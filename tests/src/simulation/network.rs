@@ -18,7 +18,7 @@ pub(super) type LinkId = u64;
 pub(super) enum Frame {
     Hello { incarnation: Incarnation, boot: u64, link: u64, draining: bool },
     Welcome(Incarnation),
-    Offers(u64, Vec<(u64, Token)>),
+    Offers(u64, Vec<(u64, Token)>, Vec<Incarnation>),
     Tables(Vec<Digest>),
     Accepted(ActivationId),
     Refused(ActivationId, Refusal),

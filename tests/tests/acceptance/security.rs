@@ -279,7 +279,7 @@ fn forged(instance: &str) -> v1::Offer {
         trace: routing::TraceContext::default(),
         payload: routing::Payload::json(&json!({"forged": true})),
     };
-    v1::Offer { seq: 1, token: Some(token.into()) }
+    v1::Offer { seq: 1, token: Some(token.into()), ..v1::Offer::default() }
 }
 
 /// Opens a link to a hop port, says hello and offers; the receiver's frames until one refuses or accepts something.

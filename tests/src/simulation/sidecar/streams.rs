@@ -47,7 +47,10 @@ impl World {
                     self.end(id, side);
                 }
             }
-            Frame::Offers(watermark, offers) => self.sidecar_handle(proc, Input::Offered(id, watermark, offers)),
+            Frame::Offers(watermark, offers, replaced) => {
+                self.sidecar_handle(proc, Input::Replaced(id, replaced));
+                self.sidecar_handle(proc, Input::Offered(id, watermark, offers));
+            }
             Frame::Tables(digests) => {
                 for digest in digests {
                     self.hosts[proc].tables.insert(digest);
