@@ -109,7 +109,7 @@ async fn at4_a_failed_task_is_started_again_until_it_succeeds() {
     let model = model.task("sell", "profit").end("end").path(&["start", "gather", "apply", "sell", "end"]);
     let id = mesh.deploy(model.xml()).await;
 
-    let count = 60;
+    let count = 200;
     let mut open = Vec::new();
     for (n, instance) in run_many(&mesh, &id, count, |n| json!({"n": n})).await {
         if instance["state"] != "COMPLETED" {
@@ -170,10 +170,10 @@ async fn at6_one_service_is_used_twice_in_a_process() {
     let model = model.task("twice", "increment").end("end").path(&["start", "once", "apply", "twice", "end"]);
     let id = mesh.deploy(model.xml()).await;
 
-    for (n, instance) in run_many(&mesh, &id, 100, |n| json!({"val": n})).await {
+    for (n, instance) in run_many(&mesh, &id, 200, |n| json!({"val": n})).await {
         assert_eq!(instance["result"], json!({"sauce": "Applied.", "val": n + 2}), "{instance}");
     }
     let elements: Vec<String> = increment.calls().iter().map(|call| call.header("x-rexflow-tid").to_owned()).collect();
-    assert_eq!(elements.iter().filter(|element| *element == "once").count(), 100);
-    assert_eq!(elements.len(), 200);
+    assert_eq!(elements.iter().filter(|element| *element == "once").count(), 200);
+    assert_eq!(elements.len(), 400);
 }
