@@ -51,8 +51,10 @@ async fn main() -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; choose another --port"))?;
+    // Before `ready`: whoever reads that may ask it to end at once.
+    let stop = server::termination()?;
     println!("ready http://{}", listener.local_addr()?);
     let service = Service::new(options.name, options.fail_percent, seed, Duration::from_millis(options.delay_ms));
-    server::serve(listener, service, server::termination()?).await;
+    server::serve(listener, service, stop).await;
     Ok(())
 }
