@@ -5,6 +5,7 @@
 //! * [`clock`]: the time, as an argument that tests can turn.
 //! * [`drain`] and [`shutdown`]: the end of a process, from the signal to the last deadline.
 //! * [`readiness`]: what is still awaited before the process serves.
+//! * [`journal`]: opaque records on disk before anything that follows from them is said aloud.
 //! * [`listen`], [`tls`], [`token`]: sockets, and who is on the other end of them.
 //! * [`admin`]: a small HTTP/1 server, with `/health`, `/ready` and `/metrics` ready made.
 //! * [`telemetry`]: logs, trace context and spans.
@@ -13,6 +14,7 @@
 pub mod admin;
 pub mod clock;
 pub mod drain;
+pub mod journal;
 pub mod listen;
 pub mod memory;
 pub mod readiness;

@@ -7,11 +7,10 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use http::Uri;
 use routing::ServiceName;
+use runtime::journal;
 use runtime::telemetry::{LogFormat, Tracer};
 use runtime::tls::{self, Tls};
 use runtime::token::{self, Token};
-
-use crate::journal;
 
 /// The flags of `flow-sidecar`.
 #[derive(Clone, Debug, Parser)]

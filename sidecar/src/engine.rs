@@ -23,6 +23,7 @@ use hop::serve::{self, Receiver};
 use proto::v1;
 use routing::{ActivationId, Digest, Incarnation, ServiceName, Timestamp, table};
 use runtime::drain::DrainWatcher;
+use runtime::journal::{Journal, Lsn, Status};
 use runtime::memory::Activity;
 use runtime::readiness::Pending;
 use tokio::sync::watch;
@@ -31,7 +32,6 @@ use crate::calls::{Calls, Ended};
 use crate::control::{self, Control};
 use crate::core::{Core, Input, Output};
 use crate::directory::Directory;
-use crate::journal::{Journal, Lsn, Status};
 use crate::metrics::{Levels, Metrics};
 use crate::probe::Health;
 use crate::probes::Probes;
@@ -52,7 +52,7 @@ pub enum Fatal {
     Journal(Arc<str>),
     /// The journal cannot be opened, closed or removed.
     #[error(transparent)]
-    Open(#[from] crate::journal::Error),
+    Open(#[from] runtime::journal::Error),
     /// A folder cannot be used.
     #[error(transparent)]
     Tables(#[from] crate::tables::Error),

@@ -4,7 +4,7 @@
 //! # Layout
 //! * [`core`] holds the rules (pure), [`record`] what they write;
 //! * `engine` is the loop around them, [`app`] what opens and closes everything, [`config`] what it is told;
-//! * [`journal`] keeps what was decided, [`tables`] what the process looks like, [`directory`] where others are;
+//! * [`runtime::journal`] keeps what was decided, [`tables`] what the process looks like, [`directory`] where others are;
 //! * [`task`] calls the task (`calls`: with which headers), [`probe`] tells whether it can be called at all;
 //! * `control` is the stream to flowd; `spans` and `metrics` are for people.
 
@@ -15,7 +15,6 @@ mod control;
 pub mod core;
 pub mod directory;
 mod engine;
-pub mod journal;
 mod metrics;
 pub mod probe;
 mod probes;

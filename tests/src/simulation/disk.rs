@@ -2,8 +2,8 @@
 //! of records that loses any unsynced end.
 
 use bytes::Bytes;
-use sidecar::journal::simulated::SimulatedDisk;
-use sidecar::journal::{Log, Options};
+use runtime::journal::simulated::SimulatedDisk;
+use runtime::journal::{Log, Options};
 
 use super::random::Random;
 

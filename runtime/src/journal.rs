@@ -120,9 +120,7 @@ pub enum Status {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder cannot be made, entered or written.
-    #[error(
-        "cannot use {path} as journal folder ({action}: {source}); give the sidecar a folder of its own that it may write"
-    )]
+    #[error("cannot use {path} as journal folder ({action}: {source}); choose a folder of its own that it may write")]
     Folder {
         /// The folder.
         path: PathBuf,
