@@ -165,6 +165,7 @@ fn compile(definitions: &Definitions, graph: &Graph<'_>, annotations: &Annotatio
         predecessors: Vec::new(),
         nodes,
         flows,
+        decisions: Vec::new(),
     };
     slice::host_long_chains(&mut whole);
     let tasks: BTreeMap<ElementId, Table> =

@@ -4,13 +4,15 @@
 //! A branch that cannot move becomes an incident product at the folded element; the others go on.
 
 use std::cell::OnceCell;
+use std::rc::Rc;
 
 use serde_json::Value;
 
 use crate::compiled::Compiled;
+use crate::evaluation;
 use crate::failure::{Failure, FailureCode, Resume};
 use crate::id::ActivationId;
-use crate::payload::Written;
+use crate::payload::{Payload, Written};
 use crate::table::{FlowIx, Node, NodeIx, NodeKind, Place};
 use crate::token::{Product, Timestamp, To, Token};
 use crate::weight::Weight;
@@ -40,35 +42,69 @@ pub struct Passed {
 /// Lets `token` leave `from`: `token.activation` becomes its products' parent, `token.payload` what
 /// conditions read and products carry.
 pub fn advance(table: &Compiled, from: NodeIx, token: &Token, now: Timestamp) -> Advanced {
-    let mut fold = Fold { table, token, now, json: OnceCell::new(), out: Advanced::default(), index: 0, steps: 0 };
-    let start = Branch { weight: token.weight.clone(), written: token.written.clone() };
-    fold.leave(from, None, start);
+    advance_times(table, from, token, 1, now)
+}
+
+/// The same, with `times` tokens by each flow taken (`completionQuantity`).
+pub fn advance_times(table: &Compiled, from: NodeIx, token: &Token, times: u32, now: Timestamp) -> Advanced {
+    let mut fold = Fold { table, token, now, out: Advanced::default(), index: 0, steps: 0 };
+    let carried = Carried::new(token.payload.clone());
+    let start = Branch { weight: token.weight.clone(), written: token.written.clone(), carried };
+    fold.leave(from, None, start, times.max(1));
     fold.out
 }
 
-/// A token on its way through folded elements.
+/// Puts the token before `node`, as if a flow led there: it stays there if it is hosted, else what is folded is passed.
+pub fn enter(table: &Compiled, node: NodeIx, via: Option<FlowIx>, token: &Token, now: Timestamp) -> Advanced {
+    let mut fold = Fold { table, token, now, out: Advanced::default(), index: 0, steps: 0 };
+    let carried = Carried::new(token.payload.clone());
+    let start = Branch { weight: token.weight.clone(), written: token.written.clone(), carried };
+    fold.walk(vec![(node, via, start, true)], 1);
+    fold.out
+}
+
+/// A token on its way through folded elements. What it carries is shared until a folded script changes it.
+#[derive(Clone)]
 struct Branch {
     weight: Weight,
     written: Written,
+    carried: Rc<Carried>,
+}
+
+/// A payload, parsed at most once.
+struct Carried {
+    payload: Payload,
+    json: OnceCell<Option<Value>>,
+}
+
+impl Carried {
+    fn new(payload: Payload) -> Rc<Self> {
+        Rc::new(Self { payload, json: OnceCell::new() })
+    }
+
+    fn json(&self) -> Option<&Value> {
+        self.json.get_or_init(|| self.payload.to_json()).as_ref()
+    }
 }
 
 struct Fold<'a> {
     table: &'a Compiled,
     token: &'a Token,
     now: Timestamp,
-    json: OnceCell<Option<Value>>,
     out: Advanced,
     index: u32,
     steps: u32,
 }
 
 impl Fold<'_> {
-    fn leave(&mut self, from: NodeIx, via: Option<FlowIx>, branch: Branch) {
-        // depth first in document order, without recursion: models are as deep as their authors like
-        let mut stack = vec![(from, via, branch, false)];
-        while let Some((node, via, branch, entering)) = stack.pop() {
-            let hosted = self.table.table().node(node).place != Place::Folded;
-            if entering && hosted {
+    fn leave(&mut self, from: NodeIx, via: Option<FlowIx>, branch: Branch, times: u32) {
+        self.walk(vec![(from, via, branch, false)], times);
+    }
+
+    /// Depth first in document order, without recursion: models are as deep as their authors like.
+    fn walk(&mut self, mut stack: Vec<(NodeIx, Option<FlowIx>, Branch, bool)>, mut times: u32) {
+        while let Some((node, via, mut branch, entering)) = stack.pop() {
+            if entering && self.table.table().node(node).place != Place::Folded {
                 self.arrive(node, via, branch);
                 continue;
             }
@@ -80,16 +116,21 @@ impl Fold<'_> {
                     continue;
                 }
             }
-            match self.choose(node) {
+            let chosen = if entering { self.evaluate(node, &mut branch) } else { Ok(()) };
+            match chosen.and_then(|()| self.choose(node, &branch)) {
                 Ok(taken) => {
                     if entering {
                         self.pass(node, via, &taken);
                     }
-                    let shares = branch.weight.split(taken.len());
-                    for (flow, weight) in taken.iter().zip(shares).rev() {
-                        let written = if taken.len() > 1 { branch.written.forked() } else { branch.written.clone() };
-                        let target = self.table.table().flow(*flow).target;
-                        stack.push((target, Some(*flow), Branch { weight, written }, true));
+                    let copies = std::mem::replace(&mut times, 1) as usize;
+                    let shares = branch.weight.split(taken.len() * copies);
+                    let forks = taken.len() * copies > 1;
+                    let flows: Vec<FlowIx> = taken.iter().flat_map(|flow| std::iter::repeat_n(*flow, copies)).collect();
+                    for (flow, weight) in flows.into_iter().zip(shares).rev() {
+                        let written = if forks { branch.written.forked() } else { branch.written.clone() };
+                        let target = self.table.table().flow(flow).target;
+                        let next = Branch { weight, written, carried: Rc::clone(&branch.carried) };
+                        stack.push((target, Some(flow), next, true));
                     }
                 }
                 Err((code, why)) => self.stuck(node, via, branch, code, why),
@@ -97,19 +138,41 @@ impl Fold<'_> {
         }
     }
 
+    /// What a folded activity computes, written to the branch.
+    fn evaluate(&mut self, node: NodeIx, branch: &mut Branch) -> Result<(), (FailureCode, String)> {
+        let node = self.table.table().node(node);
+        let NodeKind::Evaluate(evaluation) = &node.kind else { return Ok(()) };
+        let mapping = node.mapping.as_deref();
+        let evaluated = evaluation::evaluate(
+            self.table,
+            evaluation,
+            mapping,
+            &branch.carried.payload,
+            &mut branch.written,
+            self.now,
+            &mut self.out.warnings,
+        );
+        match evaluated {
+            Ok(Some(payload)) => branch.carried = Carried::new(payload),
+            Ok(None) => {}
+            Err(why) => return Err((FailureCode::ExpressionFailed, format!("evaluate {}: {why}", node.name))),
+        }
+        Ok(())
+    }
+
     /// The flows that a token leaving `node` takes.
-    fn choose(&mut self, node: NodeIx) -> Result<Vec<FlowIx>, (FailureCode, String)> {
+    fn choose(&mut self, node: NodeIx, branch: &Branch) -> Result<Vec<FlowIx>, (FailureCode, String)> {
         let table = self.table;
         let node = table.table().node(node);
         let exclusive = matches!(node.kind, NodeKind::ExclusiveGateway);
-        if matches!(node.kind, NodeKind::ParallelGateway) {
+        if matches!(node.kind, NodeKind::ParallelGateway | NodeKind::EventBasedGateway { .. }) {
             return Ok(node.outgoing.clone());
         }
         let (mut taken, mut conditional) = (Vec::new(), false);
         for flow in node.outgoing.iter().copied().filter(|f| Some(*f) != node.default) {
             match table.condition(flow) {
                 None => taken.push(flow),
-                Some(_) if self.holds(flow)? => {
+                Some(_) if self.holds(flow, branch)? => {
                     conditional = true;
                     taken.push(flow);
                 }
@@ -122,14 +185,16 @@ impl Fold<'_> {
         if !conditional && let Some(default) = node.default {
             taken.push(default);
         }
-        if taken.is_empty() { Err(no_flow(node)) } else { Ok(taken) }
+        // what a compensation handler does after itself is the throwing event's affair
+        let ends = node.marks.as_ref().is_some_and(|m| m.for_compensation);
+        if taken.is_empty() && !ends { Err(no_flow(node)) } else { Ok(taken) }
     }
 
-    fn holds(&mut self, flow: FlowIx) -> Result<bool, (FailureCode, String)> {
+    fn holds(&mut self, flow: FlowIx, branch: &Branch) -> Result<bool, (FailureCode, String)> {
         let Some(condition) = self.table.condition(flow) else { return Ok(true) };
         let id = &self.table.table().flow(flow).id;
-        let payload = &self.token.payload;
-        let Some(json) = self.json.get_or_init(|| payload.to_json()) else {
+        let Some(json) = branch.carried.json() else {
+            let payload = &branch.carried.payload;
             let kind = if payload.content_type.is_empty() { "not JSON" } else { &payload.content_type };
             let why = format!("the condition of flow {id} needs a JSON payload, this one is {kind}");
             return Err((FailureCode::ExpressionFailed, why));
@@ -156,6 +221,7 @@ impl Fold<'_> {
             weight: branch.weight,
             written: branch.written,
             emitted: self.now,
+            payload: branch.carried.payload.clone(),
             ..self.token.clone()
         }
     }

@@ -1,6 +1,10 @@
 //! A table ready to run: its expressions parsed once.
 
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
 use crate::condition::Condition;
+use crate::decision;
 use crate::id::Digest;
 use crate::table::{NodeIx, RoutingTable, TableError};
 
@@ -10,6 +14,9 @@ pub struct Compiled {
     table: RoutingTable,
     digest: Digest,
     conditions: Vec<Option<Condition>>,
+    decisions: HashMap<Digest, Arc<decision::Compiled>>,
+    /// Parsed at their first use; all come from the table.
+    expressions: Arc<RwLock<HashMap<String, feel::Expression>>>,
 }
 
 impl Compiled {
@@ -28,7 +35,32 @@ impl Compiled {
             parsed.map_err(|e| TableError::Unreadable(format!("condition of flow {}: {e}", flow.id)))
         };
         let conditions = table.flows.iter().map(parse).collect::<Result<_, _>>()?;
-        Ok(Self { table, digest, conditions })
+        let compile = |file: &decision::Decisions| {
+            let compiled = decision::Compiled::new(file.clone());
+            let compiled = compiled.map_err(|e| TableError::Unreadable(format!("decisions {}: {e}", file.name)))?;
+            Ok::<_, TableError>((file.digest(), Arc::new(compiled)))
+        };
+        let decisions = table.decisions.iter().map(compile).collect::<Result<_, _>>()?;
+        Ok(Self { table, digest, conditions, decisions, expressions: Arc::default() })
+    }
+
+    /// A FEEL expression of this table, without its `=`.
+    ///
+    /// # Errors
+    /// It does not parse: where and why.
+    pub fn expression(&self, source: &str) -> Result<feel::Expression, String> {
+        if let Some(known) = self.expressions.read().unwrap_or_else(PoisonError::into_inner).get(source) {
+            return Ok(known.clone());
+        }
+        let parsed = feel::parse(source).map_err(|e| format!("expression {source:?}: {e}"))?;
+        let mut expressions = self.expressions.write().unwrap_or_else(PoisonError::into_inner);
+        expressions.insert(source.to_owned(), parsed.clone());
+        Ok(parsed)
+    }
+
+    /// A file of decisions that this table carries.
+    pub fn decisions(&self, file: Digest) -> Option<&decision::Compiled> {
+        self.decisions.get(&file).map(Arc::as_ref)
     }
 
     /// The table.

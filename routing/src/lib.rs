@@ -12,6 +12,8 @@ pub mod advance;
 pub mod compiled;
 pub mod condition;
 pub mod decision;
+pub mod evaluate;
+pub mod evaluation;
 pub mod failure;
 pub mod id;
 pub mod join;

@@ -3,9 +3,12 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use crate::compiled::Compiled;
+use crate::evaluate;
 use crate::failure::FailureCode;
 use crate::payload::{Payload, Written};
-use crate::table::{DataMapping, Parameter, ParameterKind, Task};
+use crate::table::{Assignment, DataMapping, Parameter, ParameterKind, Task};
+use crate::token::Timestamp;
 
 /// What a task is called with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +40,16 @@ pub struct Answer {
 pub type MappingError = (FailureCode, String);
 
 /// Builds the request for a task from the token's payload.
-pub fn request(task: &Task, payload: &Payload) -> Result<Request, MappingError> {
+pub fn request(table: &Compiled, task: &Task, payload: &Payload, now: Timestamp) -> Result<Request, MappingError> {
     let (content_type, body, path) = match &task.data {
         DataMapping::Replace | DataMapping::Merge { .. } => {
             (payload.content_type.clone(), payload.body.clone(), task.path.clone())
+        }
+        DataMapping::Mapped { inputs, inputs_only, .. } => {
+            let mut variables = variables(payload)?;
+            let set = evaluate::assign(table, inputs, &mut variables, now).map_err(expression_failed)?;
+            let body = Value::Object(if *inputs_only { set } else { variables });
+            (crate::payload::JSON.to_owned(), Bytes::from(body.to_string()), task.path.clone())
         }
         DataMapping::Closure { inputs, .. } => {
             let context = context(payload)?;
@@ -58,7 +67,18 @@ pub fn request(task: &Task, payload: &Payload) -> Result<Request, MappingError> 
 }
 
 /// Applies a 2xx answer to the payload, noting what it wrote.
-pub fn apply(task: &Task, before: &Payload, written: &mut Written, answer: &Payload) -> Result<Payload, MappingError> {
+pub fn apply(
+    table: &Compiled,
+    task: &Task,
+    before: &Payload,
+    written: &mut Written,
+    answer: &Payload,
+    now: Timestamp,
+) -> Result<Payload, MappingError> {
+    if let DataMapping::Mapped { inputs, result_variable, outputs, .. } = &task.data {
+        let mapped = Mapped { table, inputs, result_variable: result_variable.as_deref(), outputs, now };
+        return mapped.apply(before, written, answer);
+    }
     if answer.body.is_empty() {
         return Ok(before.clone());
     }
@@ -67,9 +87,65 @@ pub fn apply(task: &Task, before: &Payload, written: &mut Written, answer: &Payl
             written.replaced(before, answer);
             Ok(answer.clone())
         }
+        DataMapping::Mapped { .. } => Ok(before.clone()),
         DataMapping::Merge { result_variable } => merge(before, written, answer, result_variable.as_deref()),
         DataMapping::Closure { outputs, .. } => closure_outputs(before, written, answer, outputs),
     }
+}
+
+/// `zeebe:ioMapping` and `camunda:inputOutput`.
+struct Mapped<'a> {
+    table: &'a Compiled,
+    inputs: &'a [Assignment],
+    result_variable: Option<&'a str>,
+    outputs: &'a [Assignment],
+    now: Timestamp,
+}
+
+impl Mapped<'_> {
+    fn apply(&self, before: &Payload, written: &mut Written, answer: &Payload) -> Result<Payload, MappingError> {
+        let outer = variables(before)?;
+        let mut inner = outer.clone();
+        let locals = evaluate::assign(self.table, self.inputs, &mut inner, self.now).map_err(expression_failed)?;
+        let mut results = Map::new();
+        match (self.result_variable, answer.body.is_empty(), answer.to_json()) {
+            (_, true, _) => {}
+            (Some(name), _, Some(value)) => {
+                results.insert(name.to_owned(), value);
+            }
+            (None, _, Some(Value::Object(answer))) => results = answer,
+            (_, _, found) => return Err(not_mergeable(found.is_some())),
+        }
+        let mut kept = if self.outputs.is_empty() {
+            results.into_iter().filter(|(k, v)| !locals.contains_key(k) && inner.get(k) != Some(v)).collect()
+        } else {
+            inner.extend(results);
+            evaluate::assign(self.table, self.outputs, &mut inner, self.now).map_err(expression_failed)?
+        };
+        let mut after = outer;
+        kept.keys().for_each(|key| written.key(key));
+        after.append(&mut kept);
+        Ok(Payload::json(&Value::Object(after)))
+    }
+}
+
+fn variables(payload: &Payload) -> Result<Map<String, Value>, MappingError> {
+    match payload.to_json() {
+        Some(Value::Object(map)) => Ok(map),
+        _ => Err((FailureCode::FailedTask, "mappings need a JSON object as payload".into())),
+    }
+}
+
+fn expression_failed(why: String) -> MappingError {
+    (FailureCode::ExpressionFailed, why)
+}
+
+fn not_mergeable(json: bool) -> MappingError {
+    let what = if json { "no JSON object" } else { "not JSON" };
+    let why = format!(
+        "the answer is {what}; only a JSON object can be merged into the variables, anything else needs a resultVariable"
+    );
+    (FailureCode::FailedTask, why)
 }
 
 fn merge(
@@ -78,13 +154,7 @@ fn merge(
     answer: &Payload,
     name: Option<&str>,
 ) -> Result<Payload, MappingError> {
-    let refuse = |what: &str| {
-        let why = format!(
-            "the answer is {what}; only a JSON object can be merged into the variables, anything else needs a resultVariable"
-        );
-        Err((FailureCode::FailedTask, why))
-    };
-    let Some(value) = answer.to_json() else { return refuse("not JSON") };
+    let Some(value) = answer.to_json() else { return Err(not_mergeable(false)) };
     let Some(Value::Object(mut variables)) = before.to_json() else {
         return Err((
             FailureCode::FailedTask,
@@ -105,7 +175,7 @@ fn merge(
                 }
             }
         }
-        (None, _) => return refuse("no JSON object"),
+        (None, _) => return Err(not_mergeable(true)),
     }
     Ok(Payload::json(&Value::Object(variables)))
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::advance::{Passed, advance};
 use crate::compiled::Compiled;
 use crate::failure::{Failure, FailureCode, Resume};
+use crate::id::ActivationId;
 use crate::mapping::{self, Answer, Request};
 use crate::payload::Payload;
 use crate::retry::backoff;
@@ -136,9 +137,13 @@ impl Activation<'_> {
         let mut effects = Vec::new();
         for boundary in &self.element().boundaries {
             let NodeKind::Boundary(event) = &self.table.table().node(*boundary).kind else { continue };
-            let Trigger::Timer(timer) = &event.trigger else { continue };
-            match timer::due(timer, &self.token.payload, activity.activated) {
-                Ok(at) => effects.push(Effect::Arm(*boundary, at)),
+            let timers =
+                event.catch.triggers.iter().filter_map(|t| if let Trigger::Timer(t) = t { Some(t) } else { None });
+            // of a guarded task the ledger feeds all boundary events: there are none in its table
+            let first = timers.map(|t| timer::due(t, &self.token.payload, activity.activated).map(|due| due.at)).min();
+            match first.transpose() {
+                Ok(None) => {}
+                Ok(Some(at)) => effects.push(Effect::Arm(*boundary, at)),
                 Err(why) => {
                     let element = &self.table.table().node(*boundary).id;
                     let failure =
@@ -152,7 +157,7 @@ impl Activation<'_> {
     }
 
     fn call(&self, activity: &Activity) -> Vec<Effect> {
-        match mapping::request(self.task, &self.token.payload) {
+        match mapping::request(self.table, self.task, &self.token.payload, self.now) {
             Ok(request) => vec![Effect::Call(request)],
             Err((code, why)) => {
                 let failure = Failure::new(
@@ -277,7 +282,9 @@ impl Activation<'_> {
     fn catching(&self, code: &str, any: bool) -> Option<NodeIx> {
         let caught_by = |wanted: Option<&str>| {
             self.element().boundaries.iter().copied().find(|b| match &self.table.table().node(*b).kind {
-                NodeKind::Boundary(event) => matches!(&event.trigger, Trigger::Error(c) if c.as_deref() == wanted),
+                NodeKind::Boundary(event) => {
+                    event.catch.triggers.iter().any(|t| matches!(t, Trigger::Error(c) if c.as_deref() == wanted))
+                }
                 _ => false,
             })
         };
@@ -312,7 +319,7 @@ impl Activation<'_> {
     }
 
     fn in_original_dialect(&self) -> bool {
-        !matches!(self.task.data, DataMapping::Merge { .. })
+        !matches!(self.task.data, DataMapping::Merge { .. } | DataMapping::Mapped { .. })
     }
 }
 
@@ -328,7 +335,7 @@ pub fn complete(
 ) -> Vec<Effect> {
     let NodeKind::Task(task) = &table.table().node(node).kind else { return Vec::new() };
     let mut leaving = token.clone();
-    match mapping::apply(task, &token.payload, &mut leaving.written, answer) {
+    match mapping::apply(table, task, &token.payload, &mut leaving.written, answer, now) {
         Ok(payload) if payload.body.len() as u64 > table.table().settings.max_payload => {
             let why = format!(
                 "the payload after {} has {} bytes, {} are allowed",
@@ -345,6 +352,9 @@ pub fn complete(
         }
         Ok(payload) => {
             leaving.payload = payload;
+            if table.table().node(node).guarded {
+                return decided(vec![given_back(leaving, now)], "completed".to_owned(), attempts);
+            }
             let left = advance(table, node, &leaving, now);
             let status =
                 match left.products.iter().find_map(|p| if let To::Incident(f) = &p.to { Some(f) } else { None }) {
@@ -366,6 +376,14 @@ pub fn complete(
             decided_incident(token, failure)
         }
     }
+}
+
+/// A guarded activity's result: the ledger, which holds the activity, lets it leave.
+fn given_back(token: Token, now: Timestamp) -> Product {
+    let activation = ActivationId::product(&token.instance, token.activation, "", 0);
+    let parent = token.activation;
+    let token = Token { activation, key: activation, parent, flow: None, attempts: 0, emitted: now, ..token };
+    Product { token, to: To::Ledger }
 }
 
 fn incident(table: &Compiled, node: NodeIx, token: &Token, activity: &Activity, failure: Failure) -> Vec<Effect> {

@@ -6,10 +6,21 @@
 //! holds the whole process. Tables are immutable and content-addressed: the digest is that of their
 //! JSON bytes. Nodes and flows are in document order and refer to each other by index.
 
+mod activity;
+mod event;
+mod task;
+
+pub use activity::{
+    AdHoc, Behavior, Call, Evaluation, Mapping, Marks, MultiInstance, Repeat, SubProcess, UserTask, Version,
+};
+pub use event::{Boundary, Catch, Message, MessageThrow, Start, Throw, Timer, Trigger};
+pub use task::{Address, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Decisions;
 use crate::id::{DeploymentId, Digest, ElementId, FlowId, ProcessId, ServiceName};
 
 /// Index of a node in [`RoutingTable::nodes`].
@@ -36,6 +47,9 @@ pub struct RoutingTable {
     pub nodes: Vec<Node>,
     /// Sequence flows, in document order.
     pub flows: Vec<Flow>,
+    /// The DMN files whose decisions are used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decisions>,
 }
 
 impl RoutingTable {
@@ -77,6 +91,7 @@ impl RoutingTable {
         let bad = self.nodes.iter().find(|n| {
             n.incoming.iter().chain(&n.outgoing).chain(&n.default).any(|f| *f >= flows)
                 || n.boundaries.iter().chain(&n.parent).any(|b| *b >= nodes)
+                || n.marks.as_ref().and_then(|m| m.compensation).is_some_and(|h| h >= nodes)
                 || matches!(&n.kind, NodeKind::Boundary(b) if b.attached_to >= nodes)
         });
         if let Some(node) = bad {
@@ -133,11 +148,25 @@ pub struct Settings {
     pub max_payload: u64,
     /// Folded steps that one decision may take.
     pub step_budget: u32,
+    /// Something in the process looks at its variables from beside (conditional events, event sub-processes, non-interrupting boundary
+    /// events): they live at the ledger, every task is guarded, and each token carries a copy (design §4).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub homed: bool,
+    /// Variables that the process and its scopes begin with: properties and data objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<Data>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { durability: Durability::Fsync, recoverable: true, max_payload: 1 << 20, step_budget: 1_000 }
+        Self {
+            durability: Durability::Fsync,
+            recoverable: true,
+            max_payload: 1 << 20,
+            step_budget: 1_000,
+            homed: false,
+            data: Vec::new(),
+        }
     }
 }
 
@@ -184,6 +213,16 @@ pub struct Node {
     /// Boundary events attached to it, document order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub boundaries: Vec<NodeIx>,
+    /// Its activation is held by the ledger, which has it done (a service's sidecar gives the token back), loops it, feeds its boundary
+    /// events, and remembers it for compensation. Every activity whose place is the ledger is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guarded: bool,
+    /// What it reads and writes besides the whole payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<Box<Mapping>>,
+    /// What an activity may have besides: loops, quantities, compensation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marks: Option<Box<Marks>>,
 }
 
 /// Where an element runs (design §3).
@@ -202,67 +241,87 @@ pub enum Place {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NodeKind {
-    /// None start event (BPMN 10.5.2).
-    StartEvent,
-    /// None end event (BPMN 10.5.3). For an activity or gateway without outgoing flows the compiler adds
-    /// one, with a flow to it: both are called `<id>#end`, its `safe_name` is that of the activity.
-    EndEvent,
-    /// Terminate end event: closes the scope with every token in it.
-    TerminateEndEvent,
-    /// A task that a service does.
+    /// Start event (BPMN 10.5.2) of the process, a sub-process, or an event sub-process.
+    StartEvent(Start),
+    /// End event (BPMN 10.5.3): a token ends here, after its throws in document order. For an activity or gateway without outgoing flows the
+    /// compiler adds one, with a flow to it: both are called `<id>-end`, its `safe_name` is that of the activity.
+    EndEvent(Vec<Throw>),
+    /// An activity that a service does: service, send, business rule and script tasks, message throw events and user tasks that are bound to one.
     Task(Box<Task>),
+    /// An activity that only evaluates: FEEL script, decision, manual and undefined task.
+    Evaluate(Box<Evaluation>),
+    /// User task (BPMN 10.3.3): waits until somebody completes it.
+    UserTask(Box<UserTask>),
+    /// Receive task (BPMN 10.3.3): waits for a message.
+    ReceiveTask(Box<Message>),
+    /// Send task without a service: throws a message.
+    SendTask(Box<MessageThrow>),
+    /// Call activity (BPMN 10.3.6).
+    CallActivity(Box<Call>),
+    /// Sub-process of any kind (BPMN 10.3.5, 10.7); what is inside names it as parent.
+    SubProcess(Box<SubProcess>),
     /// Exclusive gateway (BPMN 10.6.2): the first true condition in document order, else the default.
     /// Folded; at the end of very long chains of gateways its place is the ledger, which passes it at once.
     ExclusiveGateway,
+    /// Inclusive gateway (BPMN 10.6.3): every true condition, else the default; with several incoming flows it joins first.
+    InclusiveGateway,
     /// Parallel gateway (BPMN 10.6.4): with several incoming flows it joins (at the ledger), then all outgoing are taken.
     ParallelGateway,
-    /// An event on the boundary of an activity.
+    /// Complex gateway (BPMN 10.6.5): fires when its condition over `activationCount` and the variables holds, and resets when the
+    /// tokens it waits for have come or died.
+    ComplexGateway {
+        /// `activationCondition`, FEEL.
+        activation: Option<String>,
+    },
+    /// Event-based gateway (BPMN 10.6.6).
+    EventBasedGateway {
+        /// `eventGatewayType` parallel: all its events are waited for.
+        parallel: bool,
+        /// `instantiate`: its events start instances.
+        instantiate: bool,
+    },
+    /// An event on the boundary of an activity (BPMN 10.5.6).
     Boundary(Boundary),
-    /// Intermediate timer catch event.
-    TimerCatchEvent(Timer),
+    /// Intermediate catch event (BPMN 10.5.4).
+    CatchEvent(Catch),
+    /// Intermediate throw event; folded when it throws nothing.
+    ThrowEvent(Vec<Throw>),
+    /// Half of a link (BPMN 10.5.5): a throw that a flow of the compiler's connects to its catch. Folded.
+    Link,
     /// A hosted element that this table's host only sends to.
     Elsewhere,
 }
 
-/// An event attached to an activity.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Boundary {
-    /// The activity.
-    pub attached_to: NodeIx,
-    /// `cancelActivity`: the activity ends when this fires.
-    pub interrupting: bool,
-    /// What makes it fire.
-    pub trigger: Trigger,
-}
-
-/// What makes a boundary event fire.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Trigger {
-    /// A BPMN error: of this code, or any when `None`. A specific code wins over a catch-all.
-    Error(Option<String>),
-    /// Time, counted from the activity's activation.
-    Timer(Timer),
-}
-
-/// A timer's definition: its text as in the model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Timer {
-    /// `timeDate`: an ISO 8601 instant; the past fires at once.
-    Date(Template),
-    /// `timeDuration`: an ISO 8601 duration.
-    Duration(Template),
-}
-
-/// Text that is taken as it is, or computed from the payload.
+/// Text that is taken as it is, or computed from the variables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Template {
     /// As it stands.
     Static(String),
-    /// A FEEL expression over the payload (`=` prefix in the model).
+    /// A FEEL expression (`=` prefix in the model).
     Feel(String),
+}
+
+/// One value that goes from one place to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The variable, perhaps a dotted path into it.
+    pub target: String,
+    /// The value.
+    pub source: Template,
+}
+
+/// A variable that a scope begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Data {
+    /// The sub-process; `None` is the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<NodeIx>,
+    /// The variable.
+    pub name: String,
+    /// Its first value; without one it is null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Template>,
 }
 
 /// A sequence flow.
@@ -287,134 +346,6 @@ pub enum ConditionSource {
     Feel(String),
     /// The safe subset of the original's Python conditions, over `req_json`.
     Python(String),
-}
-
-/// How a task's service is called and what its answer means (design §6).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Task {
-    /// Who serves it.
-    pub service: ServiceName,
-    /// Where it is without any sidecar's say: the annotation's host and port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<Address>,
-    /// HTTP method.
-    pub method: String,
-    /// Path, perhaps with `{key}` templates (closure transport only).
-    pub path: String,
-    /// How payload, request and answer relate.
-    pub data: DataMapping,
-    /// Attempts and back-off.
-    pub retry: RetryPolicy,
-    /// Milliseconds for one call, body included.
-    pub timeout: u64,
-    /// Milliseconds that a task that is down is waited for.
-    pub down_timeout: u64,
-    /// Its health check; `None` is a TCP connect.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health: Option<Health>,
-    /// Keys for the annotation's other settings that orchestrators read (container, namespace, ...).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// Where a service is by its annotation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Address {
-    /// Host name.
-    pub host: String,
-    /// Port callers use.
-    pub port: u16,
-    /// Port the container listens on.
-    pub target_port: u16,
-}
-
-/// How payload, request and answer relate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum DataMapping {
-    /// The payload is sent as it is; the answer replaces it, any content type (the original's dialect).
-    Replace,
-    /// The payload is sent as it is; a JSON object answer is merged into it, anything else needs `result_variable`.
-    Merge {
-        /// Where an answer goes as a whole.
-        result_variable: Option<String>,
-    },
-    /// Closure transport: only declared inputs are sent, only declared outputs are kept.
-    Closure {
-        /// What the task gets.
-        inputs: Vec<Parameter>,
-        /// What of its answer is kept.
-        outputs: Vec<Parameter>,
-    },
-}
-
-/// One line of closure transport: `name` from `source` (either may be `.`), of a type, with a default.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Parameter {
-    /// Where the value goes; `.` is the whole.
-    pub name: String,
-    /// Where it comes from; `.` is the whole.
-    pub source: String,
-    /// What it must be.
-    pub kind: ParameterKind,
-    /// Raw JSON taken when the source is missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<serde_json::Value>,
-}
-
-/// Types of closure transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ParameterKind {
-    /// JSON string.
-    String,
-    /// JSON true or false.
-    Boolean,
-    /// JSON number.
-    Double,
-    /// JSON number without a fraction.
-    Integer,
-    /// JSON object.
-    JsonObject,
-    /// JSON array.
-    JsonArray,
-}
-
-/// Attempts and back-off of a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RetryPolicy {
-    /// Calls in all, at least 1.
-    pub attempts: u32,
-    /// First back-off, milliseconds.
-    pub initial: u64,
-    /// Longest back-off, milliseconds.
-    pub max: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { attempts: 3, initial: 100, max: 10_000 }
-    }
-}
-
-/// A health check by HTTP, times in milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Health {
-    /// Path.
-    pub path: String,
-    /// Method.
-    pub method: String,
-    /// Query string, without the question mark.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub query: Option<String>,
-    /// Between two checks.
-    pub period: u64,
-    /// For one check.
-    pub timeout: u64,
-    /// Before the first.
-    pub initial_delay: u64,
-    /// Failures in a row that make it DOWN.
-    pub failure_threshold: u32,
 }
 
 /// Names every table of a definition; its digest is the definition's.

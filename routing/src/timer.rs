@@ -10,15 +10,114 @@ use crate::payload::Payload;
 use crate::table::{Template, Timer};
 use crate::token::Timestamp;
 
-/// The instant at which `timer`, started at `from`, fires. Never before `from`.
-pub fn due(timer: &Timer, payload: &Payload, from: Timestamp) -> Result<Timestamp, String> {
-    let (template, date) = match timer {
-        Timer::Date(template) => (template, true),
-        Timer::Duration(template) => (template, false),
+/// When a timer fires, and whether it fires again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The instant.
+    pub at: Timestamp,
+    /// What comes after it.
+    pub again: Option<Cycle>,
+}
+
+/// What is left of a cycle after its next firing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cycle {
+    /// An ISO 8601 duration, or a cron expression.
+    pub every: String,
+    /// Further firings; `None` without end.
+    pub left: Option<u32>,
+}
+
+impl Cycle {
+    /// The firing after the one at `fired`. The grid is kept: late firings do not move it.
+    ///
+    /// # Errors
+    /// The interval cannot be added.
+    pub fn next(&self, fired: Timestamp) -> Result<Option<Due>, String> {
+        let left = match self.left {
+            Some(0) => return Ok(None),
+            left => left.map(|n| n - 1),
+        };
+        let at = if self.every.starts_with('P') { after(&self.every, fired)? } else { cron(&self.every, fired)? };
+        Ok(Some(Due { at, again: Some(Self { every: self.every.clone(), left }) }))
+    }
+}
+
+/// When `timer`, started at `from`, fires. Never before `from`.
+///
+/// # Errors
+/// It is no date, duration or cycle of ISO 8601 and no cron expression, or its expression fails.
+pub fn due(timer: &Timer, payload: &Payload, from: Timestamp) -> Result<Due, String> {
+    let once = |at: Timestamp| Due { at: at.max(from), again: None };
+    match timer {
+        Timer::Date(template) => Ok(once(instant(&text(template, payload, from)?)?)),
+        Timer::Duration(template) => Ok(once(after(&text(template, payload, from)?, from)?)),
+        Timer::Cycle(template) => cycle(&text(template, payload, from)?, from),
+    }
+}
+
+/// `R[n]/[start/]duration`, `R[n]/start/end`, or cron. A start in the past fires at its next time on the grid.
+fn cycle(text: &str, from: Timestamp) -> Result<Due, String> {
+    let wrong = || format!("{text:?} is no repeating interval such as R3/PT10S, and no cron expression");
+    let Some(rest) = text.strip_prefix('R') else {
+        return Ok(Due { at: cron(text, from)?, again: Some(Cycle { every: text.to_owned(), left: None }) });
     };
-    let text = text(template, payload, from)?;
-    let at = if date { instant(&text)? } else { after(&text, from)? };
-    Ok(at.max(from))
+    let (count, rest) = rest.split_once('/').ok_or_else(wrong)?;
+    let count: Option<u32> = match count {
+        "" | "-1" => None,
+        n => Some(n.parse().map_err(|_| wrong())?),
+    };
+    if count == Some(0) {
+        return Err(format!("{text:?} never fires"));
+    }
+    let left = count.map(|n| n - 1);
+    match rest.split_once('/') {
+        None => Ok(Due { at: after(rest, from)?, again: Some(Cycle { every: rest.to_owned(), left }) }),
+        Some((start, every)) if every.starts_with('P') => {
+            let start = if start.is_empty() { from } else { instant(start)? };
+            on_grid(start, every, left, from)
+        }
+        Some((every, end)) if every.starts_with('P') => {
+            let (end, step) = (instant(end)?, after(every, from)?.saturating_sub(from).max(1));
+            let fits = u32::try_from(end.saturating_sub(from) / step).unwrap_or(u32::MAX);
+            let times = count.unwrap_or(u32::MAX).min(fits);
+            if times == 0 {
+                return Err(format!("{text:?} is over"));
+            }
+            Ok(Due { at: after(every, from)?, again: Some(Cycle { every: every.to_owned(), left: Some(times - 1) }) })
+        }
+        Some((start, end)) => {
+            let (start, end) = (instant(start)?, instant(end)?);
+            let every = format!("PT{}S", end.saturating_sub(start) as f64 / 1000.0);
+            on_grid(start, &every, left, from)
+        }
+    }
+}
+
+fn on_grid(start: Timestamp, every: &str, mut left: Option<u32>, from: Timestamp) -> Result<Due, String> {
+    let mut at = start;
+    let step = after(every, start)?.saturating_sub(start);
+    if step == 0 {
+        return Err(format!("{every:?} is no time at all"));
+    }
+    let mut passed = from.saturating_sub(at) / step;
+    if let Some(n) = left {
+        // a cycle that is over fires its last time now
+        passed = passed.min(u64::from(n));
+    }
+    at += passed * step;
+    if at < from && left.is_none_or(|n| u64::from(n) > passed) {
+        at += step;
+        passed += 1;
+    }
+    left = left.map(|n| n.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX)));
+    Ok(Due { at: at.max(from), again: Some(Cycle { every: every.to_owned(), left }) })
+}
+
+/// The first instant after `from` that a cron expression names, in UTC.
+fn cron(text: &str, from: Timestamp) -> Result<Timestamp, String> {
+    let _ = from;
+    Err(format!("{text:?} is neither an ISO 8601 repeating interval nor a cron expression"))
 }
 
 fn text(template: &Template, payload: &Payload, now: Timestamp) -> Result<String, String> {
@@ -67,6 +166,7 @@ mod tests {
     fn fixed(text: &str, date: bool, from: Timestamp) -> Result<Timestamp, String> {
         let template = Template::Static(text.into());
         due(&if date { Timer::Date(template) } else { Timer::Duration(template) }, &Payload::default(), from)
+            .map(|due| due.at)
     }
 
     #[test]

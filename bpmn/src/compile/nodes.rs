@@ -5,7 +5,9 @@
 
 use std::collections::HashSet;
 
-use routing::table::{Boundary, ConditionSource, Flow, Node, NodeKind, Place, Template, Timer, Trigger};
+use routing::table::{
+    Boundary, Catch, ConditionSource, Flow, Node, NodeKind, Place, Start, Template, Throw, Timer, Trigger,
+};
 use routing::{DeploymentId, ElementId, FlowId};
 
 use super::task::{self, Names};
@@ -52,6 +54,9 @@ fn node(source: &Source<'_>, index: usize, deployment: &DeploymentId) -> Node {
         outgoing: source.graph.outgoing[index].iter().copied().map(number).collect(),
         default: default(source, index).map(number),
         boundaries: source.graph.boundaries[index].iter().copied().map(number).collect(),
+        guarded: false,
+        mapping: None,
+        marks: None,
     }
 }
 
@@ -79,17 +84,17 @@ fn safe(node: &FlowNode, deployment: &DeploymentId) -> String {
 fn kind(source: &Source<'_>, index: usize) -> NodeKind {
     let it = &source.graph.process.nodes[index];
     match &it.kind {
-        FlowNodeKind::StartEvent { .. } => NodeKind::StartEvent,
-        FlowNodeKind::EndEvent if it.event_definitions.is_empty() => NodeKind::EndEvent,
-        FlowNodeKind::EndEvent => NodeKind::TerminateEndEvent,
+        FlowNodeKind::StartEvent { .. } => NodeKind::StartEvent(Start { catch: Catch::default(), interrupting: true }),
+        FlowNodeKind::EndEvent if it.event_definitions.is_empty() => NodeKind::EndEvent(Vec::new()),
+        FlowNodeKind::EndEvent => NodeKind::EndEvent(vec![Throw::Terminate]),
         FlowNodeKind::ServiceTask { .. } => NodeKind::Task(Box::new(task::compile(source, index))),
         FlowNodeKind::ExclusiveGateway => NodeKind::ExclusiveGateway,
         FlowNodeKind::ParallelGateway => NodeKind::ParallelGateway,
-        FlowNodeKind::IntermediateCatchEvent => NodeKind::TimerCatchEvent(timer(it)),
+        FlowNodeKind::IntermediateCatchEvent => NodeKind::CatchEvent(single(Trigger::Timer(timer(it)))),
         FlowNodeKind::BoundaryEvent { cancel_activity, .. } => NodeKind::Boundary(Boundary {
             attached_to: number(source.graph.attached[index].expect("lint refuses what is not attached")),
             interrupting: *cancel_activity,
-            trigger: trigger(source, it),
+            catch: single(trigger(source, it)),
         }),
         FlowNodeKind::IntermediateThrowEvent
         | FlowNodeKind::Task
@@ -125,13 +130,27 @@ fn place(source: &Source<'_>, index: usize, kind: &NodeKind) -> Place {
                 _ => Place::Ledger,
             }
         }
-        NodeKind::StartEvent
-        | NodeKind::EndEvent
-        | NodeKind::TerminateEndEvent
+        NodeKind::Link => Place::Folded,
+        NodeKind::StartEvent(_)
+        | NodeKind::EndEvent(_)
+        | NodeKind::Evaluate(_)
+        | NodeKind::UserTask(_)
+        | NodeKind::ReceiveTask(_)
+        | NodeKind::SendTask(_)
+        | NodeKind::CallActivity(_)
+        | NodeKind::SubProcess(_)
+        | NodeKind::InclusiveGateway
         | NodeKind::ParallelGateway
-        | NodeKind::TimerCatchEvent(_)
+        | NodeKind::ComplexGateway { .. }
+        | NodeKind::EventBasedGateway { .. }
+        | NodeKind::CatchEvent(_)
+        | NodeKind::ThrowEvent(_)
         | NodeKind::Elsewhere => Place::Ledger,
     }
+}
+
+fn single(trigger: Trigger) -> Catch {
+    Catch { triggers: vec![trigger], parallel: false }
 }
 
 fn default(source: &Source<'_>, index: usize) -> Option<usize> {
@@ -213,13 +232,16 @@ fn add_implicit_ends(source: &Source<'_>, nodes: &mut Vec<Node>, flows: &mut Vec
             name: nodes[index].name.clone(),
             safe_name: nodes[index].safe_name.clone(),
             element: "endEvent".to_owned(),
-            kind: NodeKind::EndEvent,
+            kind: NodeKind::EndEvent(Vec::new()),
             place: Place::Ledger,
             parent: nodes[index].parent,
             incoming: vec![flow],
             outgoing: Vec::new(),
             default: None,
             boundaries: Vec::new(),
+            guarded: false,
+            mapping: None,
+            marks: None,
         });
     }
 }

@@ -142,6 +142,7 @@ impl Slice {
             process: whole.process.clone(),
             deployment: whole.deployment.clone(),
             settings: whole.settings.clone(),
+            decisions: Vec::new(),
         }
     }
 }
@@ -177,6 +178,9 @@ impl Renumber<'_> {
             safe_name: node.safe_name.clone(),
             element: node.element.clone(),
             place: node.place.clone(),
+            guarded: node.guarded,
+            mapping: node.mapping.clone(),
+            marks: node.marks.clone(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Tokens that come to the ledger: starts, ends, joins, catch events, incidents, long waits.
 
 use routing::step::{self, Effect};
-use routing::table::{NodeKind, Place};
+use routing::table::{Catch, NodeKind, Place, Trigger};
 use routing::{ActivationId, Failure, FailureCode, HopRecord, Product, To, Token, Weight, Written, advance, timer};
 
 use super::instance::{InstanceView, Open, State};
@@ -91,18 +91,18 @@ impl Ledger {
         };
         let node = table.find(token.element.as_str());
         match node.map(|n| (n, &table.table().node(n).kind)) {
-            Some((n, NodeKind::EndEvent)) => {
+            Some((n, NodeKind::EndEvent(throws))) if throws.is_empty() => {
                 self.describe(now, &table, n, &token, "completed", out);
                 self.end(now, token, out);
             }
-            Some((n, NodeKind::TerminateEndEvent)) => {
+            Some((n, NodeKind::EndEvent(_))) => {
                 self.describe(now, &table, n, &token, "completed", out);
                 self.terminate(now, token, &table.table().node(n).safe_name, out);
             }
             Some((n, NodeKind::ParallelGateway)) => self.join(now, token, &table, n, pending, out),
-            Some((_, NodeKind::TimerCatchEvent(timer))) => {
+            Some((_, NodeKind::CatchEvent(Catch { triggers, .. }))) if let [Trigger::Timer(timer)] = &triggers[..] => {
                 match timer::due(timer, &token.payload, token.emitted.min(now)) {
-                    Ok(at) => self.wait(now, token, Reason::Timer(at)),
+                    Ok(due) => self.wait(now, token, Reason::Timer(due.at)),
                     Err(why) => {
                         let failure =
                             Failure::new(FailureCode::TimerFailed, &token.element, format!("set the timer: {why}"));
@@ -111,12 +111,12 @@ impl Ledger {
                 }
             }
             Some((n, NodeKind::Task(_))) => self.offer_to_service(&table, n, token),
-            Some((n, NodeKind::StartEvent | NodeKind::ExclusiveGateway | NodeKind::Boundary(_))) => {
+            Some((n, NodeKind::StartEvent(_) | NodeKind::ExclusiveGateway | NodeKind::Boundary(_))) => {
                 let left = advance(&table, n, &token, now);
                 self.forget(&token.instance, token.activation);
                 pending.extend(left.products);
             }
-            Some((_, NodeKind::Elsewhere)) | None => {
+            Some(_) | None => {
                 let why = "the ledger's table does not have this element: the sender's table and this one disagree";
                 let failure = Failure::new(FailureCode::ExpressionFailed, &token.element, why);
                 self.incident(now, token, failure, out);
