@@ -42,25 +42,14 @@ impl Join {
         if self.waiting.is_empty() || self.waiting.iter().any(|(_, q)| q.is_empty()) {
             return None;
         }
+        self.fire_some(element)
+    }
+
+    /// The same with the flows that have a token, at least one: what an inclusive or complex join does.
+    pub fn fire_some(&mut self, element: &ElementId) -> Option<(Token, Vec<ActivationId>)> {
         let taken: Vec<Token> = self.waiting.iter_mut().filter_map(|(_, q)| q.pop_front()).collect();
         let consumed: Vec<ActivationId> = taken.iter().map(|t| t.activation).collect();
-        let branches: Vec<_> = taken.iter().map(|t| (&t.payload, &t.written)).collect();
-        let (payload, written) = merge(&branches);
-        let weight = taken.iter().fold(Weight::zero(), |sum, t| sum.plus(&t.weight));
-        let last = taken.iter().max_by_key(|t| (t.emitted, t.activation))?;
-        let activation = ActivationId::joined(&last.instance, last.scope, element, &consumed);
-        let token = Token {
-            activation,
-            key: activation,
-            parent: last.activation,
-            weight,
-            written,
-            payload,
-            generation: 0,
-            attempts: 0,
-            ..last.clone()
-        };
-        Some((token, consumed))
+        Some((merged(&taken, element)?, consumed))
     }
 
     /// The flows that nothing has come by, for who asks why an instance does not move.
@@ -77,4 +66,25 @@ impl Join {
     pub fn is_empty(&self) -> bool {
         self.waiting.iter().all(|(_, q)| q.is_empty())
     }
+}
+
+/// The token that goes on from `element` in the place of these, given in document order of their flows.
+pub(crate) fn merged(taken: &[Token], element: &ElementId) -> Option<Token> {
+    let consumed: Vec<ActivationId> = taken.iter().map(|t| t.activation).collect();
+    let branches: Vec<_> = taken.iter().map(|t| (&t.payload, &t.written)).collect();
+    let last = taken.iter().max_by_key(|t| (t.emitted, t.activation))?;
+    let (payload, written) = merge(&branches);
+    let weight = taken.iter().fold(Weight::zero(), |sum, t| sum.plus(&t.weight));
+    let activation = ActivationId::joined(&last.instance, last.scope, element, &consumed);
+    Some(Token {
+        activation,
+        key: activation,
+        parent: last.activation,
+        weight,
+        written,
+        payload,
+        generation: 0,
+        attempts: 0,
+        ..last.clone()
+    })
 }

@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod evaluation;
 pub mod failure;
 pub mod id;
+pub mod instance;
 pub mod join;
 pub mod mapping;
 pub mod payload;

@@ -3,6 +3,7 @@
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, Zoned};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::condition::env;
@@ -20,7 +21,7 @@ pub struct Due {
 }
 
 /// What is left of a cycle after its next firing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cycle {
     /// An ISO 8601 duration, or a cron expression.
     pub every: String,

@@ -1,0 +1,404 @@
+//! Events that are waited for: subscriptions, and what happens when one fires.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Activity, Body, On, Reason, Run, Stay, Subscription};
+use crate::compiled::Compiled;
+use crate::evaluate::{self, Variables};
+use crate::id::{ActivationId, ScopeId};
+use crate::payload::Payload;
+use crate::table::{Catch, Message, NodeIx, NodeKind, SubProcess, Trigger};
+use crate::timer;
+use crate::token::Token;
+use crate::weight::Weight;
+
+impl Run<'_> {
+    /// Something happened that a record waits for: a time, a message, a signal. False when the record does not wait for it any more.
+    pub fn fire(mut self, activation: ActivationId, what: &Subscription, payload: Option<&Payload>) -> bool {
+        let fired = self.fire_one(activation, what, payload);
+        self.settle();
+        fired
+    }
+
+    fn fire_one(&mut self, activation: ActivationId, what: &Subscription, payload: Option<&Payload>) -> bool {
+        let Some(stay) = self.instance.stay(activation).filter(|s| s.subscriptions.contains(what)) else { return false };
+        let Some(table) = self.table_of(stay, what.called) else { return false };
+        let (node, kind) = (what.event, table.table().node(what.event).kind.clone());
+        let (parallel, interrupting) = match &kind {
+            NodeKind::Boundary(boundary) => (boundary.catch.parallel, boundary.interrupting),
+            NodeKind::StartEvent(start) => (start.catch.parallel, start.interrupting),
+            NodeKind::CatchEvent(catch) => (catch.parallel, true),
+            _ => (false, true),
+        };
+        if parallel && self.waits_for_more(activation, what, payload) {
+            return true;
+        }
+        match kind {
+            NodeKind::Boundary(_) => {
+                self.rearm(activation, what, interrupting);
+                self.boundary_fired(activation, &table, node, interrupting, payload, "interrupted");
+            }
+            NodeKind::StartEvent(_) => {
+                self.rearm(activation, what, interrupting);
+                self.begin_event_sub_process(activation, &table, node, interrupting, payload);
+            }
+            NodeKind::ReceiveTask(_) if self.activity(activation).is_some() => {
+                self.finish_waiting(activation, payload);
+            }
+            _ => {
+                if let Some(stay) = self.instance.take(activation) {
+                    self.instance.saw(activation);
+                    self.caught(&table, node, stay, payload);
+                }
+            }
+        }
+        true
+    }
+
+    fn table_of(&self, stay: &Stay, called: bool) -> Option<Arc<Compiled>> {
+        match &stay.reason {
+            Reason::Activity(activity) if called => match activity.body {
+                Body::Call(definition) => self.table(definition),
+                _ => None,
+            },
+            _ => self.table(stay.token.definition),
+        }
+    }
+
+    /// Parallel multiple: true while another of its triggers has not fired. What this one brought is kept.
+    fn waits_for_more(&mut self, activation: ActivationId, what: &Subscription, payload: Option<&Payload>) -> bool {
+        let Some(mut stay) = self.instance.take(activation) else { return false };
+        let others = stay.subscriptions.iter().filter(|s| s.event == what.event && *s != what).count();
+        if others > 0 {
+            stay.subscriptions.retain(|s| s != what);
+            let values = payload.map(super::data::variables).unwrap_or_default();
+            if let Some(table) = self.table(stay.token.definition) {
+                self.write(&table, &mut stay.token, values);
+            }
+        }
+        self.instance.put(stay);
+        others > 0
+    }
+
+    /// After firing, a non-interrupting event goes on waiting; a timer only if it repeats.
+    fn rearm(&mut self, activation: ActivationId, what: &Subscription, interrupting: bool) {
+        if interrupting {
+            return;
+        }
+        let Some(mut stay) = self.instance.take(activation) else { return };
+        let next = match &what.on {
+            On::Timer { at, again } => {
+                let due = again.as_ref().and_then(|cycle| cycle.next(*at).ok().flatten());
+                due.map(|due| On::Timer { at: due.at, again: due.again })
+            }
+            On::Conditional { condition, .. } => Some(On::Conditional { condition: condition.clone(), held: true }),
+            other => Some(other.clone()),
+        };
+        let at = stay.subscriptions.iter().position(|s| s == what);
+        match (at, next) {
+            (Some(at), Some(on)) => stay.subscriptions[at].on = on,
+            (Some(at), None) => {
+                stay.subscriptions.remove(at);
+            }
+            _ => {}
+        }
+        self.instance.put(stay);
+    }
+
+    /// A catch event, or the event behind a gateway, has happened to a token that waited.
+    fn caught(&mut self, table: &Arc<Compiled>, node: NodeIx, stay: Stay, payload: Option<&Payload>) {
+        let gateway = table.find(stay.token.element.as_str());
+        if let Some(gateway) = gateway.filter(|g| *g != node) {
+            self.passed(table, gateway, &stay.token, stay.since, "completed");
+        }
+        let element = table.table().node(node).id.clone();
+        let token = Token { element, ..stay.token };
+        self.fired_since(table, node, token, payload, stay.since);
+    }
+
+    /// The event at `node` has fired for a token that is there: what came is taken, and the token leaves.
+    pub(super) fn fired_at(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token, payload: Option<&Payload>) {
+        let since = token.emitted.min(self.now);
+        self.fired_since(table, node, token, payload, since);
+    }
+
+    fn fired_since(&mut self, table: &Arc<Compiled>, node: NodeIx, mut token: Token, payload: Option<&Payload>, since: u64) {
+        if let Err(why) = self.receive(table, node, &mut token, payload) {
+            return self.expression_failed(token, why);
+        }
+        self.passed(table, node, &token, since, "completed");
+        self.leave(table, node, token, 1);
+    }
+
+    /// What the boundary events of an activity wait for.
+    pub(super) fn boundary_subscriptions(
+        &self,
+        table: &Arc<Compiled>,
+        node: NodeIx,
+        token: &Token,
+    ) -> Result<Vec<Subscription>, String> {
+        let seen = self.seen_by(table, token);
+        let mut all = Vec::new();
+        for boundary in &table.table().node(node).boundaries {
+            if let NodeKind::Boundary(event) = &table.table().node(*boundary).kind {
+                all.extend(self.subscriptions(table, *boundary, &event.catch, &seen)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// What the event sub-processes of a scope wait for.
+    pub(super) fn event_sub_processes(
+        &self,
+        table: &Arc<Compiled>,
+        parent: Option<NodeIx>,
+        token: &Token,
+    ) -> Result<Vec<Subscription>, String> {
+        let mut all = Vec::new();
+        let mut seen = None;
+        for start in event_starts(table, parent) {
+            if let NodeKind::StartEvent(event) = &table.table().node(start).kind {
+                let seen = seen.get_or_insert_with(|| self.seen_by(table, token));
+                all.extend(self.subscriptions(table, start, &event.catch, seen)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// One subscription for each trigger that comes from outside of the scope's own tokens.
+    fn subscriptions(
+        &self,
+        table: &Arc<Compiled>,
+        event: NodeIx,
+        catch: &Catch,
+        seen: &Variables,
+    ) -> Result<Vec<Subscription>, String> {
+        let scope = Value::Object(seen.clone());
+        let mut all = Vec::new();
+        for trigger in &catch.triggers {
+            let on = match trigger {
+                Trigger::Timer(timer) => {
+                    let due = timer::due(timer, &Payload::json(&scope), self.now).map_err(|why| format!("set the timer: {why}"))?;
+                    On::Timer { at: due.at, again: due.again }
+                }
+                Trigger::Message(message) => self.message(table, message, &scope)?,
+                Trigger::Signal(name) => On::Signal(evaluate::text(table, name, &scope, self.now)?),
+                Trigger::Conditional(condition) => On::Conditional { condition: condition.clone(), held: false },
+                Trigger::Error(_) | Trigger::Escalation(_) | Trigger::Compensation | Trigger::Cancel => continue,
+            };
+            all.push(Subscription { event, called: false, on });
+        }
+        Ok(all)
+    }
+
+    fn message(&self, table: &Arc<Compiled>, message: &Message, scope: &Value) -> Result<On, String> {
+        let name = evaluate::text(table, &message.name, scope, self.now)?;
+        let key = message.key.as_ref().map(|key| {
+            evaluate::text(table, key, scope, self.now)
+                .map_err(|why| format!("the correlation key of message {name}: {why}"))
+        });
+        Ok(On::Message { name, key: key.transpose()?, retrieval: message.retrieval.clone() })
+    }
+
+    /// A token waits at a catch event.
+    pub(super) fn wait_for(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token, catch: &Catch) {
+        let seen = self.seen_by(table, &token);
+        match self.subscriptions(table, node, catch, &seen) {
+            Ok(subscriptions) => {
+                self.stay(token, Reason::Waiting, subscriptions);
+                self.stirred = true;
+            }
+            Err(why) => {
+                let code = if why.starts_with("set the timer") {
+                    crate::failure::FailureCode::TimerFailed
+                } else {
+                    crate::failure::FailureCode::ExpressionFailed
+                };
+                let failure = crate::failure::Failure::new(code, &token.element, why);
+                self.incident(token, failure);
+            }
+        }
+    }
+
+    /// A token waits at an event-based gateway for the first of its events.
+    pub(super) fn wait_for_first(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token) {
+        let seen = self.seen_by(table, &token);
+        let mut all = Vec::new();
+        for flow in &table.table().node(node).outgoing {
+            let target = table.table().flow(*flow).target;
+            let found = match &table.table().node(target).kind {
+                NodeKind::CatchEvent(catch) => self.subscriptions(table, target, catch, &seen),
+                NodeKind::ReceiveTask(message) => self
+                    .message(table, message, &Value::Object(seen.clone()))
+                    .map(|on| vec![Subscription { event: target, called: false, on }]),
+                _ => Ok(Vec::new()),
+            };
+            match found {
+                Ok(found) => all.extend(found),
+                Err(why) => return self.expression_failed(token, why),
+            }
+        }
+        self.stay(token, Reason::Waiting, all);
+        self.stirred = true;
+    }
+
+    /// A receive task waits for its message.
+    pub(super) fn wait_in(&mut self, table: &Arc<Compiled>, node: NodeIx, scope: ScopeId, message: &Message) {
+        let seen = Value::Object(self.inner_view(table, scope));
+        match self.message(table, message, &seen) {
+            Ok(on) => {
+                if let Some(mut stay) = self.instance.take(scope) {
+                    stay.subscriptions.push(Subscription { event: node, called: false, on });
+                    self.instance.put(stay);
+                }
+            }
+            Err(why) => self.broken(scope, why),
+        }
+    }
+
+    /// A boundary event fires: interrupting, the activity's token leaves by it; else a part of its weight does.
+    pub(super) fn boundary_fired(
+        &mut self,
+        scope: ScopeId,
+        table: &Arc<Compiled>,
+        boundary: NodeIx,
+        interrupting: bool,
+        payload: Option<&Payload>,
+        status: &str,
+    ) {
+        if interrupting {
+            self.close_inside(scope);
+        }
+        let Some(mut stay) = self.instance.take(scope) else { return };
+        let mut leaving = stay.token.clone();
+        if interrupting {
+            if let Some(node) = table.find(stay.token.element.as_str()) {
+                self.passed(table, node, &stay.token, stay.since, status);
+            }
+        } else {
+            let mut shares = stay.token.weight.split(2).into_iter();
+            leaving.weight = shares.next().unwrap_or_else(Weight::zero);
+            stay.token.weight = shares.next().unwrap_or_else(Weight::zero);
+            // the branches part here: what each writes from now on is its own
+            leaving.written = leaving.written.forked();
+            stay.token.written = stay.token.written.forked();
+            self.instance.put(stay);
+        }
+        let element = table.table().node(boundary).id.clone();
+        let index = self.instance.next_order() as u32;
+        let activation = ActivationId::product(&leaving.instance, scope, element.as_str(), index);
+        let token = Token { element, activation, key: activation, parent: scope, flow: None, emitted: self.now, ..leaving };
+        self.fired_at(table, boundary, token, payload);
+    }
+
+    /// An event sub-process begins in `scope`: interrupting, instead of everything else in it.
+    pub(super) fn begin_event_sub_process(
+        &mut self,
+        scope: ScopeId,
+        table: &Arc<Compiled>,
+        start: NodeIx,
+        interrupting: bool,
+        payload: Option<&Payload>,
+    ) {
+        let Some(node) = table.table().node(start).parent else { return };
+        let Some((stay, activity)) = self.activity(scope) else { return };
+        let owner = stay.token.clone();
+        let definition = match activity.body {
+            Body::Call(definition) => definition,
+            _ => owner.definition,
+        };
+        if interrupting {
+            self.close_inside(scope);
+            if let Some(mut stay) = self.instance.take(scope) {
+                let boundary = |s: &Subscription| !matches!(table.table().node(s.event).kind, NodeKind::StartEvent(_));
+                stay.subscriptions.retain(|s| !s.called && boundary(s));
+                if let Reason::Activity(activity) = &mut stay.reason {
+                    activity.interrupted = true;
+                }
+                self.instance.put(stay);
+            }
+        }
+        let index = self.instance.next_order() as u32;
+        let element = table.table().node(node).id.clone();
+        let activation = ActivationId::product(&owner.instance, scope, element.as_str(), index);
+        let mut token = Token {
+            definition,
+            element,
+            activation,
+            key: activation,
+            parent: scope,
+            scope,
+            flow: None,
+            weight: Weight::zero(),
+            emitted: self.now,
+            ..owner
+        };
+        self.refresh(table, &mut token);
+        self.stay(token.clone(), Reason::Activity(Box::new(Activity::default())), Vec::new());
+        match self.event_sub_processes(table, Some(node), &token) {
+            Ok(nested) if nested.is_empty() => {}
+            Ok(nested) => {
+                if let Some(mut stay) = self.instance.take(activation) {
+                    stay.subscriptions = nested;
+                    self.instance.put(stay);
+                }
+            }
+            Err(why) => return self.broken(activation, why),
+        }
+        let first = table.table().node(start).id.clone();
+        let inner = self.inner_token(table, activation, &first, "event");
+        self.fired_at(table, start, inner, payload);
+    }
+
+    /// An event sub-process is over; so is its scope, perhaps.
+    pub(super) fn event_sub_process_done(&mut self, token: &Token) {
+        let written = super::data::written_values(&token.payload, &token.written);
+        let scope = token.scope;
+        self.change(scope, token, |activity| activity.written.extend(written));
+        self.close_if_done(scope);
+    }
+
+    /// Conditional events whose condition has become true fire.
+    pub(super) fn ask_conditions(&mut self) {
+        let waiting: Vec<(ActivationId, Subscription)> = (self.instance.stays.values())
+            .flat_map(|stay| stay.subscriptions.iter().map(|s| (stay.token.activation, s.clone())))
+            .filter(|(_, s)| matches!(s.on, On::Conditional { .. }))
+            .collect();
+        for (activation, what) in waiting {
+            let On::Conditional { condition, held } = &what.on else { continue };
+            let Some(stay) = self.instance.stay(activation) else { continue };
+            let Some(table) = self.table_of(stay, what.called) else { continue };
+            let seen = match &stay.reason {
+                Reason::Activity(_) => self.inner_view(&table, activation),
+                _ => self.seen_by(&table, &stay.token),
+            };
+            let holds = evaluate::holds(&table, condition, &Value::Object(seen), self.now).unwrap_or(false);
+            if holds && !held {
+                self.fire_one(activation, &what, None);
+            } else if holds != *held
+                && let Some(mut stay) = self.instance.take(activation)
+            {
+                for subscription in stay.subscriptions.iter_mut().filter(|s| **s == what) {
+                    subscription.on = On::Conditional { condition: condition.clone(), held: holds };
+                }
+                self.instance.put(stay);
+            }
+        }
+    }
+}
+
+/// The start events of a scope's event sub-processes.
+pub(super) fn event_starts(table: &Compiled, parent: Option<NodeIx>) -> impl Iterator<Item = NodeIx> + '_ {
+    let nodes = &table.table().nodes;
+    let event = move |ix: NodeIx| {
+        let node = &nodes[ix as usize];
+        node.parent == parent && matches!(&node.kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Event)
+    };
+    nodes
+        .iter()
+        .enumerate()
+        .filter(move |(_, n)| matches!(n.kind, NodeKind::StartEvent(_)) && n.parent.is_some_and(event))
+        .map(|(i, _)| i as NodeIx)
+}

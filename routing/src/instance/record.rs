@@ -1,0 +1,204 @@
+//! What stays at the ledger, one record per token or open activity.
+
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::Variables;
+use crate::failure::Failure;
+use crate::id::{ActivationId, Digest, ElementId, FlowId};
+use crate::table::NodeIx;
+use crate::timer::Cycle;
+use crate::token::{Timestamp, Token};
+
+/// A token at the ledger, or an activity that is open there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stay {
+    /// The token: of an activity, the one that entered it, as it was then.
+    pub token: Token,
+    /// Why it is here.
+    pub reason: Reason,
+    /// Since when.
+    pub since: Timestamp,
+    /// Grows with every record of the instance.
+    pub order: u64,
+    /// What it waits for.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// Why a token is at the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// It has ended; its scope has not.
+    Ended,
+    /// It waits at a join, or for the quantity of tokens its activity starts with.
+    Joining,
+    /// It waits at an event or an event-based gateway for its subscriptions, or at a throw for compensation.
+    Waiting,
+    /// It is offered to its service again at that time.
+    Again(Timestamp),
+    /// It waits for an operator.
+    Incident(Box<Failure>),
+    /// Created with `--stopped`: waits for `flowctl start`.
+    Held,
+    /// An open activity, or the instance's root scope.
+    Activity(Box<Activity>),
+    /// What one instance of a loop has left behind.
+    Output {
+        /// Its number, from 0.
+        index: u32,
+        /// Its output element.
+        value: serde_json::Value,
+        /// What it wrote besides.
+        written: Variables,
+    },
+    /// A complex gateway that has fired and waits for the other flows' tokens.
+    Reset(Vec<FlowId>),
+}
+
+/// An open activity. Its scope is the activation of the token that entered it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Activity {
+    /// What it does.
+    pub body: Body,
+    /// Variables of its own: inputs, loop counters, and for the root scope of a homed process all.
+    #[serde(default, skip_serializing_if = "Variables::is_empty")]
+    pub locals: Variables,
+    /// Which instance of a loop it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iteration: Option<Iteration>,
+    /// An interrupting event sub-process has taken over: only that counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
+    /// What has completed in it and can be compensated, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub completed: Vec<Completed>,
+    /// Compensation that is under way in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensating: Option<Box<Compensating>>,
+    /// Ad-hoc: elements that are still to be started, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queue: Vec<NodeIx>,
+    /// What its finished tokens wrote, where they are not kept themselves (ad-hoc, compensation, event sub-processes).
+    #[serde(default, skip_serializing_if = "Variables::is_empty")]
+    pub written: Variables,
+}
+
+/// What an open activity does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Body {
+    /// A token of it is at its service.
+    Service,
+    /// It waits: for a message, or for somebody to complete it.
+    Waits,
+    /// Tokens move inside of it; the instance's root too.
+    #[default]
+    Scope,
+    /// A called process.
+    Call(Digest),
+    /// It has instances of itself inside.
+    Loop(Looped),
+}
+
+/// What a loop knows of itself; how many are open and done follows from the records inside.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Looped {
+    /// Instances in all; unknown of a standard loop.
+    pub total: Option<u32>,
+    /// The elements that are still to be given out (sequential).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<serde_json::Value>,
+    /// Instances that were cancelled.
+    #[serde(default)]
+    pub terminated: u32,
+}
+
+/// Which instance of a loop an activity is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Iteration {
+    /// From 0.
+    pub index: u32,
+}
+
+/// An activity that has completed and can be compensated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Completed {
+    /// The activity.
+    pub element: ElementId,
+    /// Its activation.
+    pub activation: ActivationId,
+    /// The variables when it completed.
+    pub variables: Variables,
+    /// Of a sub-process: what completed inside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inside: Vec<Completed>,
+}
+
+/// Compensation under way: one handler at a time, last completed first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compensating {
+    /// What is still to be compensated, the next one last.
+    pub queue: Vec<Completed>,
+    /// The handler that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<ActivationId>,
+    /// What happens afterwards.
+    pub then: Resumes,
+}
+
+/// What happens when compensation is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Resumes {
+    /// The throw event's token, which waits, goes on.
+    Throw(ActivationId),
+    /// The transaction leaves by its cancel boundary event.
+    Cancel,
+    /// Nobody waits.
+    Nobody,
+}
+
+/// Something that a record waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// The event: the element itself, a boundary event, the start event of an event sub-process, or a target of the gateway.
+    pub event: NodeIx,
+    /// The definition that the event is in, if it is not the token's: a called process.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub called: bool,
+    /// What.
+    pub on: On,
+}
+
+/// What is waited for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum On {
+    /// A time.
+    Timer {
+        /// When.
+        at: Timestamp,
+        /// What comes after it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Cycle>,
+    },
+    /// A message.
+    Message {
+        /// Its name.
+        name: String,
+        /// Its key; any when `None`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// FEEL over its payload that gives the key, if it comes without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retrieval: Option<String>,
+    },
+    /// A signal of this name.
+    Signal(String),
+    /// A condition that becomes true.
+    Conditional {
+        /// FEEL.
+        condition: String,
+        /// What it was when last looked at.
+        held: bool,
+    },
+}
