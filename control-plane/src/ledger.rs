@@ -100,6 +100,8 @@ pub enum Input {
     Leave(Request, Incarnation, Leaving),
     /// A sidecar asks what became of offers to a replica that has left.
     Whereabouts(Request, Incarnation, Vec<ActivationId>),
+    /// A sidecar is here (again): which instances were closed early with tokens that may still be on their way.
+    Tombstones(Request),
     /// The writes up to this mark are durable.
     Written(u64),
     /// Time has passed.
@@ -144,6 +146,8 @@ pub enum Answer {
     WrongState(String),
     /// Offers to the replica: taken (true) or free (false).
     Fates(Vec<(ActivationId, bool)>),
+    /// Instances closed early; durably so once this answer may go.
+    Tombstones(Vec<InstanceId>),
 }
 
 /// What waits for a write to be durable.
@@ -237,6 +241,10 @@ impl Ledger {
             Input::Whereabouts(request, replica, activations) => {
                 self.whereabouts(request, replica, activations, &mut effects)
             }
+            Input::Tombstones(request) => {
+                let closed = self.tombstones.keys().cloned().collect();
+                effects.push(Output::Answer(request, Answer::Tombstones(closed)));
+            }
             Input::Written(mark) => self.written(now, mark, &mut effects),
             Input::Tick => {}
         }
@@ -321,11 +329,6 @@ impl Ledger {
     /// How many instances are open.
     pub fn open(&self) -> usize {
         self.instances.len()
-    }
-
-    /// Instances closed early whose tokens may still be on their way; sidecars are told first on reconnect.
-    pub fn tombstones(&self) -> impl Iterator<Item = (&InstanceId, Digest)> {
-        self.tombstones.iter().map(|(id, t)| (id, t.definition))
     }
 
     /// Replicas that something is to be offered to.

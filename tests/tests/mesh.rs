@@ -6,5 +6,6 @@ mod bench;
 mod elements;
 mod example_models;
 mod layering;
+mod ledger_core;
 mod sidecar_core;
 mod simulation;

@@ -26,7 +26,7 @@ pub(super) enum Command {
     View(InstanceId, oneshot::Sender<Option<InstanceView>>),
     Views(Filter, oneshot::Sender<Vec<InstanceView>>),
     OpenOn(DeploymentId, oneshot::Sender<usize>),
-    Tombstones(oneshot::Sender<Vec<InstanceId>>),
+    Tombstones(oneshot::Sender<Answer>),
     Definition(Digest, Arc<Compiled>),
     Retired(Digest),
     Endpoints,
@@ -203,7 +203,12 @@ impl Handle {
 
     /// Instances closed early whose tokens may still be on their way.
     pub(crate) async fn tombstones(&self) -> Result<Vec<InstanceId>, Refused> {
-        self.ask(Command::Tombstones).await
+        match self.ask(Command::Tombstones).await? {
+            Answer::Tombstones(instances) => Ok(instances),
+            Answer::Started(_) | Answer::Done | Answer::NotFound | Answer::WrongState(_) | Answer::Fates(_) => {
+                Ok(Vec::new())
+            }
+        }
     }
 
     /// Instances may run on this definition from now on.
@@ -254,10 +259,7 @@ impl LedgerTask {
                     let _ = reply.send(open);
                 });
             }
-            Command::Tombstones(reply) => {
-                let ids = self.parts.ledger.tombstones().map(|(id, _)| id.clone()).collect();
-                self.reply(move || drop(reply.send(ids)));
-            }
+            Command::Tombstones(reply) => self.asks(reply, Input::Tombstones),
             Command::Definition(digest, table) => self.input(Input::Definition(digest, table)),
             Command::Retired(digest) => self.input(Input::Retired(digest)),
             Command::Endpoints => self.endpoints(),

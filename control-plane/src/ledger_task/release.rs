@@ -70,7 +70,9 @@ impl LedgerTask {
                     Answer::Started(id) => Ok(id),
                     Answer::NotFound => Err(Refused::NotFound),
                     Answer::WrongState(why) => Err(Refused::WrongState(why)),
-                    Answer::Done | Answer::Fates(_) => Err(Refused::WrongState("answered out of turn".to_owned())),
+                    Answer::Done | Answer::Fates(_) | Answer::Tombstones(_) => {
+                        Err(Refused::WrongState("answered out of turn".to_owned()))
+                    }
                 };
                 match &answer {
                     Ok(id) if *id == own => {

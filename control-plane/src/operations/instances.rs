@@ -161,7 +161,7 @@ fn check(run: &Run, definition: &Definition) -> Result<(), Error> {
 
 fn done(id: &InstanceId, answer: Answer) -> Result<(), Error> {
     match answer {
-        Answer::Done | Answer::Started(_) | Answer::Fates(_) => Ok(()),
+        Answer::Done | Answer::Started(_) | Answer::Fates(_) | Answer::Tombstones(_) => Ok(()),
         Answer::NotFound => Err(no_instance(id)),
         Answer::WrongState(why) => Err(Error::WrongState(why)),
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use control_plane::ledger::{Answer, Change, Input, Ledger, Output, Request};
 use hop::Endpoint;
-use routing::{ActivationId, Digest, Incarnation, InstanceId, ServiceName};
+use routing::{ActivationId, Digest, Incarnation, ServiceName};
 use sidecar::core::Bindings;
 
 use super::faults::Fault;
@@ -49,6 +49,7 @@ pub(super) enum Asked {
     Operator,
     Leave(Incarnation),
     Whereabouts(Incarnation, Incarnation),
+    Tombstones(Incarnation),
 }
 
 impl World {
@@ -240,7 +241,12 @@ impl World {
                     self.send(id, 1, Frame::Fates(replica, fates));
                 }
             }
-            (Some(Asked::Operator | Asked::Leave(_) | Asked::Whereabouts(..)) | None, _) => {}
+            (Some(Asked::Tombstones(asker)), Answer::Tombstones(closed)) if !closed.is_empty() => {
+                if let Some((id, _)) = process.controls.get(&asker).copied() {
+                    self.send(id, 1, Frame::Closed(closed));
+                }
+            }
+            (Some(Asked::Operator | Asked::Leave(_) | Asked::Whereabouts(..) | Asked::Tombstones(_)) | None, _) => {}
         }
     }
 
@@ -337,11 +343,8 @@ impl World {
         if !process.left.contains(&who) {
             process.registry.insert(who, (from, draining));
         }
-        let closed: Vec<InstanceId> = process.ledger.tombstones().map(|(i, _)| i.clone()).collect();
         self.send(id, 1, Frame::Welcome(INCARNATION));
-        if !closed.is_empty() {
-            self.send(id, 1, Frame::Closed(closed));
-        }
+        self.ask(Asked::Tombstones(who), Input::Tombstones);
         if !self.faults.hit(Fault::TablesMissing, &mut self.random) {
             let all: Vec<Digest> = Self::definitions();
             self.send(id, 1, Frame::Tables(all));
