@@ -175,3 +175,64 @@ async fn mistakes_are_told_as_the_original_told_them() {
     assert!(client.max_encoding_message_size(usize::MAX).apply_workflow(large).await.is_err());
     assert_eq!(mesh.flowctl.json(&["ps", "-d", "-o", "json"]).await, json!([]));
 }
+
+#[tokio::test]
+async fn what_one_id_was_refused_is_told_inside_an_answer_that_is_ok() {
+    let service = Service::counting("x").await;
+    let mut mesh = Mesh::start().await;
+    mesh.sidecar(&[("slow", &service.url())]).await;
+    let mut client = client(&mesh).await;
+    assert_eq!(ok(client.probe_workflow(ProbeRequest::default()).await), json!({"result": "No workflows exist"}));
+    let valid = ValidateRequest { bpmn_xml: "<x/>".into(), include_kubernetes: false };
+    let refused = ok(client.validate_workflow(valid).await);
+    assert!(refused["status"] == -1 && refused["wf_id"].is_null(), "{refused}");
+    let model = Model::new("slow").start("s").start("other").task("t", "slow").end("e");
+    let model = model.path(&["s", "t", "e"]).path(&["other", "t"]).xml();
+    let applied = ok(client.apply_workflow(ApplyRequest { bpmn_xml: model, stopped: true }).await);
+    let id = applied["wf_id"].as_str().unwrap().to_owned();
+
+    let ids = vec![id.clone(), "x".to_owned()];
+    let run = RunRequest { workflow_id: id.clone(), ..RunRequest::default() };
+    let refused = ok(client.run_workflow(run.clone()).await);
+    let message = format!("Deployment {id} is not RUNNING. b'STOPPED'");
+    assert_eq!(refused, json!({ id.as_str(): {"result": -1, "message": message} }));
+    let stop = StopRequest { kind: DEPLOYMENT, ids: ids.clone(), force: false };
+    let refused = ok(client.stop_workflow(stop.clone()).await);
+    assert_eq!(refused[&id]["message"], format!("Error: {id} is not in a stoppable state"));
+    assert_eq!((&refused[&id]["status"], &refused["x"]["status"]), (&json!(-1), &json!(-1)), "{refused}");
+    let start = StartRequest { kind: DEPLOYMENT, ids: ids.clone() };
+    let started = ok(client.start_workflow(start.clone()).await);
+    assert_eq!(started[&id], json!({"status": 0, "message": "Started."}));
+    assert_eq!(started["x"]["status"], -1, "{started}");
+    mesh.until_deployment(&id, "RUNNING").await;
+    let refused = ok(client.start_workflow(start).await);
+    assert_eq!(refused[&id], json!({"status": -1, "message": format!("Error: {id} is not in a startable state")}));
+
+    let choose = ok(client.run_workflow(run.clone()).await);
+    let message = "Must choose between following start events: s, other. Use --start_event_id";
+    assert_eq!(choose, json!({"status": -1, "message": message}));
+    let run = RunRequest { start_event_id: "other".into(), stopped: true, ..run };
+    let instance = ok(client.run_workflow(run).await)["id"].as_str().unwrap().to_owned();
+    assert_eq!(ps(&mut client, INSTANCE, &instance).await[&instance]["state"], "STOPPED");
+    let refused = ok(client.stop_workflow(stop).await);
+    assert!(refused[&id]["message"].as_str().unwrap().starts_with("WF has running instances."), "{refused}");
+    let delete = |kind, id: &str| DeleteRequest { kind, ids: vec![id.to_owned()], ..DeleteRequest::default() };
+    let refused = ok(client.delete_workflow(delete(DEPLOYMENT, &id)).await);
+    assert_eq!(refused[&id]["result"], -2, "not in this state: {refused}");
+    let refused = ok(client.delete_workflow(delete(INSTANCE, "x")).await);
+    assert_eq!(refused["x"]["result"], -1, "there is none: {refused}");
+
+    let stop = StopRequest { kind: INSTANCE, ids: vec![instance.clone()], force: false };
+    let stopped = ok(client.stop_workflow(stop).await);
+    assert_eq!(stopped, json!({ instance.as_str(): {"status": 0, "message": "Stopped."} }));
+    for (spec, answer) in [
+        ("action: clear_ingress", "ValueError(Ingress currently not supported by REXFlow. Returning soon....)"),
+        ("action: unsubscribe_from_topic", "NotImplementedError(Lazy Developer Error!)"),
+    ] {
+        let told = told(client.update_workflow(UpdateRequest { update_spec: spec.into() }).await.unwrap().into_inner());
+        assert_eq!((told.0, told.1.as_str()), (-1, answer));
+    }
+    let update = UpdateRequest { update_spec: "action: dance".into() };
+    assert_eq!(ok(client.update_workflow(update).await)["message"], "Provided action not supported.");
+    assert_eq!(service.calls().len(), 0);
+}
