@@ -16,9 +16,9 @@ use runtime::token::{self, Token};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "flow-sidecar", version, about = "The mesh's sidecar: moves BPMN tokens and calls the task beside it")]
 pub struct Args {
-    /// flowd's gRPC address; without it the sidecar lives from --tables
-    #[arg(long, env = "FLOW_FLOWD", value_name = "HOST:PORT")]
-    pub flowd: Option<String>,
+    /// flowd's gRPC address, or those of several flowds; without it the sidecar lives from --tables
+    #[arg(long, env = "FLOW_FLOWD", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub flowd: Vec<String>,
     /// A service (an annotation's host, or a task type) and where its task listens; may be given often
     #[arg(long, env = "FLOW_SERVE", value_name = "NAME=URL", value_delimiter = ',', required = true)]
     pub serve: Vec<String>,
@@ -120,8 +120,8 @@ pub enum Error {
 /// Checked settings of one sidecar; the library's way to start one.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// flowd's `HOST:PORT`; none: tables from a file.
-    pub flowd: Option<String>,
+    /// `HOST:PORT` of flowd; of several, the next one is tried when one fails. None: tables from a file.
+    pub flowd: Vec<String>,
     /// Where the task of each service listens.
     pub serves: BTreeMap<ServiceName, String>,
     /// Where to listen for hops, `HOST:PORT`; port 0 takes a free one.
@@ -161,7 +161,7 @@ impl Config {
     pub fn new(serves: BTreeMap<ServiceName, String>, data_dir: PathBuf) -> Self {
         let rules = crate::core::Config::default();
         Self {
-            flowd: None,
+            flowd: Vec::new(),
             serves,
             hop: "127.0.0.1:0".to_owned(),
             advertise: None,
@@ -196,7 +196,7 @@ impl Args {
     /// # Errors
     /// See [`Error`].
     pub fn check(self) -> Result<Config, Error> {
-        if self.flowd.is_none() && self.tables.is_none() {
+        if self.flowd.is_empty() && self.tables.is_none() {
             return Err(Error::NoSource);
         }
         let mut serves = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The stream to flowd: kept open with back-off, reports and the rest up, tables and bindings down.
+//! The stream to flowd, or to one of several: kept open with back-off, reports and the rest up, tables and bindings down.
 //!
 //! Promises: the hello is the engine's word of the moment of connecting; messages of one stream go in
 //! order, what has gathered goes as one (up to a size); nothing is sent over a stream that the engine has
@@ -7,13 +7,14 @@
 
 mod outgoing;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::v1;
 use proto::v1::control_client::ControlClient;
 use runtime::tls::{Connector, Expect, Tls};
 use runtime::token::{AttachToken, Token};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,6 +29,8 @@ const OPEN_WITHIN: Duration = Duration::from_secs(5);
 /// Messages that wait for the transport; the rest gathers in [`Outgoing`].
 const QUEUE: usize = 2;
 const WINDOW: u32 = 1 << 20;
+/// A flowd that says nothing for twice so long, not even to a ping, is gone.
+const ALIVE: Duration = Duration::from_secs(10);
 
 /// What happened on the stream.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(crate) enum Event {
     Linked,
     /// The stream is gone.
     Unlinked,
+    /// No flowd could be reached; it goes on trying.
+    Unreachable,
     /// The transport takes more of what is left over.
     Room,
 }
@@ -57,6 +62,7 @@ pub(crate) struct Control {
     /// What is to be sent, until the transport takes it.
     pub(crate) outgoing: Outgoing,
     task: Option<AbortHandle>,
+    again: Arc<Notify>,
     /// Keeps `events` open when there is no task.
     _report: mpsc::Sender<Internal>,
 }
@@ -79,15 +85,23 @@ impl Drop for Control {
 }
 
 impl Control {
-    pub(crate) fn new(flowd: Option<String>, tls: Option<&Tls>, token: Option<&Token>) -> Self {
+    pub(crate) fn new(flowd: Vec<String>, tls: Option<&Tls>, token: Option<&Token>) -> Self {
         let (report, events) = mpsc::channel(64);
         let connector = Connector::grpc(tls, Expect::matching(hop::identity::is_ledger));
         let attach = AttachToken::new(token);
-        let task = flowd.map(|address| {
-            let stream = Stream { address, connector, attach, report: report.clone() };
+        let again = Arc::<Notify>::default();
+        let task = (!flowd.is_empty()).then(|| {
+            let stream = Stream { addresses: flowd, connector, attach, report: report.clone(), again: again.clone() };
             tokio::spawn(stream.run()).abort_handle()
         });
-        Self { events, stream: None, outgoing: Outgoing::default(), task, _report: report }
+        Self { events, stream: None, outgoing: Outgoing::default(), task, again, _report: report }
+    }
+
+    /// Ends the stream that is open and opens another: flowd says anew what is in force.
+    pub(crate) fn reopen(&self) {
+        if self.is_linked() {
+            self.again.notify_one();
+        }
     }
 
     pub(crate) fn is_linked(&self) -> bool {
@@ -150,10 +164,12 @@ async fn room(stream: Option<&mpsc::Sender<v1::SidecarMessage>>) {
 }
 
 struct Stream {
-    address: String,
+    /// Of one flowd or several; at least one.
+    addresses: Vec<String>,
     connector: Connector,
     attach: AttachToken,
     report: mpsc::Sender<Internal>,
+    again: Arc<Notify>,
 }
 
 /// Why there is no stream.
@@ -175,16 +191,22 @@ impl Stream {
     async fn run(self) {
         let mut backoff = BACKOFF_MIN;
         let mut told = false;
-        loop {
-            match self.open().await {
+        for address in self.addresses.iter().cycle() {
+            let opened = self.open(address).await;
+            let failed = opened.is_err();
+            match opened {
                 Ok((stream, messages)) => {
-                    tracing::info!(flowd = self.address, "connected to flowd");
+                    tracing::info!(flowd = address, "connected to flowd");
                     (backoff, told) = (BACKOFF_MIN, false);
                     if self.report.send(Internal::Opened(stream)).await.is_err() {
                         return;
                     }
-                    let why = self.read(messages).await;
-                    tracing::warn!(flowd = self.address, why, "the stream to flowd is gone; tokens go on without it");
+                    let why = tokio::select! {
+                        biased;
+                        () = self.again.notified() => "it is opened anew".to_owned(),
+                        why = self.read(messages) => why,
+                    };
+                    tracing::warn!(flowd = address, why, "the stream to flowd is gone; tokens go on without it");
                     if self.report.send(Internal::Event(Event::Unlinked)).await.is_err() {
                         return;
                     }
@@ -192,9 +214,15 @@ impl Stream {
                 Err(Failed::Gone) => return,
                 Err(failed) => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(flowd = self.address, %failed, "cannot reach flowd; trying again");
+                        tracing::warn!(flowd = address, %failed, "cannot reach flowd; trying again");
                     }
                 }
+            }
+            if self.addresses.last() != Some(address) {
+                continue;
+            }
+            if failed && self.report.send(Internal::Event(Event::Unreachable)).await.is_err() {
+                return;
             }
             let jitter = f64::from(rand::random::<u8>()) / 1024.0;
             tokio::time::sleep(backoff.mul_f64(0.75 + jitter)).await;
@@ -202,10 +230,18 @@ impl Stream {
         }
     }
 
-    async fn open(&self) -> Result<(mpsc::Sender<v1::SidecarMessage>, Streaming<v1::FlowdMessage>), Failed> {
-        let uri = format!("http://{}", self.address);
-        let endpoint = Endpoint::from_shared(uri).map_err(|error| Failed::Address(self.address.clone(), error))?;
-        let endpoint = endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+    async fn open(
+        &self,
+        address: &str,
+    ) -> Result<(mpsc::Sender<v1::SidecarMessage>, Streaming<v1::FlowdMessage>), Failed> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"));
+        let endpoint = endpoint.map_err(|error| Failed::Address(address.to_owned(), error))?;
+        let endpoint = endpoint
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .http2_keep_alive_interval(ALIVE)
+            .keep_alive_timeout(ALIVE)
+            .keep_alive_while_idle(true);
         let connecting = endpoint.connect_with_connector(self.connector.clone());
         let channel = within(connecting).await?.map_err(Failed::Connect)?;
         let (ask, asked) = oneshot::channel();

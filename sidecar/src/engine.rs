@@ -13,6 +13,7 @@
 mod drain;
 mod flowd;
 mod outputs;
+mod pause;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::probes::Probes;
 use crate::spans::Spans;
 use crate::tables::{Loaded, Served, Tables};
 use drain::Phase;
+use pause::Pulse;
 
 /// A journal that has grown by this many bytes since its checkpoint is due for the next one.
 const CHECKPOINT: u64 = 8 << 20;
@@ -149,12 +151,17 @@ impl Engine {
     /// Runs until the drain has ended, flowd sends it off, or the journal fails. Gives the journal back.
     pub(crate) async fn run(mut self, mut drain: DrainWatcher) -> Result<(End, Journal), Fatal> {
         self.begin();
+        self.hear_first().await?;
+        let pulse = Pulse::start();
         loop {
             self.batch()?;
             if let Some(end) = self.end {
                 return Ok((end, self.parts.journal));
             }
             let wake = self.wake(&mut drain).await;
+            if pulse.paused() {
+                self.resume().await?;
+            }
             self.woken(wake)?;
             self.gather()?;
         }
@@ -177,7 +184,7 @@ impl Engine {
         }
         let services: Vec<ServiceName> = self.parts.config.serves.keys().cloned().collect();
         services.iter().for_each(|service| self.probe(service));
-        if self.parts.tables.is_empty() && self.parts.config.flowd.is_some() {
+        if self.parts.tables.is_empty() && !self.parts.config.flowd.is_empty() {
             return;
         }
         self.parts.pending = None;

@@ -15,7 +15,7 @@ fn payload(product: &routing::Product) -> Value {
 }
 
 fn with_flowd(config: Config, ledger: &Ledger) -> Config {
-    Config { flowd: Some(ledger.address.to_string()), ..config }
+    Config { flowd: vec![ledger.address.to_string()], ..config }
 }
 
 /// A sidecar for a, and one for b behind it.

@@ -14,7 +14,7 @@ async fn a_call_that_a_crash_interrupts_is_made_again_with_the_same_key() {
     let (folders, ledger, definition) = (Folders::new(), Ledger::new().await, single());
     let task = Task::new(|n| if n == 0 { Reply::Hang } else { ok(r#"{"done":true}"#) }).await;
     let mut config = folders.with_tables("a", &task.url, &definition, &[]);
-    config.flowd = Some(ledger.address.to_string());
+    config.flowd = vec![ledger.address.to_string()];
     let a = Sidecar::start(config.clone()).await;
     let mut starter = Starter::new(a.incarnation, a.hop).await;
     let start = token(&definition, "a", 1, &json!({}));
@@ -42,7 +42,7 @@ async fn tokens_go_on_without_flowd_and_are_reported_when_it_is_there() {
     let address = reserved.local_addr().unwrap();
     drop(reserved);
     let mut config = folders.with_tables("b", &task_b.url, &definition, &[]);
-    config.flowd = Some(address.to_string());
+    config.flowd = vec![address.to_string()];
     let b = Sidecar::start(config).await;
     let a = Sidecar::start(folders.with_tables("a", &task_a.url, &definition, &[("b", b.hop)])).await;
     let mut starter = Starter::new(a.incarnation, a.hop).await;
@@ -64,7 +64,7 @@ async fn a_drain_finishes_calls_hands_over_the_rest_and_ends_the_incarnation() {
     let task = Task::new(|_| Reply::Hang).await;
     // nobody serves b: what is decided stays unfinished
     let mut config = folders.with_tables("a", &task.url, &definition, &[]);
-    config.flowd = Some(ledger.address.to_string());
+    config.flowd = vec![ledger.address.to_string()];
     config.leave = true;
     let a = Sidecar::start(config.clone()).await;
     let (before, hop) = (a.incarnation, a.hop);
@@ -103,7 +103,7 @@ async fn a_drain_without_flowd_keeps_what_is_left() {
     starter.answer().await;
     a.drain().await;
     let ledger = Ledger::new().await;
-    let again = Sidecar::start(Config { flowd: Some(ledger.address.to_string()), ..config }).await;
+    let again = Sidecar::start(Config { flowd: vec![ledger.address.to_string()], ..config }).await;
     assert_eq!(again.incarnation, before);
     assert_eq!((ledger.products(1).await.len(), task.requests().len()), (1, 1));
 }
@@ -114,7 +114,7 @@ async fn a_sidecar_that_has_left_begins_anew() {
     let left = v1::FlowdMessage { left: true, ..Default::default() };
     let ledger = Ledger::at("127.0.0.1:0".parse().unwrap(), vec![left], None).await;
     let mut config = folders.config("a", "http://127.0.0.1:9");
-    config.flowd = Some(ledger.address.to_string());
+    config.flowd = vec![ledger.address.to_string()];
     let a = Sidecar::start(config).await;
     let told = ledger.told("a second life", |told| told.hellos.len() >= 2).await;
     assert_eq!(told.hellos[0].incarnation, convert::incarnation_bytes(a.incarnation));
@@ -127,7 +127,7 @@ async fn tables_and_bindings_from_flowd_are_acknowledged_and_outlive_a_restart()
     let (folders, ledger, definition) = (Folders::new(), Ledger::new().await, single());
     let (first, second) = (Task::answering(r#"{"by":1}"#).await, Task::answering(r#"{"by":2}"#).await);
     let mut config = folders.config("a", &first.url);
-    config.flowd = Some(ledger.address.to_string());
+    config.flowd = vec![ledger.address.to_string()];
     let a = Sidecar::start(config.clone()).await;
     let good = v1::TablePush { nonce: 7, bundle: Some(definition.bundle()), elements: vec!["a".into()] };
     let mut bad = good.clone();

@@ -89,7 +89,7 @@ async fn tokens_go_only_to_who_may_serve_them_and_reports_only_to_flowd() {
     let false_ledger = Ledger::at(nobody, Vec::new(), Some(&certified("/svc/flowd"))).await;
     let mut config = folders.with_tables("a", &task_a.url, &definition, &[("b", thief.hop)]);
     config.tls = Some(certified("/svc/a"));
-    config.flowd = Some(false_ledger.address.to_string());
+    config.flowd = vec![false_ledger.address.to_string()];
     let a = Sidecar::start(config).await;
     let mut options = Starter::options(LEDGER, 1);
     options.tls = Some(certified("/flowd"));

@@ -85,7 +85,9 @@ impl Operations {
 fn swapped(target: &Target) -> Swapped {
     let error = match target.force {
         InForce::Yes => "",
-        InForce::NotYet => "it is connected and has not taken the new URL in time; it will",
+        InForce::NotYet => {
+            "it has not answered in time; it takes the new URL when it goes on, before it takes work again"
+        }
         InForce::Away => "it is away; it takes the new URL when it is back, before it takes work again",
     };
     Swapped {

@@ -128,7 +128,7 @@ impl Mesh {
     async fn sidecar(&self, name: &str, url: &str) -> anyhow::Result<Part> {
         let serves = BTreeMap::from([(name.into(), url.to_owned())]);
         let config = sidecar::config::Config {
-            flowd: Some(self.grpc.to_string()),
+            flowd: vec![self.grpc.to_string()],
             leave: false,
             drain_timeout: DRAIN,
             ..sidecar::config::Config::new(serves, self.folder.join("sidecars").join(folder_name(name)))

@@ -21,7 +21,7 @@ impl Engine {
                 // Without a taker the stream has been given up.
                 let _ = reply.send(hello);
             }
-            Event::Linked | Event::Room => {}
+            Event::Linked | Event::Room | Event::Unreachable => {}
             Event::Unlinked => {
                 if std::mem::take(&mut self.greeted) {
                     self.inputs.push(Input::LedgerUnlinked);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use flow_tests::harness::{Load, Mesh, Model, PATIENCE, Service, eventually};
+use flow_tests::harness::{Load, Mesh, Model, PATIENCE, Service, Signal, eventually};
 use serde_json::json;
 
 /// start, swapped, end; the task's service is called `task`.
@@ -93,4 +93,30 @@ async fn a_swap_outlives_a_restart_of_flowd_and_of_the_sidecar() {
     mesh.sidecars[0].start_again().await;
     assert_eq!(mesh.complete(&id, &json!({})).await["result"]["by"], "new");
     mesh.flowctl.run(&["swap", "nothing", "--url", &new.url()]).await.expect_code(3).says(&["nothing"]);
+}
+
+#[tokio::test]
+async fn a_frozen_sidecar_is_named_and_takes_the_new_service_before_it_takes_work_again() {
+    let (old, new) = (Service::adding("by", "old").await, Service::adding("by", "new").await);
+    let mut mesh = Mesh::start().await;
+    mesh.sidecar(&[("task", &old.url())]).await;
+    let id = mesh.deploy(model()).await;
+    assert_eq!(mesh.complete(&id, &json!({})).await["result"]["by"], "old");
+    mesh.sidecars[0].process.signal(Signal::STOP);
+    let mut waiting = Vec::new();
+    for _ in 0..5 {
+        waiting.push(mesh.begin(&id, &json!({})).await);
+    }
+
+    let hop = mesh.sidecars[0].hop();
+    let ran = mesh.flowctl.run(&["swap", "task", "--url", &new.url(), "-o", "json"]).await.expect_code(1);
+    let swapped = ran.says(&[&hop, "before it takes work again"]).json();
+    assert_eq!(swapped["sidecars"][0]["hop_address"], hop.as_str(), "{swapped}");
+    assert_ne!(swapped["sidecars"][0]["error"], "", "{swapped}");
+
+    mesh.sidecars[0].process.signal(Signal::CONT);
+    for id in waiting {
+        assert_eq!(mesh.until(&id, "COMPLETED").await["result"]["by"], "new");
+    }
+    assert_eq!(old.calls().len(), 1, "what was offered while it was frozen goes to the new service too");
 }
