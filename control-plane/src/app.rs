@@ -2,7 +2,7 @@
 //!
 //! Promises: [`App::build`] opens the ports and the store and says clearly what is in the way; [`Bound::run`] serves
 //! until the drain, and ends by itself only when it may not go on: the store failed, or leadership is lost. With etcd it
-//! stands by until it leads; `/ready` says so, and calls are refused meanwhile.
+//! stands by until it leads; `/ready` says so, and calls are passed on to the leader meanwhile.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,6 +21,7 @@ use runtime::tls::{Incoming, Limits, Tls};
 use runtime::token::Token;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server;
 
@@ -31,6 +32,7 @@ use crate::mesh::Mesh;
 use crate::metrics::Metrics;
 use crate::operations::{Gate, Inner, Operations};
 use crate::security::Access;
+use crate::standby::{Address, Standby};
 use crate::store::{self, AnyStore, Leadership, Store};
 use crate::trace::Hops;
 use crate::{control, daemon, flow, http, retention, steward};
@@ -59,6 +61,8 @@ pub struct Bound {
     store: AnyStore,
     readiness: Readiness,
     starting: Pending,
+    answers: Readiness,
+    nobody: Pending,
     trigger: DrainTrigger,
 }
 
@@ -84,10 +88,12 @@ impl App {
             anyhow::bail!("two ports were to be opened");
         };
         let addresses = (grpc.local_addr()?, http.local_addr()?);
-        let advertise = listen::reachable(addresses.0).to_string();
-        let store = AnyStore::open(&config.location()?, &advertise).await?;
-        let readiness = Readiness::new();
+        let advertise = |bound| config.advertised(listen::reachable(bound));
+        let advertise = Address { grpc: advertise(addresses.0), http: advertise(addresses.1) };
+        let store = AnyStore::open(&config.location()?, &advertise.to_string()).await?;
+        let (readiness, answers) = (Readiness::new(), Readiness::new());
         let starting = readiness.register("the store");
+        let nobody = answers.register("a leader");
         Ok(Bound {
             grpc: addresses.0,
             http: addresses.1,
@@ -98,6 +104,8 @@ impl App {
             store,
             readiness,
             starting,
+            answers,
+            nobody,
             trigger,
         })
     }
@@ -124,6 +132,12 @@ impl Bound {
         self.readiness.clone()
     }
 
+    /// Ready once calls are answered: by this flowd, or by the leader that they are passed on to.
+    #[must_use]
+    pub fn answers(&self) -> Readiness {
+        self.answers.clone()
+    }
+
     /// Serves until the drain, then finishes what runs.
     ///
     /// # Errors
@@ -140,28 +154,35 @@ impl Bound {
 
         let Self { listeners, tls, access, store, config, .. } = self;
         let limits = Limits { connections: config.max_connections, ..Limits::default() };
-        let grpc = Incoming::new(listeners.0, tls.as_ref(), limits, trigger.watch())?;
         let http = Incoming::new(listeners.1, tls.as_ref(), limits, trigger.watch())?;
         let address = listen::reachable(http.local_addr()).to_string();
-        let port = http::Port::new(gate.clone(), admin, access.clone(), address);
+        let standby = Standby::new(store.leadership(), tls.as_ref());
+        let port = http::Port::new(gate.clone(), admin, access.clone(), address, standby.clone());
         let http = AbortOnDropHandle::new(tokio::spawn(port.serve(http, trigger.watch())));
         let place = config.location()?.to_string();
-        let grpc = AbortOnDropHandle::new(tokio::spawn(serve(grpc, gate.clone(), access, place, trigger.watch())));
-
-        let parts = Starting { store: store.clone(), config, tls, metrics, tracing: &tracing, activity };
+        let (own, mut passing) = (listen::reachable(self.grpc), JoinSet::new());
         let mut drain = trigger.watch();
-        let ended = tokio::select! {
-            leading = leads(&store, &self.readiness) => match leading {
-                Ok(()) => match parts.lead(&gate, &trigger).await {
+        let led = tokio::select! {
+            led = leads(&store, &self.readiness, self.nobody) => led.map(|nobody| (true, nobody)),
+            never = standby.pass_on(&listeners.0, own, limits.connections, &mut passing) => match never {},
+            () = drain.signaled() => Ok((false, None)),
+        };
+        let ended = match led {
+            Err(error) => Err(error.into()),
+            Ok((false, _)) => Ok(()),
+            Ok((true, nobody)) => {
+                let grpc = Incoming::new(listeners.0, tls.as_ref(), limits, trigger.watch())?;
+                let grpc = serve(grpc, gate.clone(), access, place, trigger.watch());
+                let grpc = AbortOnDropHandle::new(tokio::spawn(grpc));
+                let parts = Starting { store: store.clone(), config, tls, metrics, tracing: &tracing, activity };
+                match parts.lead(&gate, &trigger).await {
                     Ok(leading) => {
-                        drop(self.starting);
+                        drop((self.starting, nobody));
                         leading.until(&store, &mut drain, &trigger, (grpc, http)).await
                     }
                     Err(error) => Err(error),
-                },
-                Err(error) => Err(error.into()),
-            },
-            () = drain.signaled() => Ok(()),
+                }
+            }
         };
         trigger.drain();
         if let Err(error) = store.close().await {
@@ -174,15 +195,19 @@ impl Bound {
     }
 }
 
-/// Returns once this flowd leads; says on `/ready` whom it waits for.
-async fn leads(store: &AnyStore, readiness: &Readiness) -> Result<(), store::Error> {
-    let mut leadership = store.leadership();
+/// Returns once this flowd leads; says on `/ready` whom it waits for. `nobody` is dropped when calls can be passed on,
+/// else given back.
+async fn leads(store: &AnyStore, readiness: &Readiness, nobody: Pending) -> Result<Option<Pending>, store::Error> {
+    let (mut leadership, mut nobody) = (store.leadership(), Some(nobody));
     loop {
         let now = leadership.borrow_and_update().clone();
         let _waits = match now {
-            Leadership::Leader { .. } => return Ok(()),
+            Leadership::Leader { .. } => return Ok(nobody),
             Leadership::Lost { reason } => return Err(reason),
             Leadership::Standby { leader } => {
+                if leader.is_some() {
+                    nobody = None;
+                }
                 let leader = leader.unwrap_or_else(|| "nobody yet".to_owned());
                 tracing::info!(leader, "standing by");
                 readiness.register(format!("leadership (standing by; the leader is {leader})"))

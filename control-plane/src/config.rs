@@ -1,6 +1,6 @@
 //! flowd's flags, each with an environment variable; read once, at the start.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use runtime::telemetry::LogFormat;
@@ -20,6 +20,9 @@ pub struct Config {
     /// Address that both ports are opened on. Off loopback: TLS and a token, or --insecure.
     #[arg(long, env = "FLOW_LISTEN", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub listen: IpAddr,
+    /// How other flowds reach this one, when that is not the address it listens on; for --store etcd://.
+    #[arg(long, env = "FLOW_ADVERTISE", value_name = "HOST")]
+    pub advertise: Option<String>,
     /// Folder of the store; created if absent.
     #[arg(long, env = "FLOW_DATA_DIR", default_value = "flow-data", conflicts_with = "store")]
     pub data_dir: PathBuf,
@@ -65,6 +68,15 @@ impl Config {
         Self { port: 0, http_port: 0, data_dir: data_dir.into(), ..Self::default() }
     }
 
+    /// How others reach the port bound to `bound`, `HOST:PORT`.
+    pub(crate) fn advertised(&self, bound: SocketAddr) -> String {
+        match &self.advertise {
+            Some(host) if host.contains(':') => format!("[{}]:{}", host.trim_matches(['[', ']']), bound.port()),
+            Some(host) => format!("{host}:{}", bound.port()),
+            None => bound.to_string(),
+        }
+    }
+
     /// Where the store is.
     ///
     /// # Errors
@@ -84,6 +96,7 @@ impl Default for Config {
             port: 9001,
             http_port: 9002,
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            advertise: None,
             data_dir: PathBuf::from("flow-data"),
             store: None,
             tls_cert: None,

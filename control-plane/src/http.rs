@@ -1,7 +1,8 @@
 //! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map` and `POST /start/<ID>`.
 //!
 //! HTTP/1 with kept connections; heads, bodies, times and connections are limited. Every route passes
-//! `security::Access` first. Starting is in [`start`].
+//! `security::Access` first. Starting is in [`start`]; what a flowd that stands by cannot answer goes to the leader
+//! (`standby`).
 
 mod query;
 mod start;
@@ -22,6 +23,7 @@ use serde_json::{Map, Value, json};
 use crate::definitions::State;
 use crate::operations::{Error, Gate, Operations};
 use crate::security::Access;
+use crate::standby::{Passed, Standby};
 
 /// What the port answers from.
 #[derive(Clone)]
@@ -35,13 +37,14 @@ struct Inner {
     access: Access,
     /// Where this port is reached, for `/wf_map`.
     address: String,
+    standby: Standby,
 }
 
 type Answer = Response<Full<Bytes>>;
 
 impl Port {
-    pub(crate) fn new(gate: Gate, admin: Admin, access: Access, address: String) -> Self {
-        Self { inner: Arc::new(Inner { gate, admin, access, address }) }
+    pub(crate) fn new(gate: Gate, admin: Admin, access: Access, address: String, standby: Standby) -> Self {
+        Self { inner: Arc::new(Inner { gate, admin, access, address, standby }) }
     }
 
     /// Serves until the drain.
@@ -53,13 +56,20 @@ impl Port {
         admin::serve(incoming, drain, handler).await;
     }
 
-    async fn answer(&self, request: Request<Body>) -> Answer {
+    async fn answer(&self, mut request: Request<Body>) -> Answer {
         let path = request.uri().path();
         if let Err(error) = self.inner.access.http(path, request.headers()) {
             let mut refused = failed(StatusCode::UNAUTHORIZED, &error.to_string());
             refused.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return refused;
         }
+        if self.inner.gate.pass().is_err() && (path.starts_with("/start/") || path == "/wf_map") {
+            match self.inner.standby.request(request).await {
+                Passed::Answer(answer) => return answer,
+                Passed::Own(own) => request = own,
+            }
+        }
+        let path = request.uri().path();
         if let Some(id) = path.strip_prefix("/start/") {
             if *request.method() != Method::POST {
                 return not_allowed("POST");

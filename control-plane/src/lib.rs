@@ -25,6 +25,7 @@ mod operations;
 mod retention;
 mod security;
 mod sidecars;
+mod standby;
 mod steward;
 pub mod store;
 mod trace;

@@ -33,11 +33,11 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let (trigger, _) = drain::new();
     shutdown::on_signals(trigger.clone()).context("cannot watch for signals")?;
     let bound = App::build(config, trigger).await?;
-    let (grpc, http, readiness) = (bound.grpc, bound.http, bound.readiness());
+    let (grpc, http, answers) = (bound.grpc, bound.http, bound.answers());
     let mut running = std::pin::pin!(bound.run());
     tokio::select! {
         ended = &mut running => return ended,
-        () = readiness.ready() => println!("ready grpc={grpc} http={http}"),
+        () = answers.ready() => println!("ready grpc={grpc} http={http}"),
     }
     running.await
 }

@@ -16,4 +16,5 @@ mod outage;
 mod security;
 mod start_event;
 mod swap;
+mod takeover;
 mod tracing;

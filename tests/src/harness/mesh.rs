@@ -22,7 +22,7 @@ pub struct Sidecar {
     serves: Vec<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    flowd: u16,
+    flowd: String,
     hop: u16,
     folder: PathBuf,
     /// The process.
@@ -38,9 +38,9 @@ struct Given<'a> {
 }
 
 impl Sidecar {
-    fn command(flowd: u16, hop: u16, folder: &Path, given: Given<'_>) -> Command {
+    fn command(flowd: &str, hop: u16, folder: &Path, given: Given<'_>) -> Command {
         let mut command = Command::new(Programs::get().sidecar());
-        command.args(["--flowd", &format!("127.0.0.1:{flowd}"), "--hop", &format!("127.0.0.1:{hop}")]);
+        command.args(["--flowd", flowd, "--hop", &format!("127.0.0.1:{hop}")]);
         for serve in given.serves {
             command.args(["--serve", serve]);
         }
@@ -52,7 +52,7 @@ impl Sidecar {
     /// Starts it again on its folder and port; it is not waited for.
     pub fn spawn_again(&mut self) {
         let given = Given { serves: &self.serves, arguments: &self.arguments, environment: &self.environment };
-        let command = Self::command(self.flowd, self.hop, &self.folder, given);
+        let command = Self::command(&self.flowd, self.hop, &self.folder, given);
         self.process = Process::spawn(&self.name, command);
     }
 
@@ -85,6 +85,8 @@ pub struct Mesh {
     http: u16,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// Ports of flowds that sidecars turn to when this one does not answer.
+    others: Vec<u16>,
     folder: TempDir,
 }
 
@@ -104,7 +106,12 @@ impl Mesh {
         let command = flowd(folder.path(), port, http, &arguments, &environment);
         let flowd = Process::start("flowd", command).await;
         let flowctl = Flowctl::new(port);
-        Self { flowd, sidecars: Vec::new(), flowctl, port, http, arguments, environment, folder }
+        Self { flowd, sidecars: Vec::new(), flowctl, port, http, arguments, environment, others: Vec::new(), folder }
+    }
+
+    /// Sidecars that are started from now on know another mesh's flowd too.
+    pub fn beside(&mut self, other: &Self) {
+        self.others.push(other.port);
     }
 
     /// Starts flowd again on its folder and ports; it is not waited for.
@@ -132,8 +139,10 @@ impl Mesh {
         let (hop, folder) = (free_port(), self.folder.path().join(&name));
         let environment = self.environment.clone();
         let given = Given { serves: &serves, arguments: &arguments, environment: &environment };
-        let process = Process::start(&name, Sidecar::command(self.port, hop, &folder, given)).await;
-        self.sidecars.push(Sidecar { name, serves, arguments, environment, flowd: self.port, hop, folder, process });
+        let flowds = [self.port].into_iter().chain(self.others.iter().copied());
+        let flowd = flowds.map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
+        let process = Process::start(&name, Sidecar::command(&flowd, hop, &folder, given)).await;
+        self.sidecars.push(Sidecar { name, serves, arguments, environment, flowd, hop, folder, process });
         self.sidecars.last_mut().unwrap()
     }
 
@@ -263,7 +272,9 @@ impl Mesh {
 
 fn flowd(folder: &Path, port: u16, http: u16, arguments: &[String], environment: &[(String, String)]) -> Command {
     let mut command = Command::new(Programs::get().flowd());
-    command.arg("--data-dir").arg(folder.join("flowd"));
+    if !arguments.iter().any(|it| it == "--store") {
+        command.arg("--data-dir").arg(folder.join("flowd"));
+    }
     command.args(["--port", &port.to_string(), "--http-port", &http.to_string()]).args(arguments);
     command.envs(environment.iter().cloned());
     command
