@@ -10,9 +10,10 @@
 //! and offset. A failed fsync is never retried: the journal ends with [`Status::Failed`] and the
 //! process must stop. An idle journal burns no CPU.
 //!
-//! It does not know what a record means, and it never decides when to checkpoint: that is the
-//! caller's, by [`Journal::bytes`]. Framing, segments and recovery are the synchronous [`Log`] over
-//! the trait [`Disk`], which a simulation drives directly; this file adds the thread alone.
+//! It does not know what a record means, and it never decides when to checkpoint, or to forget what is
+//! durable elsewhere: that is the caller's, by [`Journal::bytes`]. Framing, segments and recovery are the
+//! synchronous [`Log`] over the trait [`Disk`], which a simulation, or an owner with a thread of its own,
+//! drives directly; this file adds the thread alone.
 
 mod disk;
 mod frame;
@@ -73,6 +74,8 @@ pub struct Options {
     pub max_bytes: u64,
     /// Bytes waiting for the writer from which on [`Journal::has_room`] is false. Default 16 MiB.
     pub queue_bytes: u64,
+    /// Everything up to here is durable elsewhere ([`Log::forget`]): records before it may be missing. Default 0.
+    pub applied: Lsn,
     /// Damage sets the file aside (a copy, `quarantined-*`) and recovery goes on with what is
     /// before it, instead of [`Error::Corrupt`].
     pub quarantine: bool,
@@ -282,6 +285,7 @@ impl Default for Options {
             durability: Durability::Fsync,
             max_bytes: 1 << 30,
             queue_bytes: 16 << 20,
+            applied: Lsn(0),
             quarantine: false,
         }
     }

@@ -33,8 +33,8 @@ pub struct Log<D: Disk> {
     boot: u64,
     /// The segment that is being written.
     segment: Segment<D::File>,
-    /// Numbers and sizes of the segments before it.
-    older: Vec<(u64, u64)>,
+    /// The segments before it.
+    older: Vec<Older>,
     pending: VecDeque<Vec<Bytes>>,
     /// The last position given out, written and known to be on the disk.
     last: Lsn,
@@ -57,6 +57,15 @@ struct Segment<F> {
     ahead: u64,
 }
 
+/// A segment that is full.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Older {
+    pub(super) number: u64,
+    pub(super) bytes: u64,
+    /// The last position in it.
+    pub(super) last: Lsn,
+}
+
 /// What recovery knows when it is done reading.
 pub(super) struct Base {
     pub(super) salt: u64,
@@ -65,8 +74,8 @@ pub(super) struct Base {
     pub(super) last: Lsn,
     /// Number of the segment to write next.
     pub(super) number: u64,
-    /// Numbers and sizes of the segments that hold what is live.
-    pub(super) older: Vec<(u64, u64)>,
+    /// The segments that hold what is live.
+    pub(super) older: Vec<Older>,
     /// Whether the reserve is there.
     pub(super) reserved: bool,
 }
@@ -95,7 +104,7 @@ impl<D: Disk> Log<D> {
             made => (made?, base.reserved),
         };
         Ok(Self {
-            since_checkpoint: base.older.iter().map(|(_, bytes)| bytes).sum(),
+            since_checkpoint: base.older.iter().map(|it| it.bytes).sum(),
             disk,
             options,
             salt: base.salt,
@@ -160,13 +169,8 @@ impl<D: Disk> Log<D> {
                 (self.written, self.synced) = (self.last, self.last);
                 self.since_checkpoint = 0;
                 self.disk_full = false;
-                let older: Vec<_> = self.older.drain(..).map(|(number, _)| number).collect();
-                for number in older.into_iter().chain([replaced.number]) {
-                    let name = segment_name(number);
-                    let removed = self.disk.remove(&name);
-                    removed.map_err(|error| failed(&self.disk, "remove", &name)(error))?;
-                }
-                sync_names(&self.disk)?;
+                let older: Vec<_> = self.older.drain(..).map(|it| it.number).collect();
+                self.remove(older.into_iter().chain([replaced.number]))?;
                 Ok(true)
             }
             Err(error) if error.is_full() => {
@@ -221,7 +225,7 @@ impl<D: Disk> Log<D> {
 
     /// Running or full.
     pub fn status(&self) -> Status {
-        let total = self.segment.end + self.older.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        let total = self.segment.end + self.older.iter().map(|it| it.bytes).sum::<u64>();
         match self.disk_full || total >= self.options.max_bytes {
             true => Status::Full,
             false => Status::Running,
@@ -295,12 +299,30 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    fn roll(&mut self) -> Result<(), Error> {
+    /// Goes on in a new segment, so that what is written by now can be forgotten.
+    pub fn roll(&mut self) -> Result<(), Error> {
         self.sync()?;
         let segment = self.next_segment(self.written, None)?;
         let full = std::mem::replace(&mut self.segment, segment);
-        self.older.push((full.number, full.end));
+        self.older.push(Older { number: full.number, bytes: full.end, last: self.written });
         Ok(())
+    }
+
+    /// Removes the segments that hold nothing after `upto`: what follows from their records is durable
+    /// elsewhere, and [`Options::applied`] will say so when the journal is opened again.
+    pub fn forget(&mut self, upto: Lsn) -> Result<(), Error> {
+        let gone = self.older.iter().take_while(|it| it.last <= upto).count();
+        let gone: Vec<Older> = self.older.drain(..gone).collect();
+        self.since_checkpoint = self.since_checkpoint.saturating_sub(gone.iter().map(|it| it.bytes).sum());
+        if gone.is_empty() { Ok(()) } else { self.remove(gone.into_iter().map(|it| it.number)) }
+    }
+
+    fn remove(&self, segments: impl Iterator<Item = u64>) -> Result<(), Error> {
+        for number in segments {
+            let name = segment_name(number);
+            self.disk.remove(&name).map_err(failed(&self.disk, "remove", &name))?;
+        }
+        sync_names(&self.disk)
     }
 
     fn next_segment(&mut self, last: Lsn, checkpoint: Option<&[Bytes]>) -> Result<Segment<D::File>, Error> {

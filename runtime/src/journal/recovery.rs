@@ -11,7 +11,7 @@ use std::io;
 use bytes::Bytes;
 
 use super::frame::{Frame, HEADER, Header, Key, Kind, synced_after};
-use super::log::{Base, Log, RESERVE, failed, segment_name, sync_names};
+use super::log::{Base, Log, Older, RESERVE, failed, segment_name, sync_names};
 use super::{Corruption, Disk, DiskFile, Error, Identity, Lsn, Options, Recovered};
 
 const IDENTITY: &str = "identity";
@@ -28,7 +28,7 @@ struct Replay {
     records: Vec<Bytes>,
     last: Lsn,
     /// Where each segment that holds something ends.
-    ends: Vec<(u64, u64)>,
+    ends: Vec<Older>,
     damage: Option<(usize, Corruption)>,
 }
 
@@ -57,9 +57,12 @@ pub(super) fn open<D: Disk>(
     for &number in &numbers {
         found.push((number, read_header(&disk, number, Key { salt, segment: number }, identity)?));
     }
-    let start = found.iter().rposition(|(_, header)| header.is_some_and(|header| header.checkpoint_end > 0));
+    // A crash while segments were forgotten may have kept any of them, so those before are not looked at.
+    let begins =
+        |header: &Header| header.checkpoint_end > 0 || (header.base > Lsn(0) && header.base <= options.applied);
+    let start = found.iter().rposition(|(_, header)| header.as_ref().is_some_and(begins));
     let live = &found[start.unwrap_or(0)..];
-    let replay = replay(&disk, live, salt, boot > 0)?;
+    let replay = replay(&disk, live, salt, boot > 0, options.applied)?;
     let (older, checkpoint) = match &replay.damage {
         None => (settle(&disk, &replay.ends)?, None),
         Some((_, damage)) if !options.quarantine => return Err(Error::Corrupt(damage.clone())),
@@ -74,7 +77,7 @@ pub(super) fn open<D: Disk>(
     let seen = found.iter().filter_map(|(_, header)| header.map(|header| header.boot)).max();
     let boot = boot.max(seen.unwrap_or(0)) + 1;
     let number = numbers.last().map_or(1, |last| last + 1);
-    let kept: Vec<u64> = older.iter().map(|(number, _)| *number).collect();
+    let kept: Vec<u64> = older.iter().map(|it| it.number).collect();
     let reserved = known(RESERVE);
     let base = Base { salt, identity, boot, last: replay.last, number, older, reserved };
     // This syncs all names, also those that a crashed process left in the cache.
@@ -93,7 +96,7 @@ pub(super) fn open<D: Disk>(
     Ok((log, Recovered { identity, boot, records, quarantined }))
 }
 
-fn replay<D: Disk>(disk: &D, live: &[Found], salt: u64, opened_before: bool) -> Result<Replay, Error> {
+fn replay<D: Disk>(disk: &D, live: &[Found], salt: u64, opened_before: bool, applied: Lsn) -> Result<Replay, Error> {
     let mut replay = Replay::default();
     let damage = |index: usize, name: String, offset, detail| {
         Some((index, Corruption { file: disk.place(&name), offset, detail }))
@@ -108,7 +111,7 @@ fn replay<D: Disk>(disk: &D, live: &[Found], salt: u64, opened_before: bool) -> 
             break;
         };
         let first = index == 0;
-        if first && header.checkpoint_end > 0 {
+        if first && (header.checkpoint_end > 0 || header.base <= applied) {
             replay.last = header.base;
         } else if header.base != replay.last {
             // Also when the first segment of all is gone: then the base is not zero.
@@ -124,7 +127,7 @@ fn replay<D: Disk>(disk: &D, live: &[Found], salt: u64, opened_before: bool) -> 
                 break;
             }
         };
-        replay.ends.push((*number, end));
+        replay.ends.push(Older { number: *number, bytes: end, last: replay.last });
         let lost = Lsn(replay.last.0 + 1);
         let follows = |(next, header): &&Found| *next == number + 1 && header.is_some_and(|header| header.base >= lost);
         let next = live.get(index + 1).filter(follows);
@@ -166,11 +169,11 @@ impl Replay {
 }
 
 /// Cuts off what is behind the last good frames and makes durable what was read.
-fn settle<D: Disk>(disk: &D, ends: &[(u64, u64)]) -> Result<Vec<(u64, u64)>, Error> {
-    for &(number, end) in ends {
+fn settle<D: Disk>(disk: &D, ends: &[Older]) -> Result<Vec<Older>, Error> {
+    for &Older { number, bytes, .. } in ends {
         let name = segment_name(number);
         let settled = disk.open(&name).and_then(|mut file| {
-            file.truncate(end)?;
+            file.truncate(bytes)?;
             file.sync()
         });
         settled.map_err(failed(disk, "settle", &name))?;

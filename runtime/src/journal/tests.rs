@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod folder;
+mod forget;
 mod full;
 mod history;
 
