@@ -4,12 +4,25 @@
 //! the ledger's table holds the whole process. The same model gives the same bytes, whatever its
 //! formatting, drawing and prefixes.
 
+mod activities;
+mod correlation;
+mod data;
+mod decisions;
+mod events;
+mod guard;
+mod mapping;
 mod nodes;
+mod repeat;
 mod slice;
+mod source;
 mod task;
+
+pub(crate) use source::Source;
+pub(crate) use task::{is_bound, says_service};
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use routing::decision::Decisions;
 use routing::table::{Durability, Host, Manifest, RoutingTable, Settings};
 use routing::{DeploymentId, Digest, ElementId, ProcessId, ServiceName};
 
@@ -17,7 +30,7 @@ use crate::binding::{self, Annotations};
 use crate::diagnostic::{self, Diagnostic};
 use crate::graph::Graph;
 use crate::lint;
-use crate::model::{Definitions, Process};
+use crate::model::Process;
 use crate::parse::{Limits, parse};
 use crate::soundness::Soundness;
 
@@ -32,6 +45,10 @@ pub struct Options {
     pub served: BTreeSet<String>,
     /// Whether a task without a binding refuses the file (`apply`), or is only told (`validate`).
     pub missing_binding_is_error: bool,
+    /// The DMN files applied with the model.
+    pub decisions: Vec<Decisions>,
+    /// The forms applied with it: id or key, digest of the content.
+    pub forms: BTreeMap<String, Digest>,
 }
 
 impl Options {
@@ -122,7 +139,7 @@ pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> 
     let places = nodes.map(|(process, it)| (it.id.as_str(), process.id.as_str())).collect();
     let mut accepted = Vec::new();
     let mut soundness = Soundness::new();
-    for process in lint::executable(&definitions) {
+    for process in lint::executable(&definitions).into_iter().chain(&definitions.global_tasks) {
         let graph = Graph::of(process);
         let annotations = Annotations::read(&definitions, process, &mut findings);
         let cx = lint::Context {
@@ -131,10 +148,12 @@ pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> 
             places: &places,
             graph: &graph,
             annotations: &annotations,
+            source: Source::new(&definitions, &graph, &annotations, options),
             options,
         };
         let mut own = Vec::new();
         lint::process(&cx, &mut own);
+        own.append(&mut nodes::findings(&cx.source));
         if !own.iter().any(Diagnostic::is_error) {
             soundness.process(&graph, &mut own);
         }
@@ -145,28 +164,30 @@ pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> 
     if findings.iter().any(Diagnostic::is_error) {
         return Err(findings);
     }
-    let compiled = accepted.iter().map(|(graph, annotations)| compile(&definitions, graph, annotations));
+    let compiled =
+        accepted.iter().map(|(graph, annotations)| compile(&Source::new(&definitions, graph, annotations, options)));
     Ok(Checked { definitions: compiled.collect(), warnings: findings })
 }
 
 /// Compiles a process that lint has nothing against.
-fn compile(definitions: &Definitions, graph: &Graph<'_>, annotations: &Annotations) -> ProcessDefinition {
-    let process = graph.process;
-    let content = Digest(process.content);
+fn compile(source: &Source<'_>) -> ProcessDefinition {
+    let (process, annotations) = (source.graph.process, source.annotations);
+    let content = content(source);
     let id = annotations.global.id.as_deref().unwrap_or(&process.id);
     let deployment = DeploymentId::from(format!("{id}-{}", content.short()));
-    let (nodes, flows) = nodes::all(definitions, graph, annotations, &deployment);
+    let (nodes, flows) = nodes::all(source, &deployment);
     let mut whole = RoutingTable {
         format: RoutingTable::FORMAT,
         process: ProcessId::from(id),
         deployment: deployment.clone(),
         host: Host::Ledger,
-        settings: settings(annotations),
+        settings: settings(source),
         predecessors: Vec::new(),
+        decisions: decisions::needed(&source.options.decisions, &nodes),
         nodes,
         flows,
-        decisions: Vec::new(),
     };
+    guard::decide(&mut whole);
     slice::host_long_chains(&mut whole);
     let tasks: BTreeMap<ElementId, Table> =
         slice::tasks(&whole).into_iter().map(|(element, table)| (element, Table::new(table))).collect();
@@ -189,14 +210,47 @@ fn compile(definitions: &Definitions, graph: &Graph<'_>, annotations: &Annotatio
     }
 }
 
+/// The hash of the process and all that its version consists of: what it refers to in its file, the decisions and forms that it uses,
+/// and which of its elements are bound to services from outside.
+fn content(source: &Source<'_>) -> Digest {
+    let nodes = 0..source.graph.process.nodes.len();
+    let mut used: Vec<Digest> = nodes.clone().filter_map(|it| nodes::decision_file(source, it)).collect();
+    used.extend(nodes.clone().filter_map(|it| source.options.forms.get(&nodes::form(source, it)?)));
+    let outside = nodes.filter(|it| {
+        let node = source.node(*it);
+        let service = matches!(node.kind, crate::model::FlowNodeKind::ServiceTask { .. });
+        !service && source.options.bindings.contains_key(&node.id) && is_bound(source, *it)
+    });
+    used.extend(outside.map(|it| Digest::of(source.node(it).id.as_bytes())));
+    if used.is_empty() {
+        return Digest(source.graph.process.content);
+    }
+    used.sort_unstable();
+    used.dedup();
+    let mut bytes = source.graph.process.content.to_vec();
+    used.iter().for_each(|it| bytes.extend(it.0));
+    Digest::of(&bytes)
+}
+
+/// Where instances begin: start events, instantiating receive tasks, and events behind instantiating gateways' own gateway.
 fn start_events(process: &Process) -> Vec<ElementId> {
-    let starts = (process.nodes.iter())
-        .filter(|it| it.parent.is_none() && matches!(it.kind, crate::model::FlowNodeKind::StartEvent { .. }));
+    use crate::model::FlowNodeKind as K;
+    let starts = (process.nodes.iter()).filter(|it| {
+        let begins = matches!(
+            it.kind,
+            K::StartEvent { .. }
+                | K::ReceiveTask { instantiate: true, .. }
+                | K::EventBasedGateway { instantiate: true, .. }
+        );
+        it.parent.is_none() && begins
+    });
     starts.map(|it| ElementId::from(it.id.as_str())).collect()
 }
 
-fn settings(annotations: &Annotations) -> Settings {
+fn settings(source: &Source<'_>) -> Settings {
+    let annotations = source.annotations;
     Settings {
+        data: data::of(source),
         durability: match annotations.global.durability {
             binding::Durability::Fsync => Durability::Fsync,
             binding::Durability::Os => Durability::Os,

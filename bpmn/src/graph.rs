@@ -24,6 +24,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) boundaries: Vec<Vec<usize>>,
     /// The activity of each boundary event.
     pub(crate) attached: Vec<Option<usize>>,
+    /// The nodes that associations connect each node with.
+    pub(crate) associated: HashMap<usize, Vec<usize>>,
     by_id: HashMap<&'a str, usize>,
 }
 
@@ -41,6 +43,7 @@ impl<'a> Graph<'a> {
             incoming: vec![Vec::new(); count],
             boundaries: vec![Vec::new(); count],
             attached: vec![None; count],
+            associated: crate::lint::associations(process, &by_id),
             by_id,
         };
         graph.connect();

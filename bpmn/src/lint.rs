@@ -6,25 +6,33 @@
 //! of the model, up to sorting.
 
 mod clarity;
+mod collaboration;
+mod compensation;
 mod data;
 mod events;
 mod executable;
 mod expressions;
 mod flows;
 mod gateways;
+mod links;
 mod loops;
 mod references;
+mod scopes;
 mod structure;
 mod tasks;
+mod waiting;
 
-pub(crate) use expressions::{Language, language_of};
+pub(crate) use compensation::{associations, compensation_boundary, handlers};
+pub(crate) use events::timer_expression;
+pub(crate) use expressions::{Language, foreign, language_of, refused};
 pub(crate) use gateways::implicit_default;
+pub(crate) use references::is_bpmn;
 pub(crate) use structure::executable;
 
 use std::collections::HashMap;
 
 use crate::binding::Annotations;
-use crate::compile::Options;
+use crate::compile::{Options, Source};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::graph::Graph;
 use crate::model::{Definitions, FlowNode, Process};
@@ -38,6 +46,8 @@ pub(crate) struct Context<'a> {
     pub(crate) graph: &'a Graph<'a>,
     pub(crate) annotations: &'a Annotations,
     pub(crate) options: &'a Options,
+    /// How the nodes are read.
+    pub(crate) source: Source<'a>,
 }
 
 impl Context<'_> {
@@ -86,6 +96,7 @@ pub(crate) fn definitions(definitions: &Definitions, out: &mut Vec<Diagnostic>) 
     structure::processes(definitions, out);
     references::ids(definitions, out);
     references::roots(definitions, out);
+    collaboration::message_flows(definitions, out);
     clarity::declarations(definitions, out);
 }
 
@@ -100,6 +111,10 @@ pub(crate) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     expressions::process(cx, out);
     loops::process(cx, out);
     executable::process(cx, out);
+    scopes::process(cx, out);
+    compensation::process(cx, out);
+    waiting::process(cx, out);
+    links::process(cx, out);
     data::process(cx, out);
     clarity::process(cx, out);
 }

@@ -47,6 +47,8 @@ pub struct Definitions {
     pub item_definitions: Roots,
     /// Event definitions at the root, for `eventDefinitionRef`.
     pub event_definitions: Vec<EventDefinition>,
+    /// Global tasks, each as a process that does nothing but this task: so call activities find it.
+    pub global_tasks: Vec<Process>,
     /// Every other root element (interface, correlationProperty, category, dataStore, import,
     /// global tasks, choreography ...) as it stands.
     pub others: Vec<Element>,

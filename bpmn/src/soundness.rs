@@ -64,7 +64,7 @@ impl Soundness {
         let mut starts = Vec::new();
         let mut decided = true;
         for (event, node) in graph.process.nodes.iter().enumerate() {
-            if node.parent != scope || !matches!(node.kind, FlowNodeKind::StartEvent { .. }) {
+            if node.parent != scope || !begins(&node.kind) {
                 continue;
             }
             let Some(initial) = net.start(event) else { continue };
@@ -91,6 +91,16 @@ impl Soundness {
         report.tell(out);
         Ok(())
     }
+}
+
+/// Whether a scope begins at the node.
+fn begins(kind: &FlowNodeKind) -> bool {
+    matches!(
+        kind,
+        FlowNodeKind::StartEvent { .. }
+            | FlowNodeKind::ReceiveTask { instantiate: true, .. }
+            | FlowNodeKind::EventBasedGateway { instantiate: true, .. }
+    )
 }
 
 fn too_many() -> Unmodelled {

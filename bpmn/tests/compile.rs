@@ -2,8 +2,8 @@
 
 use flow_bpmn::{ProcessDefinition, check};
 use routing::table::{
-    Boundary, ConditionSource, DataMapping, Durability, Host, Node, NodeKind, ParameterKind, Place, RoutingTable, Task,
-    Template, Timer, Trigger,
+    Boundary, Catch, ConditionSource, DataMapping, Durability, Host, Node, NodeKind, ParameterKind, Place,
+    RoutingTable, Task, Template, Timer, Trigger,
 };
 use routing::{Digest, ServiceName};
 
@@ -105,7 +105,7 @@ fn boundary_events_belong_to_the_table_of_their_task() {
     assert_eq!(ids(table), ["T", "E", "B1", "B2", "E1", "E2"]);
     assert_eq!(node(table, "T").boundaries, [2, 3]);
     let trigger = |id: &str| match &node(table, id).kind {
-        NodeKind::Boundary(Boundary { attached_to: 0, interrupting: true, trigger }) => trigger.clone(),
+        NodeKind::Boundary(Boundary { attached_to: 0, interrupting: true, catch }) => catch.triggers[0].clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!(trigger("B1"), Trigger::Error(Some("PAYMENT_REFUSED".into())));
@@ -117,12 +117,13 @@ fn timers_keep_their_text() {
     let definition = compile("timers");
     let table = &definition.ledger.table;
     let fixed = |text: &str| Template::Static(text.to_owned());
-    assert_eq!(node(table, "C1").kind, NodeKind::TimerCatchEvent(Timer::Duration(fixed("PT5S"))));
-    assert_eq!(node(table, "C2").kind, NodeKind::TimerCatchEvent(Timer::Date(fixed("2026-12-24T18:00:00+01:00"))));
-    assert_eq!(node(table, "C3").kind, NodeKind::TimerCatchEvent(Timer::Duration(Template::Feel("wait".into()))));
+    let waits = |timer| NodeKind::CatchEvent(Catch { triggers: vec![Trigger::Timer(timer)], parallel: false });
+    assert_eq!(node(table, "C1").kind, waits(Timer::Duration(fixed("PT5S"))));
+    assert_eq!(node(table, "C2").kind, waits(Timer::Date(fixed("2026-12-24T18:00:00+01:00"))));
+    assert_eq!(node(table, "C3").kind, waits(Timer::Duration(Template::Feel("wait".into()))));
     let own = &definition.tasks["T"].table;
     assert!(
-        matches!(&node(own, "B").kind, NodeKind::Boundary(it) if it.trigger == Trigger::Timer(Timer::Duration(fixed("P1DT2H"))))
+        matches!(&node(own, "B").kind, NodeKind::Boundary(it) if it.catch.triggers == [Trigger::Timer(Timer::Duration(fixed("P1DT2H")))])
     );
     assert_eq!(node(table, "B").place, Place::Service("t".into()));
 }
@@ -132,7 +133,7 @@ fn an_activity_without_a_way_out_ends_there() {
     let definition = compile("implicit-end");
     let table = &definition.tasks["T"].table;
     assert_eq!(ids(table), ["T", "T-end"]);
-    assert_eq!(node(&definition.ledger.table, "T-end").kind, NodeKind::EndEvent);
+    assert_eq!(node(&definition.ledger.table, "T-end").kind, NodeKind::EndEvent(Vec::new()));
 }
 
 #[test]

@@ -88,14 +88,19 @@ impl RoutingTable {
 
     fn check_indexes(&self) -> Result<(), TableError> {
         let (nodes, flows) = (self.nodes.len() as u32, self.flows.len() as u32);
+        let compensated = |t: &Throw| matches!(t, Throw::Compensation { activity: Some(a), .. } if *a >= nodes);
         let bad = self.nodes.iter().find(|n| {
             n.incoming.iter().chain(&n.outgoing).chain(&n.default).any(|f| *f >= flows)
                 || n.boundaries.iter().chain(&n.parent).any(|b| *b >= nodes)
                 || n.marks.as_ref().and_then(|m| m.compensation).is_some_and(|h| h >= nodes)
                 || matches!(&n.kind, NodeKind::Boundary(b) if b.attached_to >= nodes)
+                || matches!(&n.kind, NodeKind::EndEvent(t) | NodeKind::ThrowEvent(t) if t.iter().any(compensated))
         });
         if let Some(node) = bad {
             return Err(TableError::Index(node.id.clone()));
+        }
+        if self.settings.data.iter().any(|it| it.scope.is_some_and(|it| it >= nodes)) {
+            return Err(TableError::Index(ElementId::from(self.process.as_str())));
         }
         match self.flows.iter().find(|f| f.source >= nodes || f.target >= nodes) {
             Some(flow) => Err(TableError::Index(ElementId::from(flow.id.as_str()))),

@@ -34,7 +34,14 @@ pub(crate) struct TypedTask {
     pub(crate) connector: bool,
 }
 
-/// The binding of the service task at `index`; findings go to `out`.
+impl TypedTask {
+    /// Whether it is Camunda 8's REST connector, which a sidecar without a container does.
+    pub(crate) fn is_http_connector(&self) -> bool {
+        self.task_type.starts_with("io.camunda:http-json:")
+    }
+}
+
+/// The binding of the task, or message event, at `index`; findings go to `out`.
 pub(crate) fn of_task(
     node: &FlowNode,
     index: usize,
@@ -53,12 +60,14 @@ pub(crate) fn of_task(
             invalid("zeebe:taskDefinition has no type".to_owned());
             return TaskBinding::Unbound;
         }
+        let literal = task_type.strip_prefix('=').and_then(|it| serde_json::from_str::<String>(it.trim()).ok());
+        let task_type = literal.as_deref().unwrap_or(task_type);
         if task_type.starts_with('=') {
             invalid(format!(
                 "the type `{task_type}` is an expression; a task's service is fixed when the process is applied"
             ));
         }
-        let retries = definition.retries.map(str::trim).filter(|it| !it.is_empty());
+        let retries = definition.retries.map(|it| it.trim().trim_start_matches('=').trim()).filter(|it| !it.is_empty());
         let attempts = match retries.map(str::parse::<u32>) {
             None => None,
             Some(Ok(attempts)) => Some(attempts.max(1)),
@@ -69,8 +78,10 @@ pub(crate) fn of_task(
             }
         };
         let mut task = TypedTask { task_type: task_type.to_owned(), attempts, ..TypedTask::default() };
-        for header in node.extensions.task_headers() {
-            apply_header(node, &header, &mut task, out);
+        if !task.is_http_connector() {
+            for header in node.extensions.task_headers() {
+                apply_header(node, &header, &mut task, out);
+            }
         }
         return TaskBinding::Typed(task);
     }
@@ -85,10 +96,21 @@ pub(crate) fn of_task(
 
 /// A connector's id names the service; in the original's dialect it is its host, at port 80.
 fn connector(node: &FlowNode) -> Option<TypedTask> {
-    let connector = node.extensions.find(&Namespace::Camunda, "connector")?;
+    let external = || {
+        let attribute = |name| node.extensions.attribute(&Namespace::Camunda, name).map(str::trim);
+        let topic = attribute("topic").filter(|it| !it.is_empty() && attribute("type") == Some("external"))?;
+        Some(TypedTask { task_type: topic.to_owned(), ..TypedTask::default() })
+    };
+    let Some(connector) = connector_element(node) else { return external() };
     let mut ids = connector.children_named(&Namespace::Camunda, "connectorId");
     let id = ids.next()?.text.trimmed();
     (!id.is_empty()).then(|| TypedTask { task_type: id.to_owned(), connector: true, ..TypedTask::default() })
+}
+
+/// `camunda:connector` of a task, or of the message event definition of an event.
+pub(crate) fn connector_element(node: &FlowNode) -> Option<&crate::model::Element> {
+    let own = node.event_definitions.iter().map(|it| &it.extensions);
+    std::iter::once(&node.extensions).chain(own).find_map(|it| it.find(&Namespace::Camunda, "connector"))
 }
 
 fn apply_header(node: &FlowNode, header: &Header<'_>, task: &mut TypedTask, out: &mut Vec<Diagnostic>) {

@@ -1,67 +1,75 @@
-//! Every node and flow of a process in the table's form: the ledger's table.
+//! Every node and flow of a process in the table's form: the ledger's table, but for what [`super::guard`] decides.
 //!
-//! Called only for models that lint accepts, so references resolve and every kind is executable;
-//! what could not be compiled would have been refused.
+//! Reading a node ([`read`]) is total and tells what is wrong; putting the table together ([`all`]) is for models without errors only.
 
 use std::collections::HashSet;
 
 use routing::table::{
-    Boundary, Catch, ConditionSource, Flow, Node, NodeKind, Place, Start, Template, Throw, Timer, Trigger,
+    Boundary, ConditionSource, Evaluation, Flow, Mapping, Marks, Node, NodeKind, Place, Start, Template,
 };
-use routing::{DeploymentId, ElementId, FlowId};
+use routing::{DeploymentId, Digest, ElementId, FlowId};
 
-use super::task::{self, Names};
-use crate::binding::{Annotations, safe_name};
-use crate::graph::Graph;
+use super::source::Source;
+use super::{activities, events, mapping, repeat, task};
+use crate::binding::safe_name;
+use crate::diagnostic::Diagnostic;
 use crate::lint;
-use crate::model::{Definitions, EventDefinitionKind, Expression, FlowNode, FlowNodeKind};
+use crate::model::{Expression, FlowNode, FlowNodeKind};
 
-/// What compiling one process looks at.
-pub(super) struct Source<'a> {
-    pub(super) definitions: &'a Definitions,
-    pub(super) graph: &'a Graph<'a>,
-    pub(super) annotations: &'a Annotations,
-    pub(super) names: Names,
+/// What is wrong with single nodes.
+pub(super) fn findings(source: &Source<'_>) -> Vec<Diagnostic> {
+    for index in 0..source.graph.process.nodes.len() {
+        read(source, index);
+    }
+    source.findings()
 }
 
 /// All nodes and flows, in document order; ends of activities that have no outgoing flow stand
 /// behind the rest.
-pub(super) fn all(
-    definitions: &Definitions,
-    graph: &Graph<'_>,
-    annotations: &Annotations,
-    deployment: &DeploymentId,
-) -> (Vec<Node>, Vec<Flow>) {
-    let source = Source { definitions, graph, annotations, names: Names::of(graph, annotations) };
-    let mut nodes: Vec<Node> = (0..graph.process.nodes.len()).map(|index| node(&source, index, deployment)).collect();
-    let mut flows = flows(&source);
-    add_implicit_ends(&source, &mut nodes, &mut flows);
+pub(super) fn all(source: &Source<'_>, deployment: &DeploymentId) -> (Vec<Node>, Vec<Flow>) {
+    let mut nodes: Vec<Node> =
+        (0..source.graph.process.nodes.len()).map(|index| node(source, index, deployment)).collect();
+    let mut flows = flows(source);
+    add_implicit_ends(&mut nodes, &mut flows);
     (nodes, flows)
 }
 
-fn node(source: &Source<'_>, index: usize, deployment: &DeploymentId) -> Node {
-    let it = &source.graph.process.nodes[index];
+/// What one node does and has.
+struct Read {
+    kind: Option<NodeKind>,
+    mapping: Option<Box<Mapping>>,
+    marks: Option<Box<Marks>>,
+}
+
+fn read(source: &Source<'_>, index: usize) -> Read {
     let kind = kind(source, index);
+    let mapping = kind.as_ref().and_then(|it| activities::carries(it, || mapping::of(source, index)));
+    Read { kind, mapping, marks: repeat::marks(source, index) }
+}
+
+fn node(source: &Source<'_>, index: usize, deployment: &DeploymentId) -> Node {
+    let it = source.node(index);
+    let Read { kind, mapping, marks } = read(source, index);
     Node {
         id: ElementId::from(it.id.as_str()),
         name: name(it).unwrap_or(&it.id).to_owned(),
         safe_name: safe(it, deployment),
         element: it.kind.element_name().to_owned(),
-        place: place(source, index, &kind),
-        kind,
+        kind: kind.expect("what cannot be read was reported as an error"),
+        place: Place::Ledger,
         parent: it.parent.map(number),
         incoming: source.graph.incoming[index].iter().copied().map(number).collect(),
         outgoing: source.graph.outgoing[index].iter().copied().map(number).collect(),
         default: default(source, index).map(number),
         boundaries: source.graph.boundaries[index].iter().copied().map(number).collect(),
         guarded: false,
-        mapping: None,
-        marks: None,
+        mapping,
+        marks,
     }
 }
 
 /// Indexes fit: the parser's limit on elements is far below.
-fn number(index: usize) -> u32 {
+pub(super) fn number(index: usize) -> u32 {
     u32::try_from(index).expect("a file within the limits has fewer than 2^32 elements")
 }
 
@@ -81,23 +89,40 @@ fn safe(node: &FlowNode, deployment: &DeploymentId) -> String {
     }
 }
 
-fn kind(source: &Source<'_>, index: usize) -> NodeKind {
-    let it = &source.graph.process.nodes[index];
-    match &it.kind {
-        FlowNodeKind::StartEvent { .. } => NodeKind::StartEvent(Start { catch: Catch::default(), interrupting: true }),
-        FlowNodeKind::EndEvent if it.event_definitions.is_empty() => NodeKind::EndEvent(Vec::new()),
-        FlowNodeKind::EndEvent => NodeKind::EndEvent(vec![Throw::Terminate]),
-        FlowNodeKind::ServiceTask { .. } => NodeKind::Task(Box::new(task::compile(source, index))),
-        FlowNodeKind::ExclusiveGateway => NodeKind::ExclusiveGateway,
-        FlowNodeKind::ParallelGateway => NodeKind::ParallelGateway,
-        FlowNodeKind::IntermediateCatchEvent => NodeKind::CatchEvent(single(Trigger::Timer(timer(it)))),
+/// What a node does; `None` if it cannot be said, which is reported, here or by lint.
+fn kind(source: &Source<'_>, index: usize) -> Option<NodeKind> {
+    let it = source.node(index);
+    Some(match &it.kind {
+        FlowNodeKind::StartEvent { interrupting } => {
+            NodeKind::StartEvent(Start { catch: events::catch(source, index), interrupting: *interrupting })
+        }
+        FlowNodeKind::IntermediateThrowEvent | FlowNodeKind::EndEvent if task::is_bound(source, index) => {
+            NodeKind::Task(Box::new(task::compile(source, index)))
+        }
+        FlowNodeKind::EndEvent => NodeKind::EndEvent(events::throws(source, index)),
+        FlowNodeKind::IntermediateThrowEvent | FlowNodeKind::IntermediateCatchEvent if it.link().is_some() => {
+            NodeKind::Link
+        }
+        FlowNodeKind::IntermediateThrowEvent => NodeKind::ThrowEvent(events::throws(source, index)),
+        FlowNodeKind::IntermediateCatchEvent => NodeKind::CatchEvent(events::catch(source, index)),
         FlowNodeKind::BoundaryEvent { cancel_activity, .. } => NodeKind::Boundary(Boundary {
-            attached_to: number(source.graph.attached[index].expect("lint refuses what is not attached")),
+            attached_to: number(source.graph.attached[index]?),
             interrupting: *cancel_activity,
-            catch: single(trigger(source, it)),
+            catch: events::catch(source, index),
         }),
-        FlowNodeKind::IntermediateThrowEvent
-        | FlowNodeKind::Task
+        FlowNodeKind::ExclusiveGateway => NodeKind::ExclusiveGateway,
+        FlowNodeKind::InclusiveGateway => NodeKind::InclusiveGateway,
+        FlowNodeKind::ParallelGateway => NodeKind::ParallelGateway,
+        FlowNodeKind::ComplexGateway { activation_condition } => {
+            let condition = activation_condition.as_ref().filter(|it| !it.text.trimmed().is_empty());
+            NodeKind::ComplexGateway { activation: condition.and_then(|condition| source.feel(it, condition)) }
+        }
+        FlowNodeKind::EventBasedGateway { instantiate, parallel } => {
+            NodeKind::EventBasedGateway { parallel: *parallel, instantiate: *instantiate }
+        }
+        FlowNodeKind::ChoreographyTask | FlowNodeKind::SubChoreography | FlowNodeKind::CallChoreography => return None,
+        FlowNodeKind::Task
+        | FlowNodeKind::ServiceTask { .. }
         | FlowNodeKind::SendTask { .. }
         | FlowNodeKind::ReceiveTask { .. }
         | FlowNodeKind::UserTask
@@ -107,81 +132,13 @@ fn kind(source: &Source<'_>, index: usize) -> NodeKind {
         | FlowNodeKind::CallActivity { .. }
         | FlowNodeKind::SubProcess { .. }
         | FlowNodeKind::Transaction
-        | FlowNodeKind::AdHocSubProcess { .. }
-        | FlowNodeKind::InclusiveGateway
-        | FlowNodeKind::ComplexGateway { .. }
-        | FlowNodeKind::EventBasedGateway { .. }
-        | FlowNodeKind::ChoreographyTask
-        | FlowNodeKind::SubChoreography
-        | FlowNodeKind::CallChoreography => unreachable!("lint refuses {}", it.kind.element_name()),
-    }
-}
-
-/// Design §3: where each element runs.
-fn place(source: &Source<'_>, index: usize, kind: &NodeKind) -> Place {
-    match kind {
-        NodeKind::Task(task) => Place::Service(task.service.clone()),
-        NodeKind::ExclusiveGateway => Place::Folded,
-        NodeKind::ParallelGateway if source.graph.incoming[index].len() < 2 => Place::Folded,
-        NodeKind::Boundary(boundary) => {
-            let activity = boundary.attached_to as usize;
-            match &source.graph.process.nodes[activity].kind {
-                FlowNodeKind::ServiceTask { .. } => Place::Service(task::service(source, activity)),
-                _ => Place::Ledger,
-            }
-        }
-        NodeKind::Link => Place::Folded,
-        NodeKind::StartEvent(_)
-        | NodeKind::EndEvent(_)
-        | NodeKind::Evaluate(_)
-        | NodeKind::UserTask(_)
-        | NodeKind::ReceiveTask(_)
-        | NodeKind::SendTask(_)
-        | NodeKind::CallActivity(_)
-        | NodeKind::SubProcess(_)
-        | NodeKind::InclusiveGateway
-        | NodeKind::ParallelGateway
-        | NodeKind::ComplexGateway { .. }
-        | NodeKind::EventBasedGateway { .. }
-        | NodeKind::CatchEvent(_)
-        | NodeKind::ThrowEvent(_)
-        | NodeKind::Elsewhere => Place::Ledger,
-    }
-}
-
-fn single(trigger: Trigger) -> Catch {
-    Catch { triggers: vec![trigger], parallel: false }
+        | FlowNodeKind::AdHocSubProcess { .. } => return activities::kind(source, index),
+    })
 }
 
 fn default(source: &Source<'_>, index: usize) -> Option<usize> {
     let process = source.graph.process;
     source.graph.default(index).or_else(|| lint::implicit_default(process, source.graph, source.annotations, index))
-}
-
-fn trigger(source: &Source<'_>, node: &FlowNode) -> Trigger {
-    match node.event_definitions.first().map(|it| &it.kind) {
-        Some(EventDefinitionKind::Error { error_ref }) => {
-            let error = error_ref.as_deref().and_then(|it| source.definitions.errors.find(it));
-            Trigger::Error(error.and_then(|it| it.code.clone()))
-        }
-        _ => Trigger::Timer(timer(node)),
-    }
-}
-
-fn timer(node: &FlowNode) -> Timer {
-    match node.event_definitions.first().map(|it| &it.kind) {
-        Some(EventDefinitionKind::Timer { date: Some(date), .. }) => Timer::Date(template(date)),
-        Some(EventDefinitionKind::Timer { duration: Some(duration), .. }) => Timer::Duration(template(duration)),
-        _ => unreachable!("lint refuses every other event than timers with a date or a duration"),
-    }
-}
-
-fn template(expression: &Expression) -> Template {
-    let text = expression.text.trimmed();
-    match text.strip_prefix('=') {
-        Some(feel) => Template::Feel(feel.trim().to_owned()),
-        None => Template::Static(text.to_owned()),
-    }
 }
 
 fn flows(source: &Source<'_>) -> Vec<Flow> {
@@ -207,12 +164,13 @@ fn condition(source: &Source<'_>, expression: &Expression) -> ConditionSource {
     }
 }
 
-/// An activity without outgoing flows ends its token there: an end event of its own says so.
-fn add_implicit_ends(source: &Source<'_>, nodes: &mut Vec<Node>, flows: &mut Vec<Flow>) {
+/// An activity without outgoing flows ends its token there: an end event of its own says so. What a compensation handler
+/// does next is the affair of who throws.
+fn add_implicit_ends(nodes: &mut Vec<Node>, flows: &mut Vec<Flow>) {
     let mut taken: HashSet<String> = nodes.iter().map(|it| it.id.as_str().to_owned()).collect();
     for index in 0..nodes.len() {
-        let activity = source.graph.process.nodes[index].kind.is_activity();
-        if !activity || !nodes[index].outgoing.is_empty() {
+        let compensates = nodes[index].marks.as_ref().is_some_and(|it| it.for_compensation);
+        if !super::guard::ends_implicitly(&nodes[index].kind) || compensates || !nodes[index].outgoing.is_empty() {
             continue;
         }
         let mut id = format!("{}-end", nodes[index].id);
@@ -243,5 +201,27 @@ fn add_implicit_ends(source: &Source<'_>, nodes: &mut Vec<Node>, flows: &mut Vec
             mapping: None,
             marks: None,
         });
+    }
+}
+
+/// The digest of the file of the decision that the node makes.
+pub(super) fn decision_file(source: &Source<'_>, index: usize) -> Option<Digest> {
+    match kind(source, index)? {
+        NodeKind::Evaluate(evaluation) => match *evaluation {
+            Evaluation::Decision { file, .. } => file,
+            Evaluation::Nothing | Evaluation::Script { .. } => None,
+        },
+        _ => None,
+    }
+}
+
+/// The form that the node shows, if its name is fixed.
+pub(super) fn form(source: &Source<'_>, index: usize) -> Option<String> {
+    match kind(source, index)? {
+        NodeKind::UserTask(task) => match task.form {
+            Some(Template::Static(form)) => Some(form),
+            Some(Template::Feel(_)) | None => None,
+        },
+        _ => None,
     }
 }

@@ -1,12 +1,16 @@
 //! The table of one task: the slice of the ledger's table that its sidecar needs.
 //!
 //! The task, its boundary events, every folded node reachable from these, and the next hosted
-//! elements as [`NodeKind::Elsewhere`]; flows between them. Linear in the size of the slice.
+//! elements as [`NodeKind::Elsewhere`]; flows between them. Of a guarded task, whose token goes back to
+//! the ledger, just the task. Linear in the size of the slice.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use routing::ElementId;
-use routing::table::{Flow, FlowIx, Host, Node, NodeIx, NodeKind, Place, Predecessor, RoutingTable};
+use routing::decision::Decisions;
+use routing::table::{Flow, FlowIx, Host, Node, NodeIx, NodeKind, Place, Predecessor, RoutingTable, Settings};
+
+use super::decisions;
 
 /// The tables of all tasks of `whole`.
 pub(super) fn tasks(whole: &RoutingTable) -> Vec<(ElementId, RoutingTable)> {
@@ -24,8 +28,9 @@ pub(super) fn tasks(whole: &RoutingTable) -> Vec<(ElementId, RoutingTable)> {
     slices
         .into_iter()
         .map(|(index, slice)| {
-            let senders = predecessors.remove(&index).unwrap_or_default();
-            (whole.node(index).id.clone(), slice.table(whole, index, senders))
+            // what is guarded is offered by the ledger alone
+            let senders = predecessors.remove(&index).filter(|_| !whole.node(index).guarded).unwrap_or_default();
+            (whole.node(index).id.clone(), slice.table(whole, &whole.decisions, index, senders))
         })
         .collect()
 }
@@ -45,8 +50,7 @@ const LONGEST: usize = 64;
 /// passes it at once, with the same outcome.
 pub(super) fn host_long_chains(whole: &mut RoutingTable) {
     let budget = LARGEST * (whole.nodes.len() + whole.flows.len() + 256);
-    let tasks: Vec<NodeIx> =
-        (0..whole.nodes.len() as NodeIx).filter(|it| matches!(whole.node(*it).kind, NodeKind::Task(_))).collect();
+    let tasks: Vec<NodeIx> = (0..whole.nodes.len() as NodeIx).filter(|it| is_straight(whole.node(*it))).collect();
     let mut spent = 0;
     for task in &tasks {
         spent += walk(whole, *task, budget.saturating_sub(spent)).0;
@@ -59,9 +63,16 @@ pub(super) fn host_long_chains(whole: &mut RoutingTable) {
     }
     for task in tasks {
         for gateway in walk(whole, task, LONGEST).1 {
-            whole.nodes[gateway as usize].place = Place::Ledger;
+            let node = &mut whole.nodes[gateway as usize];
+            node.place = Place::Ledger;
+            node.guarded = matches!(node.kind, NodeKind::Evaluate(_));
         }
     }
+}
+
+/// Whether its service's sidecar lets a token leave it.
+fn is_straight(node: &Node) -> bool {
+    matches!(node.kind, NodeKind::Task(_)) && !node.guarded
 }
 
 /// Walks what is folded behind `task`, nearest first, until `limit` is spent: what was spent, and
@@ -103,6 +114,10 @@ struct Slice {
 impl Slice {
     fn of(whole: &RoutingTable, task: NodeIx) -> Self {
         let mut slice = Self { nodes: BTreeMap::new(), flows: BTreeSet::new(), targets: BTreeSet::new() };
+        if whole.node(task).guarded {
+            slice.nodes.insert(task, false);
+            return slice;
+        }
         let mut pending: Vec<NodeIx> = vec![task];
         pending.extend(&whole.node(task).boundaries);
         for own in &pending {
@@ -127,7 +142,14 @@ impl Slice {
         slice
     }
 
-    fn table(&self, whole: &RoutingTable, task: NodeIx, predecessors: Vec<Predecessor>) -> RoutingTable {
+    fn table(
+        &self,
+        whole: &RoutingTable,
+        files: &[Decisions],
+        task: NodeIx,
+        predecessors: Vec<Predecessor>,
+    ) -> RoutingTable {
+        let evaluated = self.nodes.iter().filter(|(_, elsewhere)| !**elsewhere).map(|(it, _)| whole.node(*it));
         let nodes: BTreeMap<NodeIx, NodeIx> =
             self.nodes.keys().enumerate().map(|(new, old)| (*old, new as NodeIx)).collect();
         let flows: BTreeMap<FlowIx, FlowIx> =
@@ -141,8 +163,9 @@ impl Slice {
             format: whole.format,
             process: whole.process.clone(),
             deployment: whole.deployment.clone(),
-            settings: whole.settings.clone(),
-            decisions: Vec::new(),
+            // scopes begin at the ledger
+            settings: Settings { data: Vec::new(), ..whole.settings.clone() },
+            decisions: decisions::needed(files, evaluated),
         }
     }
 }
@@ -166,6 +189,11 @@ impl Renumber<'_> {
             }
             kind => kind.clone(),
         };
+        let guarded_task = node.guarded && matches!(kind, NodeKind::Task(_));
+        let place = match &kind {
+            NodeKind::Task(task) if node.guarded => Place::Service(task.service.clone()),
+            _ => node.place.clone(),
+        };
         Node {
             kind,
             parent: node.parent.and_then(|it| self.nodes.get(&it).copied()),
@@ -177,10 +205,11 @@ impl Renumber<'_> {
             name: node.name.clone(),
             safe_name: node.safe_name.clone(),
             element: node.element.clone(),
-            place: node.place.clone(),
+            place,
             guarded: node.guarded,
-            mapping: node.mapping.clone(),
-            marks: node.marks.clone(),
+            mapping: node.mapping.clone().filter(|_| !elsewhere),
+            // loops, quantities and compensation are the ledger's
+            marks: node.marks.clone().filter(|_| !elsewhere && !guarded_task),
         }
     }
 

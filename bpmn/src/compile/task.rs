@@ -1,14 +1,17 @@
-//! A service task: who serves it, and how it is called (design §6).
+//! What a service does: who serves it, and how it is called (design §6).
+//!
+//! A service task always is; other tasks and message throw events are where something in the model, or `--bind ID=URL`, says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use routing::ServiceName;
 use routing::table::{Address, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};
 
-use super::nodes::Source;
+use super::mapping;
+use super::source::Source;
 use crate::binding::{self, Annotations, Call, ParameterType, Service, TaskBinding, TypedTask};
 use crate::graph::Graph;
-use crate::model::FlowNode;
+use crate::model::{EventDefinitionKind, FlowNodeKind, Namespace};
 
 /// Milliseconds for one call, unless the model says otherwise.
 const TIMEOUT: u64 = 30_000;
@@ -41,11 +44,40 @@ impl Names {
     }
 }
 
+/// The service of Camunda 8's REST connector: sidecars without a container serve it.
+const CONNECTORS: &str = "connectors";
+
+/// Whether a service does the activity or event at `index`.
+pub(crate) fn is_bound(source: &Source<'_>, index: usize) -> bool {
+    let node = source.node(index);
+    match &node.kind {
+        FlowNodeKind::ServiceTask { .. } => true,
+        FlowNodeKind::Task
+        | FlowNodeKind::SendTask { .. }
+        | FlowNodeKind::BusinessRuleTask
+        | FlowNodeKind::ScriptTask { .. } => says_service(source, index),
+        FlowNodeKind::UserTask => {
+            node.extensions.find(&Namespace::Zeebe, "userTask").is_none() && says_service(source, index)
+        }
+        FlowNodeKind::IntermediateThrowEvent | FlowNodeKind::EndEvent => {
+            let message = |it: &EventDefinitionKind| matches!(it, EventDefinitionKind::Message { .. });
+            node.event_definitions.len() == 1 && node.defines(message) && says_service(source, index)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the model, or whoever applies it, names a service for the node.
+pub(crate) fn says_service(source: &Source<'_>, index: usize) -> bool {
+    source.options.bindings.contains_key(&source.node(index).id) || bound(source, index) != TaskBinding::Unbound
+}
+
 /// The name of the service that serves the task at `index`.
 pub(super) fn service(source: &Source<'_>, index: usize) -> ServiceName {
     let node = &source.graph.process.nodes[index];
     match bound(source, index) {
         TaskBinding::Annotated(service) => source.names.name(&service),
+        TaskBinding::Typed(task) if task.is_http_connector() => ServiceName::from(CONNECTORS),
         TaskBinding::Typed(task) => ServiceName::from(task.task_type),
         TaskBinding::Unbound => ServiceName::from(node.id.as_str()),
     }
@@ -59,7 +91,6 @@ fn bound(source: &Source<'_>, index: usize) -> TaskBinding {
 
 /// The service task at `index`.
 pub(super) fn compile(source: &Source<'_>, index: usize) -> Task {
-    let node = &source.graph.process.nodes[index];
     let annotation = &source.annotations.elements[index];
     let bound = bound(source, index);
     let typed = match &bound {
@@ -72,13 +103,24 @@ pub(super) fn compile(source: &Source<'_>, index: usize) -> Task {
         address: address(&bound),
         method: call.method.clone().or(typed.method.clone()).unwrap_or_else(|| "POST".to_owned()),
         path: call.path.clone().or(typed.path.clone()).unwrap_or_else(|| "/".to_owned()),
-        data: data(source, node, &bound, &typed),
+        data: data(source, index, &bound, &typed),
         retry: retry(source.annotations, call, &typed),
         timeout: call.timeout.or(typed.timeout).unwrap_or(TIMEOUT),
         down_timeout: call.down_timeout.unwrap_or(DOWN_TIMEOUT),
         health: annotation.health.clone().map(health),
-        labels: annotation.labels.clone(),
+        labels: labels(source, index, &typed),
     }
+}
+
+/// The annotation's, and the headers of the REST connector under their own keys.
+fn labels(source: &Source<'_>, index: usize, typed: &TypedTask) -> BTreeMap<String, String> {
+    let mut labels = source.annotations.elements[index].labels.clone();
+    if typed.is_http_connector() {
+        let headers = source.node(index).extensions.task_headers();
+        labels.extend(headers.into_iter().map(|it| (it.key.to_owned(), it.value.to_owned())));
+        labels.insert("connector".to_owned(), typed.task_type.clone());
+    }
+    labels
 }
 
 fn address(bound: &TaskBinding) -> Option<Address> {
@@ -91,7 +133,14 @@ fn address(bound: &TaskBinding) -> Option<Address> {
 }
 
 /// The original's dialect replaces the payload; Camunda 8's tasks merge into the variables.
-fn data(source: &Source<'_>, node: &FlowNode, bound: &TaskBinding, typed: &TypedTask) -> DataMapping {
+fn data(source: &Source<'_>, index: usize, bound: &TaskBinding, typed: &TypedTask) -> DataMapping {
+    let node = source.node(index);
+    let connector = binding::connector_element(node).filter(|_| typed.connector);
+    let of_connector = connector.and_then(|it| it.children_named(&Namespace::Camunda, "inputOutput").next());
+    let mapped = match of_connector {
+        Some(io) => mapping::camunda(source, node, io).filter(|it| !it.inputs.is_empty() || !it.outputs.is_empty()),
+        None => mapping::of(source, index),
+    };
     let replaces = match bound {
         TaskBinding::Annotated(_) if source.annotations.global.closure_transport => {
             let (inputs, outputs) = binding::parameters(node, &mut Vec::new());
@@ -104,6 +153,15 @@ fn data(source: &Source<'_>, node: &FlowNode, bound: &TaskBinding, typed: &Typed
         TaskBinding::Typed(task) => task.connector,
         TaskBinding::Unbound => source.annotations.dialect,
     };
+    if mapped.is_some() || typed.is_http_connector() {
+        let mapped = mapped.unwrap_or_default();
+        return DataMapping::Mapped {
+            inputs: mapped.inputs,
+            result_variable: typed.result_variable.clone(),
+            outputs: mapped.outputs,
+            inputs_only: typed.connector || typed.is_http_connector(),
+        };
+    }
     if replaces { DataMapping::Replace } else { DataMapping::Merge { result_variable: typed.result_variable.clone() } }
 }
 

@@ -27,7 +27,7 @@ fn merges(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
         component.into_iter().for_each(|it| cycle[it] = number);
     }
     for (index, node) in cx.process.nodes.iter().enumerate() {
-        if node.kind.is_gateway() || matches!(node.kind, FlowNodeKind::EndEvent) {
+        if node.kind.is_gateway() || matches!(node.kind, FlowNodeKind::EndEvent) || node.link().is_some() {
             continue;
         }
         let sources = cx.graph.incoming[index].iter().filter_map(|it| cx.graph.ends[*it]).map(|(source, _)| source);

@@ -1,7 +1,5 @@
 //! Events: what the standard allows where (BPMN 2.0.2, 10.5, tables 10.86 to 10.93), and timers.
 
-use std::collections::HashMap;
-
 use super::Context;
 use super::expressions::{self, Language};
 use crate::diagnostic::{Diagnostic, Rule};
@@ -20,9 +18,6 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
             timer(cx, index, definition, out);
         }
         boundary(cx, index, out);
-    }
-    for node in 0..cx.process.nodes.len() {
-        duplicate_errors(cx, node, out);
     }
 }
 
@@ -91,18 +86,29 @@ fn index_of(cx: &Context<'_>, node: &FlowNode) -> usize {
 fn allowed(cx: &Context<'_>, index: usize, definition: &EventDefinition, out: &mut Vec<Diagnostic>) {
     let node = &cx.process.nodes[index];
     if !is_allowed(cx, node, &definition.kind) {
-        let message =
-            format!("{} cannot be a {} event: BPMN has none there", cx.describe(index), definition.kind.word());
+        let message = format!(
+            "{} cannot be of the kind {}: BPMN has no such event there",
+            cx.describe(index),
+            definition.kind.word()
+        );
         out.push(cx.error(index, Rule::EventDefinitionNotAllowed, message));
     }
 }
 
-/// An error that is caught or thrown by reference has a code to compare.
+/// An error that is caught or thrown by reference has a code to compare, and an escalation that is thrown.
 fn coded(cx: &Context<'_>, index: usize, definition: &EventDefinition, out: &mut Vec<Diagnostic>) {
-    let EventDefinitionKind::Error { error_ref: Some(reference) } = &definition.kind else { return };
-    let Some(error) = cx.definitions.errors.find(reference) else { return };
-    if error.code.as_deref().unwrap_or_default().is_empty() {
-        let message = format!("{} refers to error `{}`, which has no errorCode", cx.describe(index), error.id);
+    let (root, what) = match &definition.kind {
+        EventDefinitionKind::Error { error_ref: Some(reference) } => (cx.definitions.errors.find(reference), "error"),
+        EventDefinitionKind::Escalation { escalation_ref: Some(reference) } => {
+            (cx.definitions.escalations.find(reference), "escalation")
+        }
+        _ => return,
+    };
+    let Some(root) = root.filter(|it| it.code.as_deref().unwrap_or_default().trim().is_empty()) else { return };
+    // an escalation that is caught without a code is any
+    let throws = matches!(cx.process.nodes[index].kind, FlowNodeKind::EndEvent | FlowNodeKind::IntermediateThrowEvent);
+    if what == "error" || throws {
+        let message = format!("{} refers to {what} `{}`, which has no {what}Code", cx.describe(index), root.id);
         out.push(cx.error(index, Rule::ErrorCodeMissing, message));
     }
 }
@@ -118,6 +124,8 @@ fn boundary(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
             let activity = &cx.process.nodes[activity];
             if !activity.kind.is_activity() {
                 Some(format!("is attached to `{id}`, which is a {}", activity.kind.word()))
+            } else if matches!(activity.kind, FlowNodeKind::SubProcess { triggered_by_event: true }) {
+                Some(format!("is attached to event sub-process `{id}`"))
             } else if activity.parent != node.parent {
                 Some(format!("is attached to `{id}`, which is in another sub-process"))
             } else {
@@ -133,23 +141,30 @@ fn boundary(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
         let message = format!("{described} catches an error and does not interrupt");
         out.push(cx.error(index, Rule::BoundaryMustInterrupt, message));
     }
+    let cancel = node.defines(|it| matches!(it, EventDefinitionKind::Cancel));
+    if cancel && !cancel_activity {
+        let message = format!("{described} catches a cancellation and does not interrupt");
+        out.push(cx.error(index, Rule::BoundaryMustInterrupt, message));
+    }
+    if node.event_definitions.len() > 1 && node.defines(|it| matches!(it, EventDefinitionKind::Compensate { .. })) {
+        let message = format!("{described} waits for compensation and for something else");
+        out.push(cx.error(index, Rule::EventDefinitionNotAllowed, message));
+    }
 }
 
-/// Two error boundary events of one activity never catch the same.
-fn duplicate_errors(cx: &Context<'_>, activity: usize, out: &mut Vec<Diagnostic>) {
-    let mut seen: HashMap<Option<&str>, usize> = HashMap::new();
-    for boundary in &cx.graph.boundaries[activity] {
-        for definition in &cx.process.nodes[*boundary].event_definitions {
-            let EventDefinitionKind::Error { error_ref } = &definition.kind else { continue };
-            let error = error_ref.as_deref().and_then(|it| cx.definitions.errors.find(it));
-            let code = error.and_then(|it| it.code.as_deref());
-            if let Some(first) = seen.insert(code, *boundary) {
-                let what = code.map_or("every error".to_owned(), |it| format!("error `{it}`"));
-                let first = &cx.process.nodes[first].id;
-                let message = format!("{} catches {what}, as `{first}` does", cx.describe(*boundary));
-                out.push(cx.error(*boundary, Rule::DuplicateBoundary, message));
-            }
-        }
+/// A cycle where one firing is all there can be.
+fn cycle_once(cx: &Context<'_>, index: usize, cycle: &Expression, out: &mut Vec<Diagnostic>) {
+    let node = &cx.process.nodes[index];
+    let event = |it: usize| matches!(cx.process.nodes[it].kind, FlowNodeKind::SubProcess { triggered_by_event: true });
+    let once = match &node.kind {
+        FlowNodeKind::IntermediateCatchEvent => true,
+        FlowNodeKind::BoundaryEvent { cancel_activity, .. } => *cancel_activity,
+        FlowNodeKind::StartEvent { interrupting } => *interrupting && node.parent.is_some_and(event),
+        _ => false,
+    };
+    if once {
+        let message = format!("the cycle of {} ends with its first firing", cx.describe(index));
+        out.push(Diagnostic::warning(Rule::TimerCycleOnce, cycle.position, message).on(node.id.as_str()));
     }
 }
 
@@ -168,6 +183,9 @@ fn timer(cx: &Context<'_>, index: usize, definition: &EventDefinition, out: &mut
             timer_value(cx, index, expression, parse, out);
         }
     }
+    if let Some(cycle) = cycle {
+        cycle_once(cx, index, cycle, out);
+    }
 }
 
 fn timer_value(
@@ -179,10 +197,11 @@ fn timer_value(
 ) {
     let text = expression.text.trimmed();
     let id = cx.process.nodes[index].id.as_str();
+    let expression_text = timer_expression(expression);
     if text.is_empty() {
         let message = format!("the timer of {} is empty", cx.describe(index));
         out.push(Diagnostic::error(Rule::ExpressionEmpty, expression.position, message).on(id));
-    } else if let Some(feel) = text.strip_prefix('=') {
+    } else if let Some(feel) = expression_text {
         expressions::check(id, feel, Language::Feel, expression, out);
     } else if let Some(foreign) = expressions::foreign(text) {
         out.push(expressions::refused(id, foreign, expression));
@@ -196,6 +215,13 @@ fn timer_value(
     }
 }
 
+/// The FEEL of a timer's value: after `=`, or where the expression itself names the language.
+pub(crate) fn timer_expression(expression: &Expression) -> Option<&str> {
+    let text = expression.text.trimmed();
+    let named = expression.language.as_deref().is_some_and(|it| it.to_ascii_lowercase().contains("feel"));
+    text.strip_prefix('=').map(str::trim).or_else(|| named.then_some(text))
+}
+
 fn is_date(text: &str) -> bool {
     routing::timer::instant(text).is_ok()
 }
@@ -205,12 +231,23 @@ fn is_duration(text: &str) -> bool {
     text.starts_with('P') && routing::timer::after(text, 0).is_ok()
 }
 
-/// `R[n]/...` with dates and durations; cycles are not executed, so their details are not checked.
+/// `R[n]/...` with dates and durations, or cron.
 fn is_cycle(text: &str) -> bool {
+    if !text.starts_with('R') {
+        return is_cron(text);
+    }
     let mut parts = text.split('/');
     let repeat = parts.next().unwrap_or_default();
     let count = repeat.strip_prefix('R');
-    count.is_some_and(|it| it.chars().all(|it| it.is_ascii_digit()))
+    count.is_some_and(|it| it == "-1" || it.chars().all(|it| it.is_ascii_digit()) && it.parse::<u32>() != Ok(0))
         && parts.clone().count() >= 1
-        && parts.all(|it| is_date(it) || is_duration(it))
+        && parts.all(|it| it.is_empty() || is_date(it) || is_duration(it))
+}
+
+/// Five to seven fields, or a name such as `@daily`; that they make sense is for whoever computes the next firing.
+fn is_cron(text: &str) -> bool {
+    let fields: Vec<_> = text.split_whitespace().collect();
+    let field = |it: &&str| it.chars().all(|it| it.is_ascii_alphanumeric() || "*/,-?#".contains(it));
+    let named = matches!(fields[..], [name] if name.starts_with('@') && name.len() > 1);
+    named || ((5..=7).contains(&fields.len()) && fields.iter().all(field) && text.contains(['*', '?', '/']))
 }

@@ -71,12 +71,12 @@ fn named(name: &str) -> Result<Language, String> {
 }
 
 /// The language that the text's own marks tell.
-pub(super) fn foreign(text: &str) -> Option<&'static str> {
+pub(crate) fn foreign(text: &str) -> Option<&'static str> {
     (text.starts_with("${") || text.starts_with("#{")).then_some("JUEL, the `${...}` of Java engines")
 }
 
 /// The finding for an expression in a language that is not executed.
-pub(super) fn refused(element: &str, language: impl std::fmt::Display, expression: &Expression) -> Diagnostic {
+pub(crate) fn refused(element: &str, language: impl std::fmt::Display, expression: &Expression) -> Diagnostic {
     let message = format!("the expression of `{element}` is in {language}");
     Diagnostic::error(Rule::ExpressionLanguage, expression.position_of(0), message).on(element)
 }

@@ -248,6 +248,6 @@ fn lanes(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// Whether an element kept in generic form is BPMN's own.
-pub(super) fn is_bpmn(element: &Element, name: &str) -> bool {
+pub(crate) fn is_bpmn(element: &Element, name: &str) -> bool {
     element.namespace == Namespace::Bpmn && element.name == name
 }

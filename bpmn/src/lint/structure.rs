@@ -40,8 +40,15 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
         return;
     }
     ids_given(cx, out);
-    let started =
-        (process.nodes.iter()).any(|it| it.parent.is_none() && matches!(it.kind, FlowNodeKind::StartEvent { .. }));
+    let started = process.nodes.iter().any(|it| {
+        let begins = matches!(
+            it.kind,
+            FlowNodeKind::StartEvent { .. }
+                | FlowNodeKind::ReceiveTask { instantiate: true, .. }
+                | FlowNodeKind::EventBasedGateway { instantiate: true, .. }
+        );
+        it.parent.is_none() && begins
+    });
     if !started {
         let message = format!("process `{}` has no start event", process.id);
         out.push(Diagnostic::error(Rule::MissingStartEvent, process.position, message).on(process.id.as_str()));
@@ -72,7 +79,7 @@ fn ids_given(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
 fn enters_otherwise(cx: &Context<'_>, node: usize, starts: &HashSet<Option<usize>>) -> bool {
     let it = &cx.process.nodes[node];
     let parent = it.parent.map(|parent| &cx.process.nodes[parent].kind);
-    let link = it.event_definitions.iter().any(|event| matches!(event.kind, EventDefinitionKind::Link { .. }));
+    let link = it.link().is_some();
     match &it.kind {
         FlowNodeKind::StartEvent { .. } | FlowNodeKind::BoundaryEvent { .. } => true,
         FlowNodeKind::SubProcess { triggered_by_event: true } => true,
@@ -133,7 +140,7 @@ fn left(cx: &Context<'_>, node: usize, out: &mut Vec<Diagnostic>) {
         FlowNodeKind::SubProcess { triggered_by_event: true } => true,
         FlowNodeKind::IntermediateThrowEvent => event(|kind| matches!(kind, EventDefinitionKind::Link { .. })),
         FlowNodeKind::BoundaryEvent { .. } => event(|kind| matches!(kind, EventDefinitionKind::Compensate { .. })),
-        _ => it.is_for_compensation || in_ad_hoc(cx, node),
+        _ => it.is_for_compensation || (in_ad_hoc(cx, node) && it.kind.is_activity()),
     };
     if ends_there {
         return;

@@ -1,14 +1,16 @@
-//! Service tasks: who does them.
+//! What services do: who does each.
 
 use super::Context;
 use crate::binding::{self, ParameterType, TaskBinding};
+use crate::compile;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::model::{FlowNodeKind, Namespace};
 
-/// Checks the binding of every service task.
+/// Checks the binding of every service task, and of whatever else names a service.
 pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     for (index, node) in cx.process.nodes.iter().enumerate() {
-        if !matches!(node.kind, FlowNodeKind::ServiceTask { .. }) {
+        if !compile::is_bound(&cx.source, index) {
+            misplaced(cx, index, out);
             continue;
         }
         let task = binding::of_task(node, index, cx.annotations, out);
@@ -17,6 +19,8 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
                 closure(cx, index, out);
                 continue;
             }
+            // a sidecar without a container does it, with no word of the model's author
+            TaskBinding::Typed(task) if task.is_http_connector() => continue,
             TaskBinding::Typed(task) => (task.task_type.as_str(), format!("type `{}`", task.task_type)),
             TaskBinding::Unbound => (node.id.as_str(), "no service".to_owned()),
         };
@@ -31,6 +35,18 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
                     .help(format!("bind it: --bind {name}=http://HOST:PORT/PATH, or start a sidecar that serves `{name}`, or annotate the task with its service")),
             );
         }
+    }
+}
+
+/// A service that would do nothing: several definitions of one event, or none that sends a message.
+fn misplaced(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
+    let node = &cx.process.nodes[index];
+    let throws = matches!(node.kind, FlowNodeKind::IntermediateThrowEvent | FlowNodeKind::EndEvent);
+    // the original's models have annotated end events, which it does not call
+    let annotated = node.event_definitions.is_empty() && cx.annotations.elements[index].service.is_some();
+    if throws && !annotated && compile::says_service(&cx.source, index) {
+        let message = format!("{} names a service, which does message events only", cx.describe(index));
+        out.push(cx.error(index, Rule::BindingInvalid, message));
     }
 }
 

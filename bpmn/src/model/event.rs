@@ -91,3 +91,27 @@ impl EventDefinitionKind {
         }
     }
 }
+
+impl EventDefinition {
+    /// A definition that stands in generic form, of a kind that an event can throw by reference.
+    pub(crate) fn of_element(element: &Element) -> Option<Self> {
+        let reference = |name: &str| element.attribute(name).map(str::to_owned);
+        let kind = match element.name.as_str() {
+            "messageEventDefinition" => {
+                EventDefinitionKind::Message { message_ref: reference("messageRef"), operation_ref: None }
+            }
+            "errorEventDefinition" => EventDefinitionKind::Error { error_ref: reference("errorRef") },
+            "escalationEventDefinition" => {
+                EventDefinitionKind::Escalation { escalation_ref: reference("escalationRef") }
+            }
+            "signalEventDefinition" => EventDefinitionKind::Signal { signal_ref: reference("signalRef") },
+            "compensateEventDefinition" => EventDefinitionKind::Compensate {
+                activity_ref: reference("activityRef"),
+                wait_for_completion: reference("waitForCompletion").as_deref() != Some("false"),
+            },
+            _ => return None,
+        };
+        let position = element.position;
+        Some(Self { id: None, position, kind, extensions: Extensions::default(), details: Vec::new() })
+    }
+}

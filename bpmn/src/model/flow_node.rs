@@ -3,7 +3,7 @@
 //! There is no catch-all in any `match` over [`FlowNodeKind`]: a new kind makes the compiler name
 //! each place that must decide about it.
 
-use super::{Element, EventDefinition, Expression, Extensions, Position};
+use super::{Element, EventDefinition, EventDefinitionKind, Expression, Extensions, Position};
 
 /// A node of the graph: event, activity or gateway.
 #[derive(Debug, Clone)]
@@ -26,9 +26,9 @@ pub struct FlowNode {
     pub outgoing: Vec<String>,
     /// `default`: the flow taken if no condition holds.
     pub default: Option<String>,
-    /// The event definitions of an event.
+    /// The event definitions of an event; those at the root that it refers to stand behind its own.
     pub event_definitions: Vec<EventDefinition>,
-    /// `eventDefinitionRef`: event definitions at the root.
+    /// `eventDefinitionRef`: event definitions at the root, as written.
     pub event_definition_refs: Vec<String>,
     /// `parallelMultiple`.
     pub parallel_multiple: bool,
@@ -46,6 +46,46 @@ pub struct FlowNode {
     pub extensions: Extensions,
     /// Whatever else BPMN puts there (ioSpecification, data associations, properties, resources).
     pub details: Vec<Element>,
+}
+
+impl FlowNode {
+    /// A node of which nothing is known but its id, its kind and its place.
+    pub(crate) fn new(id: String, kind: FlowNodeKind, position: Position) -> Self {
+        Self {
+            id,
+            id_given: true,
+            name: None,
+            position,
+            kind,
+            parent: None,
+            incoming: Vec::new(),
+            outgoing: Vec::new(),
+            default: None,
+            event_definitions: Vec::new(),
+            event_definition_refs: Vec::new(),
+            parallel_multiple: false,
+            loop_characteristics: None,
+            is_for_compensation: false,
+            start_quantity: None,
+            completion_quantity: None,
+            documentation: Vec::new(),
+            extensions: Extensions::default(),
+            details: Vec::new(),
+        }
+    }
+
+    /// The name of its link, if it is a link event.
+    pub fn link(&self) -> Option<&str> {
+        self.event_definitions.iter().find_map(|it| match &it.kind {
+            EventDefinitionKind::Link { name } => Some(name.as_deref().unwrap_or_default().trim()),
+            _ => None,
+        })
+    }
+
+    /// Whether one of its event definitions is of a kind.
+    pub(crate) fn defines(&self, found: impl Fn(&EventDefinitionKind) -> bool) -> bool {
+        self.event_definitions.iter().any(|it| found(&it.kind))
+    }
 }
 
 /// The kinds of flow node (BPMN 2.0.2, 10.3, 10.5, 10.6, and 11.5 for choreographies).

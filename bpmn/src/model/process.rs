@@ -53,6 +53,8 @@ pub struct SequenceFlow {
     pub condition: Option<Expression>,
     /// The sub-process it stands in; `None`: the process.
     pub parent: Option<usize>,
+    /// Not in the file: it connects a link throw event with the catch event of its name (BPMN 10.5.5).
+    pub link: bool,
     /// Extension elements and foreign attributes.
     pub extensions: Extensions,
     /// Where the element starts.

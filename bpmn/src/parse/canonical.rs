@@ -13,6 +13,8 @@ use crate::model::{Attribute, Namespace, local_reference};
 pub(super) struct Roots<'t> {
     tree: &'t Tree,
     by_id: HashMap<&'t str, usize>,
+    /// `correlationProperty`: it names the messages that it is read from, not the other way round.
+    correlations: Vec<usize>,
     known: HashMap<usize, Subtree>,
 }
 
@@ -24,15 +26,22 @@ struct Subtree {
 
 impl<'t> Roots<'t> {
     pub(super) fn of(tree: &'t Tree) -> Self {
-        let mut by_id = HashMap::new();
+        let (mut by_id, mut correlations) = (HashMap::new(), Vec::new());
         for root in tree.children(0) {
             let node = tree.node(root);
             let own = node.is_bpmn("process") || node.is_bpmn("collaboration");
             if let (false, Some(id)) = (own, node.attribute("id")) {
                 by_id.entry(id).or_insert(root);
             }
+            if node.is_bpmn("correlationProperty") {
+                correlations.push(root);
+            }
+            if node.is_bpmn("collaboration") {
+                let keys = tree.children(root).filter(|it| tree.node(*it).is_bpmn("correlationKey"));
+                by_id.extend(keys.filter_map(|it| Some((tree.node(it).attribute("id")?, it))));
+            }
         }
-        Self { tree, by_id, known: HashMap::new() }
+        Self { tree, by_id, correlations, known: HashMap::new() }
     }
 
     /// The hash of the process whose element is `at`.
@@ -49,6 +58,12 @@ impl<'t> Roots<'t> {
                 self.known.insert(root, subtree);
             }
             pending.extend(self.known[&root].names.iter().copied().filter(|it| found.insert(*it)));
+        }
+        for property in self.correlations.clone() {
+            let subtree = self.subtree(property);
+            if !subtree.names.is_disjoint(&found) && found.insert(property) {
+                self.known.insert(property, subtree);
+            }
         }
         for root in found {
             hash.update(self.known[&root].hash);

@@ -1,10 +1,13 @@
 //! The root, its root elements and collaborations.
 
+use std::collections::HashMap;
+
 use super::canonical::Roots;
 use super::tree::{Ids, Tree};
 use super::{events, process};
 use crate::model::{
-    Association, Collaboration, Definitions, MessageFlow, Namespace, Participant, RootElement, TextAnnotation,
+    Association, Collaboration, Definitions, EventDefinition, MessageFlow, Namespace, Participant, RootElement,
+    TextAnnotation, local_reference,
 };
 
 /// Builds the model from a tree whose root is `bpmn:definitions`.
@@ -22,7 +25,23 @@ pub(super) fn build(tree: &Tree) -> Definitions {
     for at in tree.children(0) {
         add_root_element(tree, at, &mut definitions, &mut roots, &mut ids);
     }
+    resolve_event_definitions(&mut definitions);
     definitions
+}
+
+/// Gives each event the definitions at the root that it refers to; those that do not exist stay
+/// references only.
+fn resolve_event_definitions(definitions: &mut Definitions) {
+    let roots: HashMap<&str, &EventDefinition> =
+        definitions.event_definitions.iter().filter_map(|it| Some((it.id.as_deref()?, it))).collect();
+    for node in definitions.processes.iter_mut().flat_map(|it| &mut it.nodes) {
+        for reference in &node.event_definition_refs {
+            let found = roots.get(reference.as_str()).or_else(|| roots.get(local_reference(reference)));
+            // the id stays that of the root
+            let own = found.map(|it| EventDefinition { id: None, ..(*it).clone() });
+            node.event_definitions.extend(own);
+        }
+    }
 }
 
 fn add_root_element(tree: &Tree, at: usize, definitions: &mut Definitions, roots: &mut Roots<'_>, ids: &mut Ids) {
@@ -41,7 +60,10 @@ fn add_root_element(tree: &Tree, at: usize, definitions: &mut Definitions, roots
         "itemDefinition" => definitions.item_definitions.push(root_element(tree, at, ids)),
         _ => match events::definition(tree, at) {
             Some(event) => definitions.event_definitions.push(event),
-            None => definitions.others.push(tree.element(at)),
+            None => {
+                definitions.global_tasks.extend(process::of_global_task(tree, at, roots, ids));
+                definitions.others.push(tree.element(at));
+            }
         },
     }
 }

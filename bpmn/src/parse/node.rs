@@ -51,6 +51,22 @@ fn task(tree: &Tree, at: usize) -> Option<FlowNodeKind> {
     })
 }
 
+/// The kind of task that a global task at the root is; `None` if it is none.
+pub(super) fn global_kind(tree: &Tree, at: usize) -> Option<FlowNodeKind> {
+    let it = tree.node(at);
+    Some(match it.name.as_str() {
+        "globalTask" => FlowNodeKind::Task,
+        "globalUserTask" => FlowNodeKind::UserTask,
+        "globalManualTask" => FlowNodeKind::ManualTask,
+        "globalBusinessRuleTask" => FlowNodeKind::BusinessRuleTask,
+        "globalScriptTask" => FlowNodeKind::ScriptTask {
+            format: it.owned("scriptLanguage").or_else(|| it.owned("scriptFormat")),
+            script: tree.child(at, "script").map(|it| expression(tree, it)),
+        },
+        _ => return None,
+    })
+}
+
 fn container(tree: &Tree, at: usize) -> Option<FlowNodeKind> {
     let it = tree.node(at);
     Some(match it.name.as_str() {
@@ -88,25 +104,16 @@ pub(super) fn build(tree: &Tree, at: usize, kind: FlowNodeKind, parent: Option<u
     let it = tree.node(at);
     let (id, id_given) = ids.of(it);
     let mut node = FlowNode {
-        id,
         id_given,
         name: it.owned("name"),
-        position: it.position,
-        kind,
         parent,
-        incoming: Vec::new(),
-        outgoing: Vec::new(),
         default: it.owned("default"),
-        event_definitions: Vec::new(),
-        event_definition_refs: Vec::new(),
         parallel_multiple: it.flag("parallelMultiple").unwrap_or(false),
-        loop_characteristics: None,
         is_for_compensation: it.flag("isForCompensation").unwrap_or(false),
         start_quantity: it.owned("startQuantity"),
         completion_quantity: it.owned("completionQuantity"),
-        documentation: Vec::new(),
         extensions: tree.extensions(at),
-        details: Vec::new(),
+        ..FlowNode::new(id, kind, it.position)
     };
     for child in tree.children(at) {
         add_child(tree, child, &mut node);

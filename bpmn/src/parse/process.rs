@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::canonical::Roots;
 use super::tree::{Ids, Tree};
 use super::{definitions, node};
-use crate::model::{Artifact, DataElement, Expression, Lane, Namespace, Process, SequenceFlow};
+use crate::model::{Artifact, DataElement, Expression, FlowNode, FlowNodeKind, Lane, Namespace, Process, SequenceFlow};
 
 /// Builds the process whose element is `at`.
 pub(super) fn build(tree: &Tree, at: usize, roots: &mut Roots<'_>, ids: &mut Ids) -> Process {
@@ -35,7 +35,69 @@ pub(super) fn build(tree: &Tree, at: usize, roots: &mut Roots<'_>, ids: &mut Ids
             }
         }
     }
+    connect_links(&mut process);
     process
+}
+
+/// A process that does nothing but the global task whose element is `at`.
+pub(super) fn of_global_task(tree: &Tree, at: usize, roots: &mut Roots<'_>, ids: &mut Ids) -> Option<Process> {
+    let root = tree.node(at);
+    let kind = node::global_kind(tree, at)?;
+    let (id, id_given) = ids.of(root);
+    let event = |kind, name: &str| FlowNode::new(format!("{id}-{name}"), kind, root.position);
+    let mut task = node::build(tree, at, kind, None, ids);
+    task.id = format!("{id}-task");
+    task.id_given = true;
+    let flow = |from: &str, to: &str| SequenceFlow {
+        id: format!("{id}-{from}-{to}"),
+        id_given: true,
+        source: format!("{id}-{from}"),
+        target: format!("{id}-{to}"),
+        position: root.position,
+        ..SequenceFlow::default()
+    };
+    Some(Process {
+        name: root.owned("name"),
+        executable: Some(true),
+        position: root.position,
+        content: roots.digest(at),
+        nodes: vec![
+            event(FlowNodeKind::StartEvent { interrupting: true }, "start"),
+            task,
+            event(FlowNodeKind::EndEvent, "end"),
+        ],
+        flows: vec![flow("start", "task"), flow("task", "end")],
+        id,
+        id_given,
+        ..Process::default()
+    })
+}
+
+/// Draws a flow from each link throw event to the catch event of its name in the same scope.
+fn connect_links(process: &mut Process) {
+    let mut catches: HashMap<(Option<usize>, &str), usize> = HashMap::new();
+    for (index, node) in process.nodes.iter().enumerate() {
+        if let (FlowNodeKind::IntermediateCatchEvent, Some(name)) = (&node.kind, node.link()) {
+            catches.entry((node.parent, name)).or_insert(index);
+        }
+    }
+    let throws = process.nodes.iter().filter(|it| matches!(it.kind, FlowNodeKind::IntermediateThrowEvent));
+    let links: Vec<SequenceFlow> = throws
+        .filter_map(|throw| {
+            let catch = &process.nodes[*catches.get(&(throw.parent, throw.link()?))?];
+            Some(SequenceFlow {
+                id: format!("{}-to-{}", throw.id, catch.id),
+                id_given: true,
+                source: throw.id.clone(),
+                target: catch.id.clone(),
+                parent: throw.parent,
+                link: true,
+                position: throw.position,
+                ..SequenceFlow::default()
+            })
+        })
+        .collect();
+    process.flows.extend(links);
 }
 
 fn add(tree: &Tree, at: usize, parent: Option<usize>, process: &mut Process, ids: &mut Ids) {
@@ -80,6 +142,7 @@ fn flow(tree: &Tree, at: usize, parent: Option<usize>, ids: &mut Ids) -> Sequenc
         target: it.owned("targetRef").unwrap_or_default(),
         condition: tree.child(at, "conditionExpression").map(|child| expression(tree, child)),
         parent,
+        link: false,
         extensions: tree.extensions(at),
         position: it.position,
     }

@@ -110,17 +110,21 @@ struct Builder<'a> {
     on_flow: HashMap<usize, PlaceIx>,
 }
 
-/// What an event does, by its first definition.
-fn defined(node: &FlowNode) -> Option<&EventDefinitionKind> {
-    node.event_definitions.first().map(|it| &it.kind)
+/// Whether an activity takes or leaves other than one token.
+fn counts(node: &FlowNode) -> bool {
+    let quantities = [&node.start_quantity, &node.completion_quantity];
+    quantities.into_iter().flatten().any(|it| it.trim() != "1")
 }
 
 /// Whether an end event takes the other tokens of its scope with it.
 fn ends_all(node: &FlowNode) -> bool {
-    matches!(
-        defined(node),
-        Some(EventDefinitionKind::Terminate | EventDefinitionKind::Error { .. } | EventDefinitionKind::Cancel)
-    )
+    matches!(node.kind, FlowNodeKind::EndEvent)
+        && node.defines(|it| {
+            matches!(
+                it,
+                EventDefinitionKind::Terminate | EventDefinitionKind::Error { .. } | EventDefinitionKind::Cancel
+            )
+        })
 }
 
 impl Builder<'_> {
@@ -145,8 +149,10 @@ impl Builder<'_> {
             FlowNodeKind::ComplexGateway { .. } => {
                 return Err(Unmodelled(format!("complex gateway `{}` is not followed", it.id)));
             }
-            _ if matches!(defined(it), Some(EventDefinitionKind::Link { .. })) => {
-                return Err(Unmodelled(format!("link event `{}` is not followed", it.id)));
+            // handlers run beside the flow
+            _ if it.is_for_compensation => return Ok(()),
+            _ if counts(it) => {
+                return Err(Unmodelled(format!("the quantities of `{}` are not followed", it.id)));
             }
             _ => {}
         }
@@ -203,6 +209,7 @@ impl Builder<'_> {
         let each = || outgoing.iter().map(|flow| self.outcome(None, vec![*flow])).collect();
         match &it.kind {
             FlowNodeKind::EndEvent => Ok(Vec::new()),
+            FlowNodeKind::EventBasedGateway { parallel: true, .. } => Ok(vec![self.outcome(None, outgoing.clone())]),
             FlowNodeKind::ExclusiveGateway | FlowNodeKind::EventBasedGateway { .. } if !outgoing.is_empty() => {
                 Ok(each())
             }
@@ -243,7 +250,9 @@ impl Builder<'_> {
     /// An interrupting boundary event takes the token, another one adds one.
     fn boundaries(&self, drawn: usize, outcomes: &mut Vec<Outcome>) {
         let usual = outcomes.first().cloned().unwrap_or_default();
-        for boundary in &self.graph.boundaries[drawn] {
+        let compensation =
+            |it: &&usize| self.node(**it).defines(|it| matches!(it, EventDefinitionKind::Compensate { .. }));
+        for boundary in self.graph.boundaries[drawn].iter().filter(|it| !compensation(it)) {
             let mut outcome = self.outcome(Some(*boundary), self.graph.outgoing[*boundary].clone());
             if let FlowNodeKind::BoundaryEvent { cancel_activity: false, .. } = self.node(*boundary).kind {
                 outcome.flows.extend(&usual.flows);
