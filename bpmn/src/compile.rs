@@ -30,7 +30,7 @@ use crate::binding::{self, Annotations};
 use crate::diagnostic::{self, Diagnostic};
 use crate::graph::Graph;
 use crate::lint;
-use crate::model::Process;
+use crate::model::{Namespace, Process};
 use crate::parse::{Limits, parse};
 use crate::soundness::Soundness;
 
@@ -74,6 +74,8 @@ pub struct ProcessDefinition {
     pub process: ProcessId,
     /// The process's name.
     pub name: Option<String>,
+    /// `zeebe:versionTag` or `camunda:versionTag`: what call activities can ask for.
+    pub version_tag: Option<String>,
     /// `<process>-<8 hex of the content hash>`.
     pub deployment: DeploymentId,
     /// The content hash: over the process and what it refers to.
@@ -183,7 +185,7 @@ fn compile(source: &Source<'_>) -> ProcessDefinition {
         host: Host::Ledger,
         settings: settings(source),
         predecessors: Vec::new(),
-        decisions: decisions::needed(&source.options.decisions, &nodes),
+        decisions: decisions::needed(&source.files, &nodes),
         nodes,
         flows,
     };
@@ -200,6 +202,7 @@ fn compile(source: &Source<'_>) -> ProcessDefinition {
     ProcessDefinition {
         process: ProcessId::from(id),
         name: process.name.clone(),
+        version_tag: version_tag(process),
         deployment,
         content,
         digest: Digest::of(&manifest.to_bytes()),
@@ -232,7 +235,7 @@ fn content(source: &Source<'_>) -> Digest {
     Digest::of(&bytes)
 }
 
-/// Where instances begin: start events, instantiating receive tasks, and events behind instantiating gateways' own gateway.
+/// Where instances begin: start events, instantiating receive tasks and event-based gateways.
 fn start_events(process: &Process) -> Vec<ElementId> {
     use crate::model::FlowNodeKind as K;
     let starts = (process.nodes.iter()).filter(|it| {
@@ -245,6 +248,12 @@ fn start_events(process: &Process) -> Vec<ElementId> {
         it.parent.is_none() && begins
     });
     starts.map(|it| ElementId::from(it.id.as_str())).collect()
+}
+
+fn version_tag(process: &Process) -> Option<String> {
+    let zeebe = process.extensions.find(&Namespace::Zeebe, "versionTag").and_then(|it| it.attribute("value"));
+    let tag = zeebe.or_else(|| process.extensions.attribute(&Namespace::Camunda, "versionTag"))?.trim();
+    (!tag.is_empty()).then(|| tag.to_owned())
 }
 
 fn settings(source: &Source<'_>) -> Settings {

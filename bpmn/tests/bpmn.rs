@@ -5,7 +5,11 @@
 
 mod catalogue;
 mod compile;
+mod compile_activities;
+mod compile_events;
+mod compile_gateways;
 mod dmn;
+mod drawn;
 mod fixtures;
 mod input;
 mod models;

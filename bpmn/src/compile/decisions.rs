@@ -12,6 +12,14 @@ use crate::diagnostic::{Diagnostic, Rule};
 use crate::lint;
 use crate::model::{FlowNode, Namespace};
 
+/// DMN files by the digest that tables name them by.
+pub(super) type Files<'a> = BTreeMap<Digest, &'a Decisions>;
+
+/// The files with their digests.
+pub(super) fn files(decisions: &[Decisions]) -> Files<'_> {
+    decisions.iter().map(|it| (it.digest(), it)).collect()
+}
+
 /// What the task decides by: `zeebe:calledDecision`, or `camunda:decisionRef`.
 pub(super) fn business_rule_task(source: &Source<'_>, node: &FlowNode) -> Option<Evaluation> {
     let (decision, result_variable) = match node.extensions.find(&Namespace::Zeebe, "calledDecision") {
@@ -35,7 +43,7 @@ pub(super) fn business_rule_task(source: &Source<'_>, node: &FlowNode) -> Option
     if file.is_none() {
         unknown(source, node, &decision);
     }
-    Some(Evaluation::Decision { decision, result_variable, file: file.map(Decisions::digest) })
+    Some(Evaluation::Decision { decision, result_variable, file })
 }
 
 /// Camunda 7 wraps results in lists and maps; here a result is what DMN says it is.
@@ -48,13 +56,14 @@ fn shape(source: &Source<'_>, node: &FlowNode) {
 }
 
 /// The file that a decision is in; one that is computed must be in the only file there is.
-fn file<'a>(source: &Source<'a>, decision: &Template) -> Option<&'a Decisions> {
-    let files = &source.options.decisions;
-    match decision {
-        Template::Static(id) => files.iter().find(|it| it.find(id).is_some()),
-        Template::Feel(_) if files.len() == 1 => files.first(),
+fn file(source: &Source<'_>, decision: &Template) -> Option<Digest> {
+    let mut files = source.files.iter();
+    let found = match decision {
+        Template::Static(id) => files.find(|(_, file)| file.find(id).is_some()),
+        Template::Feel(_) if files.len() == 1 => files.next(),
         Template::Feel(_) => None,
-    }
+    };
+    found.map(|(digest, _)| *digest)
 }
 
 fn unknown(source: &Source<'_>, node: &FlowNode, decision: &Template) {
@@ -65,12 +74,11 @@ fn unknown(source: &Source<'_>, node: &FlowNode, decision: &Template) {
 }
 
 /// The files that these nodes need, in the order of their digests.
-pub(super) fn needed<'n>(files: &[Decisions], nodes: impl IntoIterator<Item = &'n Node>) -> Vec<Decisions> {
-    let known: BTreeMap<Digest, &Decisions> = files.iter().map(|it| (it.digest(), it)).collect();
+pub(super) fn needed<'n>(files: &Files<'_>, nodes: impl IntoIterator<Item = &'n Node>) -> Vec<Decisions> {
     let mut used: Vec<Digest> = nodes.into_iter().filter_map(used).collect();
     used.sort_unstable();
     used.dedup();
-    used.iter().filter_map(|it| known.get(it)).map(|it| (*it).clone()).collect()
+    used.iter().filter_map(|it| files.get(it)).map(|it| (*it).clone()).collect()
 }
 
 fn used(node: &Node) -> Option<Digest> {

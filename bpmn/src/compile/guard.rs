@@ -78,6 +78,7 @@ fn needs_ledger(whole: &RoutingTable, node: &Node) -> bool {
 fn is_decided_by_sidecar(node: &Node) -> bool {
     let NodeKind::Boundary(boundary) = &node.kind else { return false };
     boundary.interrupting
+        && node.mapping.is_none()
         && matches!(
             boundary.catch.triggers[..],
             [Trigger::Error(_)] | [Trigger::Timer(Timer::Date(_) | Timer::Duration(_))]

@@ -206,7 +206,8 @@ fn add_implicit_ends(nodes: &mut Vec<Node>, flows: &mut Vec<Flow>) {
 
 /// The digest of the file of the decision that the node makes.
 pub(super) fn decision_file(source: &Source<'_>, index: usize) -> Option<Digest> {
-    match kind(source, index)? {
+    let decides = matches!(source.node(index).kind, FlowNodeKind::BusinessRuleTask);
+    match decides.then(|| kind(source, index))?? {
         NodeKind::Evaluate(evaluation) => match *evaluation {
             Evaluation::Decision { file, .. } => file,
             Evaluation::Nothing | Evaluation::Script { .. } => None,
@@ -217,7 +218,8 @@ pub(super) fn decision_file(source: &Source<'_>, index: usize) -> Option<Digest>
 
 /// The form that the node shows, if its name is fixed.
 pub(super) fn form(source: &Source<'_>, index: usize) -> Option<String> {
-    match kind(source, index)? {
+    let shows = matches!(source.node(index).kind, FlowNodeKind::UserTask);
+    match shows.then(|| kind(source, index))?? {
         NodeKind::UserTask(task) => match task.form {
             Some(Template::Static(form)) => Some(form),
             Some(Template::Feel(_)) | None => None,

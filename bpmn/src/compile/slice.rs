@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use routing::ElementId;
-use routing::decision::Decisions;
 use routing::table::{Flow, FlowIx, Host, Node, NodeIx, NodeKind, Place, Predecessor, RoutingTable, Settings};
 
-use super::decisions;
+use super::decisions::{self, Files};
 
 /// The tables of all tasks of `whole`.
 pub(super) fn tasks(whole: &RoutingTable) -> Vec<(ElementId, RoutingTable)> {
     let mut slices = Vec::new();
+    let files = decisions::files(&whole.decisions);
     let mut predecessors: BTreeMap<NodeIx, Vec<Predecessor>> = BTreeMap::new();
     for (index, node) in whole.nodes.iter().enumerate() {
         let NodeKind::Task(task) = &node.kind else { continue };
@@ -30,7 +30,7 @@ pub(super) fn tasks(whole: &RoutingTable) -> Vec<(ElementId, RoutingTable)> {
         .map(|(index, slice)| {
             // what is guarded is offered by the ledger alone
             let senders = predecessors.remove(&index).filter(|_| !whole.node(index).guarded).unwrap_or_default();
-            (whole.node(index).id.clone(), slice.table(whole, &whole.decisions, index, senders))
+            (whole.node(index).id.clone(), slice.table(whole, &files, index, senders))
         })
         .collect()
 }
@@ -145,7 +145,7 @@ impl Slice {
     fn table(
         &self,
         whole: &RoutingTable,
-        files: &[Decisions],
+        files: &Files<'_>,
         task: NodeIx,
         predecessors: Vec<Predecessor>,
     ) -> RoutingTable {

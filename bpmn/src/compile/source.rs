@@ -7,8 +7,8 @@ use std::cell::RefCell;
 
 use routing::table::Template;
 
-use super::Options;
 use super::task::Names;
+use super::{Options, decisions};
 use crate::binding::Annotations;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::graph::Graph;
@@ -22,6 +22,8 @@ pub(crate) struct Source<'a> {
     pub(super) annotations: &'a Annotations,
     pub(super) options: &'a Options,
     pub(super) names: Names,
+    /// The DMN files.
+    pub(super) files: decisions::Files<'a>,
     findings: RefCell<Vec<Diagnostic>>,
 }
 
@@ -33,7 +35,8 @@ impl<'a> Source<'a> {
         options: &'a Options,
     ) -> Self {
         let names = Names::of(graph, annotations);
-        Self { definitions, graph, annotations, options, names, findings: RefCell::default() }
+        let files = decisions::files(&options.decisions);
+        Self { definitions, graph, annotations, options, names, files, findings: RefCell::default() }
     }
 
     /// What has been found since the last call.
