@@ -37,6 +37,11 @@ pub struct Annotations {
 }
 
 impl Annotations {
+    /// Those of a process that has none.
+    pub(crate) fn none(process: &Process) -> Annotations {
+        Annotations { elements: vec![ElementAnnotation::default(); process.nodes.len()], ..Annotations::default() }
+    }
+
     /// Reads the annotations of `process`.
     pub fn read(definitions: &Definitions, process: &Process, out: &mut Vec<Diagnostic>) -> Annotations {
         annotation::read(definitions, process, out)

@@ -143,7 +143,12 @@ pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> 
     let mut soundness = Soundness::new();
     for process in lint::executable(&definitions).into_iter().chain(&definitions.global_tasks) {
         let graph = Graph::of(process);
-        let annotations = Annotations::read(&definitions, process, &mut findings);
+        // what is drawn belongs to the processes: a global task has no annotations
+        let drawn = definitions.processes.iter().any(|it| std::ptr::eq(it, process));
+        let annotations = match drawn {
+            true => Annotations::read(&definitions, process, &mut findings),
+            false => Annotations::none(process),
+        };
         let cx = lint::Context {
             definitions: &definitions,
             process,

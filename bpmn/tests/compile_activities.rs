@@ -285,6 +285,12 @@ fn mappings_of_services_are_their_data() {
 }
 
 #[test]
+fn external_tasks_are_bound_by_their_topic() {
+    let xml = row("", "T", r#"<serviceTask id="T" camunda:type="external" camunda:topic="t"/>"#);
+    assert_eq!(task(&xml).service.as_str(), "t");
+}
+
+#[test]
 fn the_rest_connector_is_for_the_connectors() {
     let connector = r#"<zeebe:taskDefinition type="io.camunda:http-json:1" retries="2"/><zeebe:ioMapping><zeebe:input source="https://x" target="url"/></zeebe:ioMapping>
         <zeebe:taskHeaders><zeebe:header key="resultVariable" value="r"/></zeebe:taskHeaders>"#;

@@ -107,7 +107,8 @@ fn child<'e>(element: &'e Element, name: &str) -> Option<&'e Element> {
 }
 
 fn foreign<'e>(element: &'e Element, name: &str) -> Option<&'e str> {
-    let own = element.attributes.iter().find(|it| it.namespace == Namespace::Camunda && it.name == name);
+    let vendors = |it: &Namespace| matches!(it, Namespace::Camunda | Namespace::Other(_));
+    let own = element.attributes.iter().find(|it| vendors(&it.namespace) && it.name == name);
     own.map(|it| it.value.trim()).filter(|it| !it.is_empty())
 }
 
@@ -116,7 +117,7 @@ fn zeebe(element: &Element) -> Option<&Element> {
     child(element, "extensionElements")?.children_named(&Namespace::Zeebe, "loopCharacteristics").next()
 }
 
-/// Collections and elements: Camunda 8's, else Camunda 7's, else the standard's.
+/// Collections and elements: Camunda 8's, else those of Camunda 7 and its relatives, else the standard's.
 fn data_of(source: &Source<'_>, node: &FlowNode, element: &Element) -> MultiInstance {
     let mut multi = MultiInstance::default();
     if let Some(own) = zeebe(element) {

@@ -13,8 +13,8 @@ use crate::model::{Attribute, Namespace, local_reference};
 pub(super) struct Roots<'t> {
     tree: &'t Tree,
     by_id: HashMap<&'t str, usize>,
-    /// `correlationProperty`: it names the messages that it is read from, not the other way round.
-    correlations: Vec<usize>,
+    /// `correlationProperty` by what it names: the messages that it is read from do not name it.
+    correlations: HashMap<usize, Vec<usize>>,
     known: HashMap<usize, Subtree>,
 }
 
@@ -26,7 +26,7 @@ struct Subtree {
 
 impl<'t> Roots<'t> {
     pub(super) fn of(tree: &'t Tree) -> Self {
-        let (mut by_id, mut correlations) = (HashMap::new(), Vec::new());
+        let (mut by_id, mut properties) = (HashMap::new(), Vec::new());
         for root in tree.children(0) {
             let node = tree.node(root);
             let own = node.is_bpmn("process") || node.is_bpmn("collaboration");
@@ -34,14 +34,22 @@ impl<'t> Roots<'t> {
                 by_id.entry(id).or_insert(root);
             }
             if node.is_bpmn("correlationProperty") {
-                correlations.push(root);
+                properties.push(root);
             }
             if node.is_bpmn("collaboration") {
                 let keys = tree.children(root).filter(|it| tree.node(*it).is_bpmn("correlationKey"));
                 by_id.extend(keys.filter_map(|it| Some((tree.node(it).attribute("id")?, it))));
             }
         }
-        Self { tree, by_id, correlations, known: HashMap::new() }
+        let mut roots = Self { tree, by_id, correlations: HashMap::new(), known: HashMap::new() };
+        for property in properties {
+            let subtree = roots.subtree(property);
+            for named in &subtree.names {
+                roots.correlations.entry(*named).or_default().push(property);
+            }
+            roots.known.insert(property, subtree);
+        }
+        roots
     }
 
     /// The hash of the process whose element is `at`.
@@ -57,13 +65,9 @@ impl<'t> Roots<'t> {
                 let subtree = self.subtree(root);
                 self.known.insert(root, subtree);
             }
-            pending.extend(self.known[&root].names.iter().copied().filter(|it| found.insert(*it)));
-        }
-        for property in self.correlations.clone() {
-            let subtree = self.subtree(property);
-            if !subtree.names.is_disjoint(&found) && found.insert(property) {
-                self.known.insert(property, subtree);
-            }
+            let correlated = self.correlations.get(&root).into_iter().flatten();
+            let names = self.known[&root].names.iter().chain(correlated).copied();
+            pending.extend(names.filter(|it| found.insert(*it)));
         }
         for root in found {
             hash.update(self.known[&root].hash);
