@@ -25,9 +25,6 @@ mod run;
 mod scope;
 mod throw;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -244,7 +241,9 @@ impl Instance {
         let whole = |scope: ScopeId| {
             still.get(&scope).is_some_and(|sum| sum.is_one())
                 || self.stays.get(&scope).is_some_and(|stay| match &stay.reason {
-                    Reason::Activity(activity) => !matches!(activity.body, Body::Scope | Body::Call(_)) || activity.interrupted,
+                    Reason::Activity(activity) => {
+                        !matches!(activity.body, Body::Scope | Body::Call(_)) || activity.interrupted
+                    }
                     _ => false,
                 })
         };
@@ -275,7 +274,9 @@ impl Instance {
 
     fn count(&mut self, scope: ScopeId, reason: &Reason, more: bool) {
         let counts = match reason {
-            Reason::Activity(activity) if activity.iteration.is_some() => &mut self.counts.entry(scope).or_default().active,
+            Reason::Activity(activity) if activity.iteration.is_some() => {
+                &mut self.counts.entry(scope).or_default().active
+            }
             Reason::Output { .. } => &mut self.counts.entry(scope).or_default().done,
             _ => return,
         };

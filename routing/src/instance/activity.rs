@@ -252,7 +252,6 @@ impl Run<'_> {
             self.incident(token, failure);
         }
     }
-
 }
 
 fn is_event_sub_process(table: &Compiled, node: NodeIx) -> bool {

@@ -74,7 +74,8 @@ impl Run<'_> {
             return None;
         }
         waiting.truncate(needed - 1);
-        let mut taken: Vec<Token> = waiting.into_iter().filter_map(|a| self.instance.take(a)).map(|s| s.token).collect();
+        let mut taken: Vec<Token> =
+            waiting.into_iter().filter_map(|a| self.instance.take(a)).map(|s| s.token).collect();
         taken.iter().for_each(|t| self.instance.saw(t.activation));
         taken.push(token);
         crate::join::merged(&taken, &element)

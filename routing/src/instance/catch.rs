@@ -23,7 +23,9 @@ impl Run<'_> {
     }
 
     fn fire_one(&mut self, activation: ActivationId, what: &Subscription, payload: Option<&Payload>) -> bool {
-        let Some(stay) = self.instance.stay(activation).filter(|s| s.subscriptions.contains(what)) else { return false };
+        let Some(stay) = self.instance.stay(activation).filter(|s| s.subscriptions.contains(what)) else {
+            return false;
+        };
         let Some(table) = self.table_of(stay, what.called) else { return false };
         let (node, kind) = (what.event, table.table().node(what.event).kind.clone());
         let (parallel, interrupting) = match &kind {
@@ -124,7 +126,14 @@ impl Run<'_> {
         self.fired_since(table, node, token, payload, since);
     }
 
-    fn fired_since(&mut self, table: &Arc<Compiled>, node: NodeIx, mut token: Token, payload: Option<&Payload>, since: u64) {
+    fn fired_since(
+        &mut self,
+        table: &Arc<Compiled>,
+        node: NodeIx,
+        mut token: Token,
+        payload: Option<&Payload>,
+        since: u64,
+    ) {
         if let Err(why) = self.receive(table, node, &mut token, payload) {
             return self.expression_failed(token, why);
         }
@@ -180,7 +189,8 @@ impl Run<'_> {
         for trigger in &catch.triggers {
             let on = match trigger {
                 Trigger::Timer(timer) => {
-                    let due = timer::due(timer, &Payload::json(&scope), self.now).map_err(|why| format!("set the timer: {why}"))?;
+                    let due = timer::due(timer, &Payload::json(&scope), self.now)
+                        .map_err(|why| format!("set the timer: {why}"))?;
                     On::Timer { at: due.at, again: due.again }
                 }
                 Trigger::Message(message) => self.message(table, message, &scope)?,
@@ -289,7 +299,8 @@ impl Run<'_> {
         let element = table.table().node(boundary).id.clone();
         let index = self.instance.next_order() as u32;
         let activation = ActivationId::product(&leaving.instance, scope, element.as_str(), index);
-        let token = Token { element, activation, key: activation, parent: scope, flow: None, emitted: self.now, ..leaving };
+        let token =
+            Token { element, activation, key: activation, parent: scope, flow: None, emitted: self.now, ..leaving };
         self.fired_at(table, boundary, token, payload);
     }
 

@@ -74,7 +74,8 @@ impl Run<'_> {
                 return Some(at);
             }
             let (table, node) = self.at(&stay.token)?;
-            let event = matches!(&table.table().node(node).kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Event);
+            let event =
+                matches!(&table.table().node(node).kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Event);
             if at == self.instance.root() || !event && target.is_none() {
                 return None;
             }
@@ -122,7 +123,8 @@ impl Run<'_> {
             }
             compensating.current = Some(activation);
             self.change(scope, &owner, |activity| activity.compensating = Some(compensating));
-            let token = Token { definition, scope, parent: next.activation, ..self.handler_token(&owner, activation, &next) };
+            let token =
+                Token { definition, scope, parent: next.activation, ..self.handler_token(&owner, activation, &next) };
             match (handler, start) {
                 (Some(handler), _) => {
                     let element = table.table().node(handler).id.clone();

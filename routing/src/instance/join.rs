@@ -57,13 +57,17 @@ impl Run<'_> {
         let waiting: Vec<(ScopeId, ElementId)> =
             self.instance.joins.iter().filter(|(_, join)| !join.is_empty()).map(|(key, _)| key.clone()).collect();
         for (scope, element) in waiting {
-            let Some(token) = self.instance.joins.get(&(scope, element.clone())).and_then(|j| j.tokens().next().cloned()) else {
+            let Some(token) =
+                self.instance.joins.get(&(scope, element.clone())).and_then(|j| j.tokens().next().cloned())
+            else {
                 continue;
             };
             let Some((table, node)) = self.at(&token) else { continue };
             let fires = match &table.table().node(node).kind {
                 NodeKind::InclusiveGateway => self.nothing_more_comes(&table, node, scope),
-                NodeKind::ComplexGateway { activation } => self.is_activated(&table, node, scope, activation.as_deref()),
+                NodeKind::ComplexGateway { activation } => {
+                    self.is_activated(&table, node, scope, activation.as_deref())
+                }
                 _ => false,
             };
             if fires && let Some(join) = self.instance.joins.get_mut(&(scope, element.clone())) {

@@ -191,7 +191,14 @@ impl Run<'_> {
         evaluate::feel(table, element, &Value::Object(seen), self.now)
     }
 
-    fn after_instance(&mut self, table: &Arc<Compiled>, node: NodeIx, scope: ScopeId, multi: &MultiInstance, index: u32) {
+    fn after_instance(
+        &mut self,
+        table: &Arc<Compiled>,
+        node: NodeIx,
+        scope: ScopeId,
+        multi: &MultiInstance,
+        index: u32,
+    ) {
         self.throw_behavior(table, node, scope, multi);
         let Some((stay, activity)) = self.activity(scope) else { return };
         let Body::Loop(looped) = &activity.body else { return };
@@ -216,7 +223,8 @@ impl Run<'_> {
 
     fn loop_variables(&self, scope: ScopeId) -> Variables {
         let counts = self.instance.counts(scope);
-        let looped = self.activity(scope).and_then(|(_, a)| if let Body::Loop(looped) = &a.body { Some(looped) } else { None });
+        let looped =
+            self.activity(scope).and_then(|(_, a)| if let Body::Loop(looped) = &a.body { Some(looped) } else { None });
         let total = looped.and_then(|l| l.total).unwrap_or(counts.active + counts.done);
         let mut variables = Variables::new();
         let mut set = |name: &str, n: u32| variables.insert(name.to_owned(), json!(n));
@@ -310,6 +318,12 @@ impl Run<'_> {
         if !goes_on || index >= most {
             return self.complete_loop(scope, Variables::new());
         }
-        self.begin_iteration(table, node, scope, index, Variables::from_iter([("loopCounter".to_owned(), json!(index + 1))]));
+        self.begin_iteration(
+            table,
+            node,
+            scope,
+            index,
+            Variables::from_iter([("loopCounter".to_owned(), json!(index + 1))]),
+        );
     }
 }

@@ -135,7 +135,10 @@ impl<'a> Run<'a> {
                 self.stirred = true;
                 if self.steps > BUDGET {
                     let why = format!("{BUDGET} steps without reaching a service or a wait: the model loops");
-                    let failure = Failure { resume: Resume::Call, ..Failure::new(FailureCode::StepBudget, &product.token.element, why) };
+                    let failure = Failure {
+                        resume: Resume::Call,
+                        ..Failure::new(FailureCode::StepBudget, &product.token.element, why)
+                    };
                     self.incident(product.token, failure);
                     continue;
                 }
@@ -277,7 +280,14 @@ impl<'a> Run<'a> {
     }
 
     /// Something for people.
-    pub(super) fn passed(&mut self, table: &Arc<Compiled>, node: NodeIx, token: &Token, since: Timestamp, status: &str) {
+    pub(super) fn passed(
+        &mut self,
+        table: &Arc<Compiled>,
+        node: NodeIx,
+        token: &Token,
+        since: Timestamp,
+        status: &str,
+    ) {
         self.effects.push(Effect::Passed {
             table: Arc::clone(table),
             node,

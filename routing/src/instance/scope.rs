@@ -118,7 +118,8 @@ impl Run<'_> {
         }
         let found = self.tables.called(caller.definition, &process, &call.version);
         let Some((definition, called)) = found.and_then(|d| Some((d, self.table(d)?))) else {
-            return self.broken(scope, format!("call {process}: no such process is deployed; apply it, then `flowctl start`"));
+            return self
+                .broken(scope, format!("call {process}: no such process is deployed; apply it, then `flowctl start`"));
         };
         let mut begin = if call.propagate_inputs { seen } else { Variables::new() };
         begin.extend(locals);
@@ -274,7 +275,12 @@ impl Run<'_> {
         let mut values = written_values(&payload, &written);
         values.extend(activity.written.clone());
         if let Body::Call(_) = activity.body {
-            values = self.call_results(stay, activity, values, ended.is_empty().then(Variables::new).unwrap_or_else(|| variables(&payload)));
+            values = self.call_results(
+                stay,
+                activity,
+                values,
+                ended.is_empty().then(Variables::new).unwrap_or_else(|| variables(&payload)),
+            );
         }
         let mut names = Written::default();
         values.keys().for_each(|name| names.key(name));
@@ -282,7 +288,13 @@ impl Run<'_> {
     }
 
     /// What a called process gives back.
-    fn call_results(&self, stay: &super::Stay, activity: &super::Activity, mut values: Variables, all: Variables) -> Variables {
+    fn call_results(
+        &self,
+        stay: &super::Stay,
+        activity: &super::Activity,
+        mut values: Variables,
+        all: Variables,
+    ) -> Variables {
         let Some((table, node)) = self.at(&stay.token) else { return values };
         let NodeKind::CallActivity(call) = &table.table().node(node).kind else { return values };
         let homed = matches!(activity.body, Body::Call(d) if self.table(d).is_some_and(|t| t.table().settings.homed));

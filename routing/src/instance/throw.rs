@@ -133,7 +133,11 @@ impl Run<'_> {
             let failure = Failure {
                 error_code: Some(code.to_owned()),
                 resume: Resume::Call,
-                ..Failure::new(FailureCode::UncaughtError, &token.element, format!("{name} throws error {code:?}, which nothing catches"))
+                ..Failure::new(
+                    FailureCode::UncaughtError,
+                    &token.element,
+                    format!("{name} throws error {code:?}, which nothing catches"),
+                )
             };
             self.incident(token, failure);
         }
@@ -185,7 +189,8 @@ impl Run<'_> {
                 return interrupting;
             }
             // the boundary of a loop is that of its instances; an event sub-process is not caught by those beside it
-            let event = matches!(&table.table().node(node).kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Event);
+            let event =
+                matches!(&table.table().node(node).kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Event);
             (at, own) = (next, iteration || event);
         }
     }
@@ -287,7 +292,8 @@ impl Run<'_> {
                 return self.expression_failed(token, "cancel: there is no transaction around it".to_owned());
             };
             let Some((table, node)) = self.at(&stay.token) else { return self.lost(token) };
-            if matches!(&table.table().node(node).kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Transaction) {
+            if matches!(&table.table().node(node).kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Transaction)
+            {
                 break;
             }
             at = stay.token.scope;
@@ -335,7 +341,9 @@ fn best<'a>(
     let find = |wanted: Option<&str>| {
         events.clone().find(|(_, catch, _)| {
             catch.triggers.iter().any(|trigger| match (kind, trigger) {
-                (Kind::Error, Trigger::Error(code)) | (Kind::Escalation, Trigger::Escalation(code)) => code.as_deref() == wanted,
+                (Kind::Error, Trigger::Error(code)) | (Kind::Escalation, Trigger::Escalation(code)) => {
+                    code.as_deref() == wanted
+                }
                 _ => false,
             })
         })
