@@ -15,6 +15,7 @@ mod close;
 mod instance;
 mod leave;
 mod load;
+mod message;
 mod operate;
 mod send;
 mod stored;
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use hop::{Assignment, Endpoint, Offer, Outbox, Refusal};
+use routing::table::Version;
 use routing::{
     ActivationId, Compiled, DeploymentId, Digest, ElementId, HopRecord, Incarnation, InstanceId, Payload, ProcessId,
     Product, ServiceName, Timestamp, Token, TraceContext,
@@ -76,6 +78,8 @@ pub enum Input {
     Definition(Digest, Arc<Compiled>),
     /// No instance runs on it any more and none will.
     Retired(Digest),
+    /// What new instances and calls may run on, the newest last.
+    Deployed(Vec<Deployed>),
     /// A client starts an instance.
     Start(Request, Box<Start>),
     /// A sidecar's product for the ledger, with its number.
@@ -163,6 +167,39 @@ const LAZY: u64 = 100;
 /// Idempotency keys of closed instances that are kept in memory.
 const MAX_KEYS: usize = 100_000;
 
+/// Records that wait for a name.
+type Waiting = HashMap<String, BTreeSet<(InstanceId, ActivationId)>>;
+
+/// A deployment that new instances and calls may run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// The process.
+    pub process: ProcessId,
+    /// The version of it.
+    pub deployment: DeploymentId,
+    /// The tables' digest.
+    pub definition: Digest,
+    /// `versionTag`.
+    pub tag: Option<String>,
+    /// What was applied together has the same number; grows.
+    pub applied: u64,
+}
+
+/// The definition that a call activity of `caller` means: of what is deployed, the newest last.
+fn called(deployed: &[Deployed], caller: Digest, process: &str, version: &Version) -> Option<Digest> {
+    let mut of_process = deployed.iter().rev().filter(|d| d.process.as_str() == process);
+    let newest = of_process.clone().next().map(|d| d.definition);
+    match version {
+        Version::Latest => newest,
+        Version::Deployment => {
+            let with = deployed.iter().find(|d| d.definition == caller).map(|d| d.applied);
+            of_process.find(|d| Some(d.applied) == with).map(|d| d.definition).or(newest)
+        }
+        Version::Tag(tag) => of_process.find(|d| d.tag.as_ref() == Some(tag)).map(|d| d.definition),
+        Version::Fixed(deployment) => deployed.iter().find(|d| d.deployment == *deployment).map(|d| d.definition),
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Ledger {
@@ -170,6 +207,9 @@ pub struct Ledger {
     tables: HashMap<Digest, Arc<Compiled>>,
     outbox: Outbox,
     timers: BTreeSet<(Timestamp, ActivationId, InstanceId)>,
+    messages: Waiting,
+    signals: Waiting,
+    processes: Vec<Deployed>,
     keys: HashMap<String, InstanceId>,
     closed_keys: VecDeque<String>,
     tombstones: BTreeMap<InstanceId, close::Tombstone>,
@@ -195,6 +235,9 @@ impl Ledger {
             tables: HashMap::new(),
             outbox,
             timers: BTreeSet::new(),
+            messages: Waiting::new(),
+            signals: Waiting::new(),
+            processes: Vec::new(),
             keys: HashMap::new(),
             closed_keys: VecDeque::new(),
             tombstones: BTreeMap::new(),
@@ -222,6 +265,7 @@ impl Ledger {
                 self.tables.remove(&digest);
                 self.tombstones.retain(|_, t| t.definition != digest);
             }
+            Input::Deployed(processes) => self.processes = processes,
             Input::Start(request, start) => self.start(now, request, *start, &mut effects),
             Input::Report(from, seq, product) => {
                 self.report(now, *product, &mut effects);
@@ -313,12 +357,12 @@ impl Ledger {
     /// An open instance, for who asks.
     pub fn view(&self, instance: &InstanceId) -> Option<InstanceView> {
         let open = self.instances.get(instance)?;
-        Some(open.view(self.tables.get(&open.definition).map(|t| t.table())))
+        Some(open.view(&self.tables))
     }
 
     /// Every open instance.
     pub fn views(&self) -> impl Iterator<Item = InstanceView> {
-        self.instances.values().map(|open| open.view(self.tables.get(&open.definition).map(|t| t.table())))
+        self.instances.values().map(|open| open.view(&self.tables))
     }
 
     /// How many instances of a definition are open.

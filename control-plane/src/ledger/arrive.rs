@@ -1,15 +1,33 @@
-//! Tokens that come to the ledger: starts, ends, joins, catch events, incidents, long waits.
+//! What happens to one instance, carried out: the engine runs, its records are stored, its effects leave.
 
-use routing::step::{self, Effect};
-use routing::table::{Catch, NodeKind, Place, Trigger};
-use routing::{ActivationId, Failure, FailureCode, HopRecord, Product, To, Token, Weight, Written, advance, timer};
+use std::sync::Arc;
+
+use routing::instance::{Effect, On, Reason, Run, Stay, Subscription, Tables};
+use routing::table::{NodeIx, Version};
+use routing::{ActivationId, Digest, HopRecord, Product, To, Token, Weight, Written};
 
 use super::instance::{InstanceView, Open, State};
-use super::stored::{Reason, Stay, encode_instance, key};
+use super::stored::{self, encode_instance, key};
 use super::{
-    After, Answer, Arc, Compiled, InstanceId, Ledger, Output, Pending, Request, Start, Timestamp, assignment_key,
+    After, Answer, Compiled, HashMap, InstanceId, Ledger, Output, Pending, Request, Start, Timestamp, assignment_key,
     is_start,
 };
+
+/// The ledger's tables, for the engine.
+pub(super) struct Known<'a> {
+    pub(super) tables: &'a HashMap<Digest, Arc<Compiled>>,
+    pub(super) processes: &'a [super::Deployed],
+}
+
+impl Tables for Known<'_> {
+    fn table(&self, definition: Digest) -> Option<Arc<Compiled>> {
+        self.tables.get(&definition).cloned()
+    }
+
+    fn called(&self, caller: Digest, process: &str, version: &Version) -> Option<Digest> {
+        super::called(self.processes, caller, process, version)
+    }
+}
 
 impl Ledger {
     pub(super) fn start(&mut self, now: Timestamp, request: Request, start: Start, out: &mut Vec<Output>) {
@@ -22,13 +40,13 @@ impl Ledger {
             out.push(Output::Answer(request, Answer::NotFound));
             return;
         };
-        let Some(node) = table.find(start.start_event.as_str()) else {
+        if table.find(start.start_event.as_str()).is_none() {
             out.push(Output::Answer(
                 request,
                 Answer::WrongState(format!("there is no start event {}", start.start_event)),
             ));
             return;
-        };
+        }
         let token = first_token(&start, now);
         let instance = start.instance.clone();
         if let Some(k) = &start.idempotency_key {
@@ -39,38 +57,135 @@ impl Ledger {
         let view = first_view(start, now, if stopped { State::Stopped } else { State::Starting });
         self.put(key::open(&instance), encode_instance(&view));
         self.instances.insert(instance.clone(), Open::new(view));
-        self.describe(now, &table, node, &token, "completed", out);
-        if stopped {
-            self.stay(now, token, Reason::Held);
-        } else {
-            self.leave_element(now, &table, node, &token, out);
-        }
+        self.run(now, &instance, out, |run| if stopped { run.hold(token) } else { run.start(token) });
         out.push(Output::Answer(request, Answer::Started(instance)));
+    }
+
+    /// Lets the engine run on one instance, and carries out what follows.
+    pub(super) fn run(
+        &mut self,
+        now: Timestamp,
+        instance: &InstanceId,
+        out: &mut Vec<Output>,
+        act: impl FnOnce(Run<'_>),
+    ) {
+        let Some(open) = self.instances.get_mut(instance) else { return };
+        let mut effects = Vec::new();
+        let known = Known { tables: &self.tables, processes: &self.processes };
+        act(Run::new(&mut open.inner, &known, now, &mut effects));
+        let closes = |effect: &Effect| matches!(effect, Effect::Completed { .. } | Effect::Failed(..));
+        self.note_changes(instance, effects.iter().any(closes));
+        for effect in effects {
+            self.carry_out(now, instance, effect, out);
+        }
+        self.settle_state(now, instance, out);
+    }
+
+    fn carry_out(&mut self, now: Timestamp, instance: &InstanceId, effect: Effect, out: &mut Vec<Output>) {
+        match effect {
+            Effect::Offer(product) => self.dispatch(product),
+            Effect::Publish(message) => self.publish(now, message, out),
+            Effect::Broadcast { name, payload } => self.broadcast(now, &name, &payload, out),
+            Effect::Passed { table, node, token, since, status } => {
+                out.push(hop(&table, node, &token, since, now, status));
+            }
+            Effect::Completed { result, end_event } => self.completed(now, instance, result, end_event, out),
+            Effect::Failed(token, failure) => self.fail(now, *token, *failure, out),
+            Effect::Incident(_) => self.changed(instance, out),
+            Effect::Alarm(token, what) => self.alarm(&token, what, out),
+        }
+    }
+
+    /// Stores what the engine changed, and keeps the indexes across instances. What closes at once is not stored first.
+    fn note_changes(&mut self, instance: &InstanceId, closes: bool) {
+        let Some(open) = self.instances.get_mut(instance) else { return };
+        let (changes, gone) = open.inner.take_changes();
+        let mut moved: Vec<(ActivationId, Vec<Subscription>, Option<Stay>)> = Vec::new();
+        for (activation, before) in changes {
+            moved.push((activation, before, open.inner.stay(activation).filter(|_| !closes).cloned()));
+        }
+        for (activation, before, after) in moved {
+            self.unindex(instance, activation, &before);
+            let stored = self.instances.get_mut(instance).is_some_and(|o| match after {
+                Some(_) => !o.stored.insert(activation),
+                None => o.stored.remove(&activation),
+            });
+            match after {
+                Some(stay) => {
+                    self.index(instance, &stay);
+                    self.put(key::token(instance, activation), stored::encode_stay(&stay));
+                }
+                None if stored => self.remove(key::token(instance, activation)),
+                None => {}
+            }
+        }
+        if closes {
+            return;
+        }
+        for activation in gone {
+            self.put(key::seen(instance, activation), Vec::new());
+            if let Some(open) = self.instances.get_mut(instance) {
+                open.stored_seen.push(activation);
+            }
+        }
+    }
+
+    /// Times are hints, looked at when they come; names are exact.
+    pub(super) fn index(&mut self, instance: &InstanceId, stay: &Stay) {
+        let activation = stay.token.activation;
+        if let Reason::Again(at) = stay.reason {
+            self.timers.insert((at, activation, instance.clone()));
+        }
+        for subscription in &stay.subscriptions {
+            match &subscription.on {
+                On::Timer { at, .. } => {
+                    self.timers.insert((*at, activation, instance.clone()));
+                }
+                On::Message { name, .. } => self.subscribed(name, instance, activation),
+                On::Signal(name) => {
+                    self.signals.entry(name.clone()).or_default().insert((instance.clone(), activation));
+                }
+                On::Conditional { .. } => {}
+            }
+        }
+    }
+
+    pub(super) fn unindex(&mut self, instance: &InstanceId, activation: ActivationId, before: &[Subscription]) {
+        for subscription in before {
+            let (index, name) = match &subscription.on {
+                On::Timer { at, .. } => {
+                    self.timers.remove(&(*at, activation, instance.clone()));
+                    continue;
+                }
+                On::Message { name, .. } => (&mut self.messages, name),
+                On::Signal(name) => (&mut self.signals, name),
+                On::Conditional { .. } => continue,
+            };
+            if let Some(set) = index.get_mut(name) {
+                set.remove(&(instance.clone(), activation));
+                if set.is_empty() {
+                    index.remove(name);
+                }
+            }
+        }
     }
 
     /// A sidecar's product. What was reported before, or belongs to a closed instance, is taken and forgotten.
     pub(super) fn report(&mut self, now: Timestamp, product: Product, out: &mut Vec<Output>) {
-        let (instance, activation) = (product.token.instance.clone(), product.token.activation);
-        match self.instances.get(&instance) {
-            None => self.came_back_late(&product.token),
-            Some(open) if open.knows(activation) => {}
-            Some(_) => self.place(now, Pending::from([product]), out),
+        let instance = product.token.instance.clone();
+        if self.instances.contains_key(&instance) {
+            self.run(now, &instance, out, |run| run.report(product));
+        } else {
+            self.came_back_late(&product.token);
         }
     }
 
-    /// Puts products where they belong; the ledger's own elements may yield more.
-    pub(super) fn place(&mut self, now: Timestamp, mut pending: Pending, out: &mut Vec<Output>) {
-        while let Some(Product { token, to }) = pending.pop_front() {
-            if !self.instances.contains_key(&token.instance) {
-                self.came_back_late(&token);
-                continue;
-            }
-            match to {
-                To::Service(_) => self.dispatch(Product { token, to }),
-                To::Ledger => self.arrive(now, token, &mut pending, out),
-                To::Incident(failure) => self.incident(now, token, *failure, out),
-                To::Wait(until) => self.wait(now, token, Reason::Again(until)),
-                To::Cancelled => self.alarm(&token, "was given back by a sidecar although its instance is open", out),
+    /// Puts products where they belong.
+    pub(super) fn place(&mut self, now: Timestamp, pending: Pending, out: &mut Vec<Output>) {
+        for product in pending {
+            match &product.to {
+                To::Service(_) if self.instances.contains_key(&product.token.instance) => self.dispatch(product),
+                _ => self.report(now, product, out),
             }
         }
     }
@@ -83,185 +198,32 @@ impl Ledger {
         self.releases.push(After::Release(activation, assignment.seq));
     }
 
-    fn arrive(&mut self, now: Timestamp, token: Token, pending: &mut Pending, out: &mut Vec<Output>) {
-        let Some(table) = self.tables.get(&token.definition).cloned() else {
-            let why = "the ledger has no table of this definition; apply the same file again, then `flowctl start`";
-            let failure = Failure::new(FailureCode::ExpressionFailed, &token.element, why);
-            return self.incident(now, token, failure, out);
-        };
-        let node = table.find(token.element.as_str());
-        match node.map(|n| (n, &table.table().node(n).kind)) {
-            Some((n, NodeKind::EndEvent(throws))) if throws.is_empty() => {
-                self.describe(now, &table, n, &token, "completed", out);
-                self.end(now, token, out);
-            }
-            Some((n, NodeKind::EndEvent(_))) => {
-                self.describe(now, &table, n, &token, "completed", out);
-                self.terminate(now, token, &table.table().node(n).safe_name, out);
-            }
-            Some((n, NodeKind::ParallelGateway)) => self.join(now, token, &table, n, pending, out),
-            Some((_, NodeKind::CatchEvent(Catch { triggers, .. }))) if let [Trigger::Timer(timer)] = &triggers[..] => {
-                match timer::due(timer, &token.payload, token.emitted.min(now)) {
-                    Ok(due) => self.wait(now, token, Reason::Timer(due.at)),
-                    Err(why) => {
-                        let failure =
-                            Failure::new(FailureCode::TimerFailed, &token.element, format!("set the timer: {why}"));
-                        self.incident(now, token, failure, out);
-                    }
-                }
-            }
-            Some((n, NodeKind::Task(_))) => self.offer_to_service(&table, n, token),
-            Some((n, NodeKind::StartEvent(_) | NodeKind::ExclusiveGateway | NodeKind::Boundary(_))) => {
-                let left = advance(&table, n, &token, now);
-                self.forget(&token.instance, token.activation);
-                pending.extend(left.products);
-            }
-            Some(_) | None => {
-                let why = "the ledger's table does not have this element: the sender's table and this one disagree";
-                let failure = Failure::new(FailureCode::ExpressionFailed, &token.element, why);
-                self.incident(now, token, failure, out);
-            }
-        }
-    }
-
-    pub(super) fn offer_to_service(&mut self, table: &Arc<Compiled>, node: u32, token: Token) {
-        if let Place::Service(service) = &table.table().node(node).place {
-            let to = To::Service(service.clone());
-            self.dispatch(Product { token, to });
-        }
-    }
-
-    fn join(
-        &mut self,
-        now: Timestamp,
-        token: Token,
-        table: &Arc<Compiled>,
-        node: u32,
-        pending: &mut Pending,
-        out: &mut Vec<Output>,
-    ) {
-        let element = table.table().node(node);
-        let incoming = element.incoming.iter().map(|f| table.table().flow(*f).id.clone());
-        let (instance, scope) = (token.instance.clone(), token.scope);
-        let Some(open) = self.instances.get_mut(&instance) else { return };
-        let join =
-            open.joins.entry((scope, token.element.clone())).or_insert_with(|| routing::join::Join::new(incoming));
-        if !join.arrive(token.clone()) {
-            return;
-        }
-        let fired = join.fire(&element.id);
-        self.stay(now, token, Reason::Joining);
-        let Some((merged, consumed)) = fired else {
-            self.settle_state(now, &instance, out);
-            return;
-        };
-        for activation in consumed {
-            self.forget(&instance, activation);
-        }
-        self.describe(now, table, node, &merged, "completed", out);
-        let left = advance(table, node, &merged, now);
-        pending.extend(left.products);
-    }
-
-    pub(super) fn wait(&mut self, now: Timestamp, token: Token, reason: Reason) {
-        if let Reason::Timer(at) | Reason::Again(at) = reason {
-            self.timers.insert((at, token.activation, token.instance.clone()));
-        }
-        self.stay(now, token, reason);
-    }
-
     pub(super) fn fire_timers(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         while let Some((at, activation, instance)) = self.timers.first().cloned() {
             if at > now {
                 break;
             }
             self.timers.remove(&(at, activation, instance.clone()));
-            let Some(stay) = self.instances.get_mut(&instance).and_then(|o| o.stays.get(&activation).cloned()) else {
+            let Some(stay) = self.instances.get(&instance).and_then(|o| o.inner.stay(activation)) else { continue };
+            if matches!(stay.reason, Reason::Again(due) if due <= now) {
+                self.run(now, &instance, out, |run| run.again(activation));
                 continue;
-            };
-            let Some(table) = self.tables.get(&stay.token.definition).cloned() else { continue };
-            let Some(node) = table.find(stay.token.element.as_str()) else { continue };
-            self.forget(&instance, activation);
-            match stay.reason {
-                Reason::Timer(_) => {
-                    self.describe_since(stay.since, now, &table, node, &stay.token, "completed", out);
-                    self.leave_element(now, &table, node, &stay.token, out);
-                }
-                Reason::Again(_) => self.offer_to_service(&table, node, stay.token.anew(false, now)),
-                Reason::Ended | Reason::Joining | Reason::Incident(_) | Reason::Held => {}
             }
-        }
-    }
-
-    pub(super) fn leave_element(
-        &mut self,
-        now: Timestamp,
-        table: &Arc<Compiled>,
-        node: u32,
-        token: &Token,
-        out: &mut Vec<Output>,
-    ) {
-        let left = advance(table, node, token, now);
-        self.place(now, left.products.into(), out);
-        self.settle_state(now, &token.instance, out);
-    }
-
-    /// Maps a kept answer and goes on from there: how a failure after the answer is resumed.
-    pub(super) fn map_answer(
-        &mut self,
-        now: Timestamp,
-        table: &Arc<Compiled>,
-        node: u32,
-        token: &Token,
-        answer: &routing::Payload,
-        out: &mut Vec<Output>,
-    ) {
-        for effect in step::complete(table, node, token, token.attempts, answer, now) {
-            if let Effect::Decided(decision) = effect {
-                self.place(now, decision.products.into(), out);
+            let due = |s: &&Subscription| matches!(s.on, On::Timer { at, .. } if at <= now);
+            if let Some(what) = stay.subscriptions.iter().find(due).cloned() {
+                // another timer of the same record may be due as well
+                self.timers.insert((at, activation, instance.clone()));
+                self.run(now, &instance, out, |run| {
+                    run.fire(activation, &what, None);
+                });
             }
-        }
-    }
-
-    fn incident(&mut self, now: Timestamp, token: Token, failure: Failure, out: &mut Vec<Output>) {
-        let instance = token.instance.clone();
-        let recoverable = self.tables.get(&token.definition).is_none_or(|t| t.table().settings.recoverable);
-        if recoverable {
-            self.stay(now, token, Reason::Incident(Box::new(failure)));
-            self.settle_state(now, &instance, out);
-            self.changed(&instance, out);
-        } else {
-            self.fail(now, token, failure, out);
-        }
-    }
-
-    /// A token stays at the ledger.
-    pub(super) fn stay(&mut self, now: Timestamp, token: Token, reason: Reason) {
-        let Some(open) = self.instances.get_mut(&token.instance) else { return };
-        open.order += 1;
-        let stay = Stay { token, reason, since: now, order: open.order };
-        let (instance, activation) = (stay.token.instance.clone(), stay.token.activation);
-        let bytes = stay.encode();
-        open.stays.insert(activation, stay);
-        self.put(key::token(&instance, activation), bytes);
-    }
-
-    /// A token that stayed has moved on; reports of it that come again are known.
-    pub(super) fn forget(&mut self, instance: &InstanceId, activation: ActivationId) {
-        let Some(open) = self.instances.get_mut(instance) else { return };
-        let stayed = open.stays.remove(&activation).is_some();
-        if open.seen.insert(activation) {
-            self.put(key::seen(instance, activation), Vec::new());
-        }
-        if stayed {
-            self.remove(key::token(instance, activation));
         }
     }
 
     /// STOPPED when nothing can move, RUNNING when something can again.
     pub(super) fn settle_state(&mut self, _now: Timestamp, instance: &InstanceId, out: &mut Vec<Output>) {
         let Some(open) = self.instances.get_mut(instance) else { return };
-        let state = match (open.state, open.is_stuck()) {
+        let state = match (open.state, open.inner.is_stuck()) {
             (_, true) => State::Stopped,
             (State::Stopped, false) => State::Running,
             (other, false) => other,
@@ -290,46 +252,24 @@ impl Ledger {
     pub(super) fn alarm(&self, token: &Token, what: &str, out: &mut Vec<Output>) {
         out.push(Output::Alarm(format!("instance {}: the token at {} {what}", token.instance, token.element)));
     }
+}
 
-    pub(super) fn describe(
-        &self,
-        now: Timestamp,
-        table: &Arc<Compiled>,
-        node: u32,
-        token: &Token,
-        status: &str,
-        out: &mut Vec<Output>,
-    ) {
-        self.describe_since(token.emitted.min(now), now, table, node, token, status, out);
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "a record has that many parts")]
-    fn describe_since(
-        &self,
-        since: Timestamp,
-        now: Timestamp,
-        table: &Arc<Compiled>,
-        node: u32,
-        token: &Token,
-        status: &str,
-        out: &mut Vec<Output>,
-    ) {
-        let element = table.table().node(node);
-        out.push(Output::Hop(HopRecord {
-            instance: token.instance.clone(),
-            element: element.id.clone(),
-            name: element.name.clone(),
-            kind: element.element.clone(),
-            activation: token.activation,
-            parent: if is_start(token) { ActivationId::default() } else { token.parent },
-            started: since,
-            ended: now,
-            attempts: 0,
-            status: status.to_owned(),
-            warnings: Vec::new(),
-            trace_id: token.trace.traceparent.split('-').nth(1).unwrap_or("").to_owned(),
-        }));
-    }
+fn hop(table: &Compiled, node: NodeIx, token: &Token, since: Timestamp, now: Timestamp, status: String) -> Output {
+    let element = table.table().node(node);
+    Output::Hop(HopRecord {
+        instance: token.instance.clone(),
+        element: element.id.clone(),
+        name: element.name.clone(),
+        kind: element.element.clone(),
+        activation: token.activation,
+        parent: if is_start(token) { ActivationId::default() } else { token.parent },
+        started: since,
+        ended: now,
+        attempts: 0,
+        status,
+        warnings: Vec::new(),
+        trace_id: token.trace.traceparent.split('-').nth(1).unwrap_or("").to_owned(),
+    })
 }
 
 fn first_token(start: &Start, now: Timestamp) -> Token {

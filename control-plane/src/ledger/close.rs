@@ -1,10 +1,9 @@
 //! Ends of instances: by weight, or early.
 
-use routing::payload::merge;
-use routing::{Failure, Payload, Token, Weight};
+use routing::{ActivationId, Failure, Payload, Token, Weight};
 
 use super::instance::State;
-use super::stored::{Reason, encode_instance, key};
+use super::stored::{encode_instance, key};
 use super::{Digest, InstanceId, Ledger, MAX_KEYS, Output, Timestamp};
 
 /// An instance closed early: what has come back of it since.
@@ -24,41 +23,17 @@ struct Ending {
 }
 
 impl Ledger {
-    /// A token has ended; the instance is complete when all its weight has.
-    pub(super) fn end(&mut self, now: Timestamp, token: Token, out: &mut Vec<Output>) {
-        let instance = token.instance.clone();
-        let end_event = self.safe_name(&token);
-        let Some(open) = self.instances.get_mut(&instance) else { return };
-        open.ended = open.ended.plus(&token.weight);
-        let (whole, exceeds) = (open.ended.is_one(), open.ended.exceeds_one());
-        open.base.end_event = end_event;
-        if exceeds {
-            self.alarm(&token, "brings more weight than the instance has", out);
-        }
-        if whole && self.instances.get(&instance).is_some_and(|o| o.stays.is_empty()) {
-            let ending = Ending { result: Some(token.payload), ..self.ending(&instance, State::Completed) };
-            return self.close(now, &instance, ending, out);
-        }
-        self.stay(now, token, Reason::Ended);
-        if whole {
-            let result = self.merged(&instance);
-            let ending = Ending { result: Some(result), ..self.ending(&instance, State::Completed) };
-            self.close(now, &instance, ending, out);
-        } else {
-            self.settle_state(now, &instance, out);
-        }
-    }
-
-    /// Terminate end event: the instance is over, whatever else is on its way.
-    pub(super) fn terminate(&mut self, now: Timestamp, token: Token, end_event: &str, out: &mut Vec<Output>) {
-        let instance = token.instance.clone();
-        let Some(open) = self.instances.get_mut(&instance) else { return };
-        open.ended = open.ended.plus(&token.weight);
-        open.base.end_event = end_event.to_owned();
-        self.stay(now, token, Reason::Ended);
-        let result = self.merged(&instance);
-        let ending = Ending { result: Some(result), ..self.ending(&instance, State::Completed) };
-        self.close(now, &instance, ending, out);
+    /// Every token has ended.
+    pub(super) fn completed(
+        &mut self,
+        now: Timestamp,
+        instance: &InstanceId,
+        result: Payload,
+        end_event: String,
+        out: &mut Vec<Output>,
+    ) {
+        let ending = Ending { result: Some(result), end_event, ..self.ending(instance, State::Completed) };
+        self.close(now, instance, ending, out);
     }
 
     /// A failure that the model does not want to recover from.
@@ -74,7 +49,7 @@ impl Ledger {
     }
 
     fn ending(&self, instance: &InstanceId, state: State) -> Ending {
-        let end_event = self.instances.get(instance).map(|o| o.base.end_event.clone()).unwrap_or_default();
+        let end_event = self.instances.get(instance).map(|o| o.inner.end_event().to_owned()).unwrap_or_default();
         Ending { state, result: None, end_event, failure: None, reason: String::new() }
     }
 
@@ -88,14 +63,23 @@ impl Ledger {
         self.put(key::closed(instance), encode_instance(&view));
         self.put(key::by_end(now, instance), Vec::new());
         self.remove(key::open(instance));
-        for activation in open.stays.keys() {
+        for activation in &open.stored {
             self.remove(key::token(instance, *activation));
         }
-        for activation in &open.seen {
+        for activation in &open.stored_seen {
             self.remove(key::seen(instance, *activation));
         }
-        let at_rest = open.stays.values().fold(Weight::zero(), |sum, s| sum.plus(&s.token.weight));
-        if ending.state != State::Completed || !open.ended.is_one() {
+        let subscribed: Vec<_> = (open.inner.stays())
+            .filter(|s| !s.subscriptions.is_empty())
+            .map(|s| (s.token.activation, s.subscriptions.clone()))
+            .collect();
+        for (activation, subscriptions) in subscribed {
+            self.unindex(instance, activation, &subscriptions);
+        }
+        let root = ActivationId::root(instance);
+        let own = open.inner.stays().filter(|s| s.token.scope == root);
+        let at_rest = own.fold(Weight::zero(), |sum, s| sum.plus(&s.token.weight));
+        if ending.state != State::Completed {
             self.bury(instance, view.definition, at_rest, out);
         }
         if let Some(k) = &view.idempotency_key {
@@ -127,22 +111,5 @@ impl Ledger {
             self.tombstones.remove(&token.instance);
             self.remove(key::tombstone(&token.instance));
         }
-    }
-
-    /// The results of several ends, by the end events' document order (design §4).
-    fn merged(&self, instance: &InstanceId) -> Payload {
-        let Some(open) = self.instances.get(instance) else { return Payload::default() };
-        let table = self.tables.get(&open.definition);
-        let mut ends: Vec<&Token> =
-            open.stays.values().filter(|s| s.reason == Reason::Ended).map(|s| &s.token).collect();
-        ends.sort_by_key(|t| (table.and_then(|table| table.find(t.element.as_str())), t.activation));
-        let branches: Vec<_> = ends.iter().map(|t| (&t.payload, &t.written)).collect();
-        if branches.is_empty() { Payload::default() } else { merge(&branches).0 }
-    }
-
-    fn safe_name(&self, token: &Token) -> String {
-        let table = self.tables.get(&token.definition);
-        let node = table.and_then(|t| t.find(token.element.as_str()).map(|n| t.table().node(n)));
-        node.map_or_else(|| token.element.as_str().to_owned(), |n| n.safe_name.clone())
     }
 }

@@ -1,16 +1,14 @@
 //! One open instance, and what people may see of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
-use routing::join::Join;
-use routing::table::RoutingTable;
+use routing::instance::{Body, Instance, On, Reason, Stay};
 use routing::{
-    ActivationId, DeploymentId, Digest, ElementId, Failure, InstanceId, Payload, ProcessId, ScopeId, Timestamp,
+    ActivationId, Compiled, DeploymentId, Digest, ElementId, Failure, InstanceId, Payload, ProcessId, Timestamp,
     TraceContext, Weight,
 };
-
-use super::stored::{Reason, Stay};
 
 /// States of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +121,8 @@ pub struct IncidentView {
 pub struct WaitView {
     /// Where.
     pub element: ElementId,
+    /// The record; zero of a join.
+    pub activation: ActivationId,
     /// For what: `waits for flow F2`, `due 1700000000000`.
     pub reason: String,
 }
@@ -130,92 +130,88 @@ pub struct WaitView {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) deployment: DeploymentId,
-    pub(super) definition: Digest,
     pub(super) state: State,
     /// Everything but what is derived from the fields below.
     pub(super) base: InstanceView,
-    pub(super) stays: BTreeMap<ActivationId, Stay>,
-    pub(super) joins: HashMap<(ScopeId, ElementId), Join>,
-    pub(super) seen: HashSet<ActivationId>,
-    pub(super) ended: Weight,
-    pub(super) order: u64,
+    pub(super) inner: Instance,
+    /// The records that the store has, to be removed when the instance closes.
+    pub(super) stored: BTreeSet<ActivationId>,
+    /// The gone ids that the store has.
+    pub(super) stored_seen: Vec<ActivationId>,
 }
 
 impl Open {
     pub(super) fn new(base: InstanceView) -> Self {
         Self {
             deployment: base.deployment.clone(),
-            definition: base.definition,
             state: base.state,
+            inner: Instance::new(base.id.clone()),
             base,
-            stays: BTreeMap::new(),
-            joins: HashMap::new(),
-            seen: HashSet::new(),
-            ended: Weight::zero(),
-            order: 0,
+            stored: BTreeSet::new(),
+            stored_seen: Vec::new(),
         }
-    }
-
-    /// True when this activation was reported before.
-    pub(super) fn knows(&self, activation: ActivationId) -> bool {
-        self.seen.contains(&activation) || self.stays.contains_key(&activation)
     }
 
     pub(super) fn incidents(&self) -> impl Iterator<Item = &Stay> {
-        self.stays.values().filter(|s| matches!(s.reason, Reason::Incident(_) | Reason::Held))
+        self.inner.stays().filter(|s| matches!(s.reason, Reason::Incident(_) | Reason::Held))
     }
 
-    /// True when no token can move without an operator.
-    pub(super) fn is_stuck(&self) -> bool {
-        let mut still = Weight::zero();
-        let mut incidents = 0;
-        for stay in self.stays.values() {
-            match stay.reason {
-                Reason::Incident(_) | Reason::Held => {
-                    incidents += 1;
-                    still = still.plus(&stay.token.weight);
-                }
-                Reason::Ended | Reason::Joining => still = still.plus(&stay.token.weight),
-                Reason::Timer(_) | Reason::Again(_) => return false,
-            }
-        }
-        incidents > 0 && still.is_one()
-    }
-
-    pub(super) fn view(&self, table: Option<&RoutingTable>) -> InstanceView {
+    pub(super) fn view(&self, tables: &HashMap<Digest, Arc<Compiled>>) -> InstanceView {
         let mut view = self.base.clone();
         view.state = self.state;
-        view.missing = self.ended.missing();
-        for (activation, stay) in &self.stays {
-            match &stay.reason {
-                Reason::Incident(failure) => view.incidents.push(IncidentView {
-                    activation: *activation,
+        view.missing = self.inner.ended().missing();
+        for stay in self.inner.stays() {
+            if let Reason::Incident(failure) = &stay.reason {
+                view.incidents.push(IncidentView {
+                    activation: stay.token.activation,
                     failure: (**failure).clone(),
                     input: stay.token.payload.clone(),
                     since: stay.since,
-                }),
-                Reason::Timer(at) | Reason::Again(at) => {
-                    view.waiting.push(WaitView { element: stay.token.element.clone(), reason: format!("due {at}") });
-                }
-                Reason::Held => {
-                    let reason = "created stopped: `flowctl start` lets it go".to_owned();
-                    view.waiting.push(WaitView { element: stay.token.element.clone(), reason });
-                }
-                Reason::Ended | Reason::Joining => {}
-            }
-        }
-        for ((_, element), join) in &self.joins {
-            let missing: Vec<&str> = join.missing().map(|f| f.as_str()).collect();
-            if !join.is_empty() {
-                view.waiting.push(WaitView {
-                    element: element.clone(),
-                    reason: format!("waits for flow {}", missing.join(", ")),
                 });
+            }
+            view.waiting.extend(waits(stay, tables));
+        }
+        for (element, join) in self.inner.joins() {
+            let missing: Vec<&str> = join.missing().map(|f| f.as_str()).collect();
+            if !missing.is_empty() {
+                let reason = format!("waits for flow {}", missing.join(", "));
+                view.waiting.push(WaitView { element: element.clone(), activation: ActivationId(0), reason });
             }
         }
         view.waiting.sort_by(|a, b| (&a.element, &a.reason).cmp(&(&b.element, &b.reason)));
         view.failure = view.failure.or_else(|| view.incidents.first().map(|i| (i.failure.clone(), i.input.clone())));
-        debug_assert!(table.is_none_or(|t| t.deployment == view.deployment));
         view
     }
+}
+
+/// What a record waits for, in words.
+fn waits(stay: &Stay, tables: &HashMap<Digest, Arc<Compiled>>) -> Vec<WaitView> {
+    let view = |element: &ElementId, reason: String| WaitView {
+        element: element.clone(),
+        activation: stay.token.activation,
+        reason,
+    };
+    let mut all = Vec::new();
+    match &stay.reason {
+        Reason::Again(at) => all.push(view(&stay.token.element, format!("due {at}"))),
+        Reason::Held => all.push(view(&stay.token.element, "created stopped: `flowctl start` lets it go".to_owned())),
+        Reason::Activity(activity) if activity.body == Body::Waits && stay.subscriptions.is_empty() => {
+            all.push(view(&stay.token.element, "waits for `flowctl complete`".to_owned()));
+        }
+        _ => {}
+    }
+    let table = tables.get(&stay.token.definition);
+    for subscription in &stay.subscriptions {
+        let node = table.filter(|_| !subscription.called).map(|t| &t.table().node(subscription.event).id);
+        let element = node.unwrap_or(&stay.token.element);
+        let reason = match &subscription.on {
+            On::Timer { at, .. } => format!("due {at}"),
+            On::Message { name, key: Some(key), .. } => format!("waits for message {name} with key {key}"),
+            On::Message { name, key: None, .. } => format!("waits for message {name}"),
+            On::Signal(name) => format!("waits for signal {name}"),
+            On::Conditional { condition, .. } => format!("waits until {condition}"),
+        };
+        all.push(view(element, reason));
+    }
+    all
 }

@@ -4,13 +4,14 @@ use hop::Assignment;
 use prost::Message as _;
 use proto::convert::{self, Malformed};
 use proto::v1;
-use routing::join::Join;
+use routing::instance::{Instance, Stay};
 use routing::{ActivationId, Incarnation, InstanceId, Weight};
 
+use super::arrive::Known;
 use super::close::Tombstone;
 use super::instance::Open;
 use super::leave::Left;
-use super::stored::{Reason, Stay, decode_instance, key};
+use super::stored::{decode_instance, decode_stay, key};
 use super::{Arc, Compiled, Digest, HashMap, Ledger, Output, Timestamp};
 
 /// The prefixes that [`Ledger::load`] must be given, in this order.
@@ -30,12 +31,19 @@ impl Ledger {
     ) -> Result<Self, Malformed> {
         let mut ledger = Self::new(boot);
         ledger.tables = tables;
-        let mut stays: Vec<Stay> = Vec::new();
+        let mut stays: HashMap<InstanceId, Vec<Stay>> = HashMap::new();
+        let mut seen: HashMap<InstanceId, Vec<ActivationId>> = HashMap::new();
         for (key, value) in entries {
             match key.get(..2) {
                 Some(key::OPEN) => ledger.load_instance(&value)?,
-                Some(key::TOKEN) => stays.push(Stay::decode(&value)?),
-                Some(key::SEEN) => ledger.load_seen(&key)?,
+                Some(key::TOKEN) => {
+                    let stay = decode_stay(&value)?;
+                    stays.entry(stay.token.instance.clone()).or_default().push(stay);
+                }
+                Some(key::SEEN) => {
+                    let (instance, activation) = seen_key(&key)?;
+                    seen.entry(instance).or_default().push(activation);
+                }
                 Some(key::OUTBOX) => ledger.load_product(&value)?,
                 Some(key::LEFT) => {
                     let replica = text(&key[2..])?.parse().map_err(|_| bad("left replica"))?;
@@ -49,8 +57,7 @@ impl Ledger {
                 _ => {}
             }
         }
-        stays.sort_by_key(|s| s.order);
-        stays.into_iter().for_each(|s| ledger.load_stay(s));
+        ledger.load_records(stays, &seen);
         ledger.forget_finished_leavers();
         Ok(ledger)
     }
@@ -74,16 +81,6 @@ impl Ledger {
         Ok(())
     }
 
-    fn load_seen(&mut self, key: &[u8]) -> Result<(), Malformed> {
-        let key = text(&key[2..])?;
-        let (instance, activation) = key.rsplit_once('/').ok_or(bad("no activation in the key"))?;
-        let activation = activation.parse().map_err(|_| bad("no activation in the key"))?;
-        if let Some(open) = self.instances.get_mut(instance) {
-            open.seen.insert(activation);
-        }
-        Ok(())
-    }
-
     fn load_product(&mut self, value: &[u8]) -> Result<(), Malformed> {
         let entry = v1::OutboxEntry::decode(value).map_err(|_| bad("not protobuf"))?;
         let product = entry.product.ok_or(bad("no product"))?.try_into()?;
@@ -92,30 +89,22 @@ impl Ledger {
         Ok(())
     }
 
-    fn load_stay(&mut self, stay: Stay) {
-        let Some(open) = self.instances.get_mut(&stay.token.instance) else { return };
-        open.order = open.order.max(stay.order);
-        match &stay.reason {
-            Reason::Ended => {
-                open.ended = open.ended.plus(&stay.token.weight);
-            }
-            Reason::Joining => {
-                let table = self.tables.get(&stay.token.definition);
-                let incoming = table.and_then(|t| {
-                    let node = t.find(stay.token.element.as_str())?;
-                    Some(
-                        t.table().node(node).incoming.iter().map(|f| t.table().flow(*f).id.clone()).collect::<Vec<_>>(),
-                    )
-                });
-                let join = open.joins.entry((stay.token.scope, stay.token.element.clone()));
-                join.or_insert_with(|| Join::new(incoming.unwrap_or_default())).arrive(stay.token.clone());
-            }
-            Reason::Timer(at) | Reason::Again(at) => {
-                self.timers.insert((*at, stay.token.activation, stay.token.instance.clone()));
-            }
-            Reason::Incident(_) | Reason::Held => {}
+    fn load_records(
+        &mut self,
+        mut stays: HashMap<InstanceId, Vec<Stay>>,
+        seen: &HashMap<InstanceId, Vec<ActivationId>>,
+    ) {
+        let ids: Vec<InstanceId> = self.instances.keys().cloned().collect();
+        for id in ids {
+            let own = stays.remove(&id).unwrap_or_default();
+            let gone = seen.get(&id).cloned().unwrap_or_default();
+            own.iter().for_each(|stay| self.index(&id, stay));
+            let known = Known { tables: &self.tables, processes: &self.processes };
+            let Some(open) = self.instances.get_mut(&id) else { continue };
+            open.stored = own.iter().map(|s| s.token.activation).collect();
+            open.inner = Instance::load(id.clone(), own, gone.iter().copied(), &known);
+            open.stored_seen = gone;
         }
-        open.stays.insert(stay.token.activation, stay);
     }
 
     fn forget_finished_leavers(&mut self) {
@@ -124,6 +113,12 @@ impl Ledger {
             left.unfinished.iter().for_each(|a| self.outbox.recover_adoption(*a, *replica));
         }
     }
+}
+
+fn seen_key(key: &[u8]) -> Result<(InstanceId, ActivationId), Malformed> {
+    let key = text(&key[2..])?;
+    let (instance, activation) = key.rsplit_once('/').ok_or(bad("no activation in the key"))?;
+    Ok((instance.into(), activation.parse().map_err(|_| bad("no activation in the key"))?))
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Malformed> {

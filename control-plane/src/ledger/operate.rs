@@ -1,9 +1,9 @@
 //! What operators ask for: cancel, start again, delete.
 
-use routing::{Payload, Resume, Timestamp};
+use routing::{Payload, Timestamp};
 
 use super::instance::State;
-use super::stored::{Reason, Stay, key};
+use super::stored::key;
 use super::{Answer, InstanceId, Ledger, Output, Request};
 
 impl Ledger {
@@ -37,7 +37,7 @@ impl Ledger {
             out.push(Output::Answer(request, Answer::NotFound));
             return;
         };
-        let waiting: Vec<Stay> = open.incidents().cloned().collect();
+        let waiting: Vec<_> = open.incidents().map(|s| s.token.activation).collect();
         if waiting.is_empty() {
             let why =
                 format!("Can only start instances in STOPPED state, {instance} is {} and has no incident", open.state);
@@ -45,42 +45,9 @@ impl Ledger {
             return;
         }
         for stay in waiting {
-            self.resume(now, stay, payload.as_ref(), same_key, out);
+            self.run(now, instance, out, |run| run.resume(stay, payload.as_ref(), same_key));
         }
-        self.settle_state(now, instance, out);
         out.push(Output::Answer(request, Answer::Done));
-    }
-
-    fn resume(&mut self, now: Timestamp, stay: Stay, payload: Option<&Payload>, same_key: bool, out: &mut Vec<Output>) {
-        let mut token = stay.token;
-        let Some(table) = self.tables.get(&token.definition).cloned() else { return };
-        let Some(node) = table.find(token.element.as_str()) else { return };
-        self.forget(&token.instance.clone(), token.activation);
-        let (resume, output) = match stay.reason {
-            Reason::Incident(failure) => (failure.resume, failure.output),
-            Reason::Ended | Reason::Joining | Reason::Timer(_) | Reason::Again(_) | Reason::Held => {
-                (Resume::Leave, None)
-            }
-        };
-        match resume {
-            Resume::Map => {
-                let answer = payload.cloned().or(output).unwrap_or_default();
-                self.map_answer(now, &table, node, &token.anew(!same_key, now), &answer, out);
-            }
-            Resume::Call | Resume::Leave => {
-                if let Some(payload) = payload {
-                    token.written.replaced(&token.payload, payload);
-                    token.payload = payload.clone();
-                }
-                token.attempts = 0;
-                let token = token.anew(!same_key, now);
-                if resume == Resume::Leave {
-                    self.leave_element(now, &table, node, &token, out);
-                } else {
-                    self.place(now, [routing::Product { token, to: routing::To::Ledger }].into(), out);
-                }
-            }
-        }
     }
 
     /// Forgets a closed instance. One that is open must be stopped first.

@@ -4,7 +4,8 @@ use prost::Message as _;
 use proto::convert::{self, Malformed};
 use proto::v1;
 use proto::v1::stored_token::Why;
-use routing::{Failure, Payload, Timestamp, Token};
+use routing::instance::{Activity, Reason, Stay, Subscription};
+use routing::{Failure, FlowId, Payload};
 
 use super::instance::{InstanceView, State};
 
@@ -72,55 +73,79 @@ pub mod key {
     }
 }
 
-/// Why a token is at the ledger.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Reason {
-    Ended,
-    Joining,
-    Timer(Timestamp),
-    Again(Timestamp),
-    Incident(Box<Failure>),
-    /// Created with `--stopped`: waits for `flowctl start`.
-    Held,
+/// The parts of a record that are not tokens, as JSON.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Parts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    activity: Option<Box<Activity>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<Output>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reset: Option<Vec<FlowId>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    subscriptions: Vec<Subscription>,
 }
 
-/// A token at the ledger.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Stay {
-    pub(super) token: Token,
-    pub(super) reason: Reason,
-    pub(super) since: Timestamp,
-    pub(super) order: u64,
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Output {
+    index: u32,
+    value: serde_json::Value,
+    written: serde_json::Map<String, serde_json::Value>,
 }
 
-impl Stay {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let why = match self.reason.clone() {
-            Reason::Ended => Why::Ended(v1::Empty {}),
-            Reason::Joining => Why::Joining(v1::Empty {}),
-            Reason::Timer(at) => Why::TimerMs(at),
-            Reason::Again(at) => Why::AgainMs(at),
-            Reason::Incident(failure) => Why::Incident((*failure).into()),
-            Reason::Held => Why::Held(v1::Empty {}),
-        };
-        let token = Some(self.token.clone().into());
-        v1::StoredToken { token, why: Some(why), since_ms: self.since, order: self.order }.encode_to_vec()
-    }
+/// The stored form of a record.
+pub(super) fn encode_stay(stay: &Stay) -> Vec<u8> {
+    let mut parts = Parts { subscriptions: stay.subscriptions.clone(), ..Parts::default() };
+    let why = match stay.reason.clone() {
+        Reason::Ended => Why::Ended(v1::Empty {}),
+        Reason::Joining => Why::Joining(v1::Empty {}),
+        Reason::Again(at) => Why::AgainMs(at),
+        Reason::Incident(failure) => Why::Incident((*failure).into()),
+        Reason::Held => Why::Held(v1::Empty {}),
+        Reason::Waiting => Why::Waiting(v1::Empty {}),
+        Reason::Activity(activity) => {
+            parts.activity = Some(activity);
+            Why::PartsOnly(v1::Empty {})
+        }
+        Reason::Output { index, value, written } => {
+            parts.output = Some(Output { index, value, written });
+            Why::PartsOnly(v1::Empty {})
+        }
+        Reason::Reset(flows) => {
+            parts.reset = Some(flows);
+            Why::PartsOnly(v1::Empty {})
+        }
+    };
+    let plain = parts.subscriptions.is_empty() && !matches!(why, Why::PartsOnly(_));
+    let parts = if plain { Vec::new() } else { serde_json::to_vec(&parts).expect("records have only string keys") };
+    let token = Some(stay.token.clone().into());
+    v1::StoredToken { token, why: Some(why), since_ms: stay.since, order: stay.order, parts: parts.into() }
+        .encode_to_vec()
+}
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let bad = |why| Malformed { field: "stored token", why };
-        let stored = v1::StoredToken::decode(bytes).map_err(|_| bad("not protobuf"))?;
-        let reason = match stored.why.ok_or(bad("no reason"))? {
-            Why::Ended(_) => Reason::Ended,
-            Why::Joining(_) => Reason::Joining,
-            Why::TimerMs(at) => Reason::Timer(at),
-            Why::AgainMs(at) => Reason::Again(at),
-            Why::Incident(failure) => Reason::Incident(Box::new(failure.try_into()?)),
-            Why::Held(_) => Reason::Held,
-        };
-        let token = stored.token.ok_or(bad("no token"))?.try_into()?;
-        Ok(Self { token, reason, since: stored.since_ms, order: stored.order })
-    }
+pub(super) fn decode_stay(bytes: &[u8]) -> Result<Stay, Malformed> {
+    let bad = |why| Malformed { field: "stored token", why };
+    let stored = v1::StoredToken::decode(bytes).map_err(|_| bad("not protobuf"))?;
+    let parts = match &stored.parts[..] {
+        [] => Parts::default(),
+        json => serde_json::from_slice(json).map_err(|_| bad("parts that this build cannot read"))?,
+    };
+    let reason = match stored.why.ok_or(bad("no reason"))? {
+        Why::Ended(_) => Reason::Ended,
+        Why::Joining(_) => Reason::Joining,
+        Why::AgainMs(at) => Reason::Again(at),
+        Why::Incident(failure) => Reason::Incident(Box::new(failure.try_into()?)),
+        Why::Held(_) => Reason::Held,
+        Why::Waiting(_) => Reason::Waiting,
+        Why::PartsOnly(_) => match (parts.activity, parts.output, parts.reset) {
+            (Some(activity), ..) => Reason::Activity(activity),
+            (_, Some(Output { index, value, written }), _) => Reason::Output { index, value, written },
+            (.., Some(flows)) => Reason::Reset(flows),
+            (None, None, None) => return Err(bad("no parts")),
+        },
+    };
+    let token = stored.token.ok_or(bad("no token"))?.try_into()?;
+    Ok(Stay { token, reason, since: stored.since_ms, order: stored.order, subscriptions: parts.subscriptions })
 }
 
 /// The stored form of an instance.

@@ -13,7 +13,8 @@ impl Run<'_> {
         let Some((table, node)) = self.at(&token) else { return self.lost(token) };
         self.absorb(&table, &mut token);
         if self.serves(&token) {
-            return self.served(token);
+            // a result comes from its own activation; what comes from the scope is the offer itself, given back
+            return if token.parent == token.scope { self.offer(token) } else { self.served(token) };
         }
         let element = table.table().node(node);
         match &element.kind {

@@ -51,6 +51,11 @@ impl<'a> Run<'a> {
         self.settle();
     }
 
+    /// The instance's first token waits for an operator.
+    pub fn hold(mut self, token: Token) {
+        self.stay(token, Reason::Held, Vec::new());
+    }
+
     /// A sidecar's product. What was reported before, or belongs to a scope that is closed, is taken and forgotten.
     pub fn report(mut self, product: Product) {
         let activation = product.token.activation;
