@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use flow_sidecar::tables::StaticDefinition;
 use routing::table::{
-    Boundary, ConditionSource, DataMapping, Flow, FlowIx, Host, Manifest, Node, NodeIx, NodeKind, Place, Predecessor,
-    RetryPolicy, Settings, Task, Trigger,
+    Boundary, Catch, ConditionSource, DataMapping, Flow, FlowIx, Host, Manifest, Node, NodeIx, NodeKind, Place,
+    Predecessor, RetryPolicy, Settings, Task, Trigger,
 };
 use routing::{
     ActivationId, Digest, ElementId, InstanceId, Payload, RoutingTable, Token, TraceContext, Weight, Written,
@@ -41,6 +41,9 @@ impl Model {
             outgoing: Vec::new(),
             default: None,
             boundaries: Vec::new(),
+            guarded: false,
+            mapping: None,
+            marks: None,
         });
         self
     }
@@ -63,7 +66,7 @@ impl Model {
     }
 
     pub(crate) fn end(self, id: &str) -> Self {
-        self.node(id, NodeKind::EndEvent, Place::Ledger)
+        self.node(id, NodeKind::EndEvent(Vec::new()), Place::Ledger)
     }
 
     pub(crate) fn exclusive(self, id: &str) -> Self {
@@ -72,8 +75,8 @@ impl Model {
 
     pub(crate) fn error_boundary(self, id: &str, on: &str, code: &str) -> Self {
         let attached_to = self.ix(on);
-        let trigger = Trigger::Error(Some(code.into()));
-        let kind = NodeKind::Boundary(Boundary { attached_to, interrupting: true, trigger });
+        let catch = Catch { triggers: vec![Trigger::Error(Some(code.into()))], parallel: false };
+        let kind = NodeKind::Boundary(Boundary { attached_to, interrupting: true, catch });
         let mut model = self.node(id, kind, Place::Folded);
         let boundary = model.ix(id);
         model.nodes[attached_to as usize].boundaries.push(boundary);
@@ -113,6 +116,7 @@ impl Model {
             predecessors: predecessors.iter().map(predecessor).collect(),
             nodes: self.nodes.clone(),
             flows: self.flows.clone(),
+            decisions: Vec::new(),
         }
     }
 

@@ -1,6 +1,34 @@
-use super::*;
-use crate::table::RetryPolicy;
-use serde_json::json;
+use super::{Map, MappingError, Request};
+use crate::compiled::Compiled;
+use crate::failure::FailureCode;
+use crate::id::Digest;
+use crate::payload::{Payload, Written};
+use crate::table::{DataMapping, Host, Parameter, ParameterKind, RetryPolicy, RoutingTable, Settings, Task};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+fn table() -> Compiled {
+    let table = RoutingTable {
+        format: RoutingTable::FORMAT,
+        process: "p".into(),
+        deployment: "p-1".into(),
+        host: Host::Ledger,
+        settings: Settings::default(),
+        predecessors: Vec::new(),
+        nodes: Vec::new(),
+        flows: Vec::new(),
+        decisions: Vec::new(),
+    };
+    Compiled::new(table, Digest::default()).unwrap()
+}
+
+fn request(task: &Task, payload: &Payload) -> Result<Request, MappingError> {
+    super::request(&table(), task, payload, 0)
+}
+
+fn apply(task: &Task, before: &Payload, written: &mut Written, answer: &Payload) -> Result<Payload, MappingError> {
+    super::apply(&table(), task, before, written, answer, 0)
+}
 
 fn task(data: DataMapping, method: &str, path: &str) -> Task {
     Task {
