@@ -1,4 +1,4 @@
-use super::{Map, MappingError, Request};
+use super::{MappingError, Request};
 use crate::compiled::Compiled;
 use crate::failure::FailureCode;
 use crate::id::Digest;
