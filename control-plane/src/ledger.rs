@@ -333,13 +333,7 @@ impl Ledger {
             return;
         }
         self.mark += 1;
-        let mut keys = std::collections::HashSet::new();
-        let mut group: Vec<Change> = std::mem::take(&mut self.group);
-        // a key that changed twice has its last value: stores take each key once per transaction
-        group.reverse();
-        group.retain(|(key, _)| keys.insert(key.clone()));
-        group.reverse();
-        out.push(Output::Write(self.mark, group));
+        out.push(Output::Write(self.mark, last_of_each(std::mem::take(&mut self.group))));
         let mark = self.mark;
         self.after.extend(self.releases.drain(..).map(|a| (mark, a)));
     }
@@ -395,6 +389,20 @@ impl Ledger {
     pub fn unanswered(&self) -> usize {
         self.outbox.len()
     }
+}
+
+/// A key that changed twice has its last value: stores take each key once per transaction.
+fn last_of_each(mut group: Vec<Change>) -> Vec<Change> {
+    // most groups are so small that comparing is cheaper than hashing
+    let twice = |(nth, (key, _)): (usize, &Change)| group[..nth].iter().any(|(other, _)| other == key);
+    if group.len() <= 8 && !group.iter().enumerate().any(twice) {
+        return group;
+    }
+    let mut keys = std::collections::HashSet::new();
+    group.reverse();
+    group.retain(|(key, _)| keys.insert(key.clone()));
+    group.reverse();
+    group
 }
 
 /// A token about to be put somewhere by the ledger: what follows from it, one after the other.

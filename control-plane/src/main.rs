@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use flow_control_plane::{App, Config};
-use runtime::{drain, shutdown, telemetry};
+use runtime::{drain, memory, shutdown, telemetry};
 
 fn main() -> ExitCode {
+    memory::keep_while_loaded();
     let config = Config::parse();
     if let Err(error) = telemetry::init_logging(config.log_format, &config.log_level) {
         eprintln!("flowd: {error}");

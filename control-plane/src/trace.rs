@@ -1,16 +1,22 @@
 //! What instances went through, for people: hop records in a bounded ring, the oldest instances leave first.
 //!
-//! Best effort by design (§3): in memory only, never part of a decision.
+//! Best effort by design (§3): in memory only, never part of a decision. Records are kept as the bytes in which
+//! they come and read when somebody asks: of most nobody ever does.
 
+use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prost::Message as _;
 use proto::v1::HopRecord;
 
 /// Records kept in all.
 const MAX_RECORDS: usize = 200_000;
 /// Records kept of one instance; of a longer one the first.
 const MAX_OF_INSTANCE: usize = 2_000;
+/// What a record begins with: the field `instance`.
+const INSTANCE: u8 = 0x0a;
 
 /// The ring. Handles share it.
 #[derive(Clone, Debug, Default)]
@@ -20,37 +26,47 @@ pub(crate) struct Hops {
 
 #[derive(Debug, Default)]
 struct Ring {
-    of: HashMap<String, Vec<HopRecord>>,
-    order: VecDeque<String>,
+    /// By the hash of the instance's id.
+    of: HashMap<u64, Vec<Box<[u8]>>>,
+    order: VecDeque<u64>,
     records: usize,
+    hasher: RandomState,
 }
 
 impl Hops {
-    /// Keeps these records.
-    pub(crate) fn add(&self, records: impl IntoIterator<Item = HopRecord>) {
+    /// Keeps these records, each a `flow.v1.HopRecord`; what is none is dropped.
+    pub(crate) fn add<R: AsRef<[u8]>>(&self, records: impl IntoIterator<Item = R>) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        records.into_iter().for_each(|record| ring.add(record));
+        records.into_iter().for_each(|record| ring.add(record.as_ref()));
     }
 
     /// The records of an instance, in the order of beginning.
     pub(crate) fn of(&self, instance: &str) -> Vec<HopRecord> {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut records = ring.of.get(instance).cloned().unwrap_or_default();
+        let kept = ring.of.get(&ring.hasher.hash_one(instance.as_bytes()));
+        let records = kept.into_iter().flatten().filter_map(|it| HopRecord::decode(&**it).ok());
+        let mut records: Vec<HopRecord> = records.filter(|it| it.instance == instance).collect();
         records.sort_by_key(|it| (it.started_ms, it.ended_ms));
         records
     }
 }
 
 impl Ring {
-    fn add(&mut self, record: HopRecord) {
-        match self.of.get_mut(&record.instance) {
-            Some(records) if records.len() >= MAX_OF_INSTANCE => return,
-            // a sidecar that lost its stream sends what it is not sure of again
-            Some(records) if records.iter().any(|it| same(it, &record)) => return,
-            Some(records) => records.push(record),
-            None => {
-                self.order.push_back(record.instance.clone());
-                self.of.insert(record.instance.clone(), vec![record]);
+    fn add(&mut self, record: &[u8]) {
+        let Some(instance) = instance(record) else { return };
+        let hash = self.hasher.hash_one(instance);
+        match self.of.entry(hash) {
+            Entry::Occupied(mut kept) => {
+                let kept = kept.get_mut();
+                // a sidecar that lost its stream sends what it is not sure of again
+                if kept.len() >= MAX_OF_INSTANCE || kept.iter().any(|it| **it == *record) {
+                    return;
+                }
+                kept.push(record.into());
+            }
+            Entry::Vacant(free) => {
+                self.order.push_back(hash);
+                free.insert(vec![record.into()]);
             }
         }
         self.records += 1;
@@ -61,21 +77,25 @@ impl Ring {
     }
 }
 
-fn same(a: &HopRecord, b: &HopRecord) -> bool {
-    a.activation == b.activation && a.element == b.element && a.ended_ms == b.ended_ms
+/// The instance that an encoded record is of, without reading the rest.
+fn instance(record: &[u8]) -> Option<&[u8]> {
+    let mut rest = record.strip_prefix(&[INSTANCE])?;
+    let length = prost::decode_length_delimiter(&mut rest).ok()?;
+    rest.get(..length)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn record(instance: usize, activation: u64) -> HopRecord {
-        HopRecord {
+    fn record(instance: usize, activation: u64) -> Vec<u8> {
+        let record = HopRecord {
             instance: instance.to_string(),
             activation: activation.to_be_bytes().to_vec().into(),
             started_ms: activation,
             ..HopRecord::default()
-        }
+        };
+        record.encode_to_vec()
     }
 
     #[test]
@@ -94,5 +114,12 @@ mod tests {
         let hops = Hops::default();
         hops.add([record(1, 7), record(1, 7)]);
         assert_eq!(hops.of("1").len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_record_is_dropped() {
+        let hops = Hops::default();
+        hops.add([vec![], vec![INSTANCE], vec![INSTANCE, 9, b'1'], vec![INSTANCE, 1, b'1', 0xff], vec![0xff; 9]]);
+        assert!(hops.of("1").is_empty());
     }
 }

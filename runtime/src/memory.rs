@@ -44,6 +44,22 @@ pub fn trim() -> bool {
     unsafe { libc::malloc_trim(0) == 1 }
 }
 
+/// Keeps free pages while load lasts, for a process whose [`IdleTrim`] returns them once it has ended: to give them
+/// back and to take them again costs a page fault each.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code)]
+pub fn keep_while_loaded() {
+    // SAFETY: mallopt has no preconditions but to be called before other threads are there; the values are plain numbers.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 20);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 4 << 20);
+    }
+}
+
+/// Nothing to do: only glibc keeps free pages.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn keep_while_loaded() {}
+
 /// Nothing to do: only glibc keeps free pages.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn trim() -> bool {

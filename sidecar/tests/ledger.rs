@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use hop::Offer;
 use hop::link::{Event, Links, Options, Target};
+use prost::Message as _;
 use proto::v1::control_server::{Control, ControlServer};
 use proto::{convert, v1};
 use routing::{ActivationId, Incarnation, Product, To, Token};
@@ -145,7 +146,7 @@ fn note(told: &watch::Sender<Told>, who: Incarnation, message: v1::SidecarMessag
     let mut reply = v1::FlowdMessage::default();
     told.send_modify(|told| {
         told.hellos.extend(message.hello);
-        told.hops.extend(message.hops);
+        told.hops.extend(message.hops.into_iter().map(|it| v1::HopRecord::decode(it).unwrap()));
         told.health.extend(message.health);
         told.table_acks.extend(message.table_acks);
         told.bindings = told.bindings.max(message.bindings_ack);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use prost::Message as _;
 use proto::convert::digest_bytes;
 use proto::v1;
 use routing::{Digest, ElementId, Incarnation};
@@ -34,7 +35,7 @@ impl LedgerTask {
         }
     }
 
-    fn effect(&mut self, output: Output, acks: &mut HashMap<Incarnation, u64>, hops: &mut Vec<v1::HopRecord>) {
+    fn effect(&mut self, output: Output, acks: &mut HashMap<Incarnation, u64>, hops: &mut Vec<Vec<u8>>) {
         match output {
             // writes were committed, offers have gone
             Output::Write(..) | Output::Send(..) => {}
@@ -55,7 +56,7 @@ impl LedgerTask {
                 let (left, settled) = self.parts.ledger.left();
                 self.parts.mesh.departed(left, settled);
             }
-            Output::Hop(record) => hops.push(record.into()),
+            Output::Hop(record) => hops.push(v1::HopRecord::from(record).encode_to_vec()),
             Output::Alarm(what) => {
                 self.parts.metrics.alarms.inc();
                 tracing::error!(what, "the ledger saw a broken rule: please report this");

@@ -20,6 +20,8 @@ use super::{Disk, DiskFile, Durability, Error, Identity, Lsn, Options, Recovered
 /// Appends are gathered into frames of about this size.
 const FRAME_TARGET: usize = 1 << 20;
 const NEXT: &str = "next.tmp";
+/// A segment that was forgotten, to be written over: its blocks are there already.
+const SPARE: &str = "spare.tmp";
 pub(super) const RESERVE: &str = "reserve";
 const RESERVE_NEW: &str = "reserve.tmp";
 
@@ -44,6 +46,8 @@ pub struct Log<D: Disk> {
     disk_full: bool,
     /// Whether the reserve is known to be there.
     reserved: bool,
+    /// The length of the spare segment, if there is one.
+    spare: Option<u64>,
     encoder: Encoder,
 }
 
@@ -62,6 +66,8 @@ struct Segment<F> {
 pub(super) struct Older {
     pub(super) number: u64,
     pub(super) bytes: u64,
+    /// How long its file is.
+    pub(super) ahead: u64,
     /// The last position in it.
     pub(super) last: Lsn,
 }
@@ -95,7 +101,7 @@ impl<D: Disk> Log<D> {
 
     /// Begins a new segment after `base`; with a checkpoint if one is given.
     pub(super) fn begin(disk: D, options: Options, base: Base, checkpoint: Option<&[Bytes]>) -> Result<Self, Error> {
-        let place = Place { disk: &disk, base: &base, ahead: options.ahead_bytes };
+        let place = Place { disk: &disk, base: &base, ahead: options.ahead_bytes, spare: None };
         let (segment, reserved) = match place.make(checkpoint) {
             Err(error) if error.is_full() && base.reserved => {
                 disk.remove(RESERVE).map_err(failed(&disk, "remove", RESERVE))?;
@@ -118,6 +124,7 @@ impl<D: Disk> Log<D> {
             synced: base.last,
             disk_full: false,
             reserved,
+            spare: None,
             encoder: Encoder::default(),
         })
     }
@@ -203,6 +210,9 @@ impl<D: Disk> Log<D> {
     pub fn close(&mut self) -> Result<Lsn, Error> {
         let durable = self.commit()?;
         self.sync()?;
+        if self.spare.take().is_some() {
+            self.disk.remove(SPARE).map_err(failed(&self.disk, "remove", SPARE))?;
+        }
         if self.pending.is_empty() && self.options.durability != Durability::None {
             self.encoder.begin();
             match self.write_frame(0) {
@@ -304,7 +314,7 @@ impl<D: Disk> Log<D> {
         self.sync()?;
         let segment = self.next_segment(self.written, None)?;
         let full = std::mem::replace(&mut self.segment, segment);
-        self.older.push(Older { number: full.number, bytes: full.end, last: self.written });
+        self.older.push(Older { number: full.number, bytes: full.end, ahead: full.ahead, last: self.written });
         Ok(())
     }
 
@@ -314,7 +324,14 @@ impl<D: Disk> Log<D> {
         let gone = self.older.iter().take_while(|it| it.last <= upto).count();
         let gone: Vec<Older> = self.older.drain(..gone).collect();
         self.since_checkpoint = self.since_checkpoint.saturating_sub(gone.iter().map(|it| it.bytes).sum());
-        if gone.is_empty() { Ok(()) } else { self.remove(gone.into_iter().map(|it| it.number)) }
+        let Some(spare) = gone.last() else { return Ok(()) };
+        let (kept, removed) = if self.spare.is_none() { (1, &gone[..gone.len() - 1]) } else { (0, gone.as_slice()) };
+        if kept == 1 {
+            let name = segment_name(spare.number);
+            self.disk.rename(&name, SPARE).map_err(failed(&self.disk, "set aside", &name))?;
+            self.spare = Some(spare.ahead);
+        }
+        self.remove(removed.iter().map(|it| it.number))
     }
 
     fn remove(&self, segments: impl Iterator<Item = u64>) -> Result<(), Error> {
@@ -335,7 +352,8 @@ impl<D: Disk> Log<D> {
             older: Vec::new(),
             reserved: self.reserved,
         };
-        let place = Place { disk: &self.disk, base: &base, ahead: self.options.ahead_bytes };
+        let spare = self.spare.take();
+        let place = Place { disk: &self.disk, base: &base, ahead: self.options.ahead_bytes, spare };
         place.make(checkpoint)
     }
 
@@ -388,6 +406,8 @@ struct Place<'a, D> {
     disk: &'a D,
     base: &'a Base,
     ahead: u64,
+    /// The length of the spare segment, if there is one.
+    spare: Option<u64>,
 }
 
 // === impl Place ===
@@ -404,7 +424,7 @@ impl<D: Disk> Place<'_, D> {
         let named = self.disk.rename(NEXT, &name);
         named.map_err(failed(self.disk, "name", &name))?;
         sync_names(self.disk)?;
-        Ok(Segment { number, file, end, ahead: end + self.ahead })
+        Ok(Segment { number, file, end, ahead: (end + self.ahead).max(self.spare.unwrap_or(0)) })
     }
 
     fn fill(
@@ -413,7 +433,11 @@ impl<D: Disk> Place<'_, D> {
         checkpoint: Option<&[Bytes]>,
         header: impl FnOnce(u64) -> [u8; HEADER as usize],
     ) -> io::Result<(D::File, u64)> {
-        let mut file = self.disk.create(NEXT)?;
+        // What is left in a spare segment is never taken for a frame: checksums are keyed by the segment's number.
+        let mut file = match self.spare {
+            Some(_) => self.disk.rename(SPARE, NEXT).and_then(|()| self.disk.open(NEXT))?,
+            None => self.disk.create(NEXT)?,
+        };
         let mut encoder = Encoder::default();
         let mut end = HEADER;
         let (mut rest, mut first) = (checkpoint.unwrap_or_default(), 1);
@@ -433,8 +457,10 @@ impl<D: Disk> Place<'_, D> {
             (rest, first) = (&rest[count..], first + count as u64);
         }
         file.write_at(&header(if checkpoint.is_some() { end } else { 0 }), 0)?;
-        let zeros = vec![0; usize::try_from(self.ahead).expect("a step fits in memory")];
-        file.write_at(&zeros, end)?;
+        if self.spare.is_none_or(|length| length < end + self.ahead) {
+            let zeros = vec![0; usize::try_from(self.ahead).expect("a step fits in memory")];
+            file.write_at(&zeros, end)?;
+        }
         file.sync()?;
         Ok((file, end))
     }

@@ -127,7 +127,7 @@ fn replay<D: Disk>(disk: &D, live: &[Found], salt: u64, opened_before: bool, app
                 break;
             }
         };
-        replay.ends.push(Older { number: *number, bytes: end, last: replay.last });
+        replay.ends.push(Older { number: *number, bytes: end, ahead: end, last: replay.last });
         let lost = Lsn(replay.last.0 + 1);
         let follows = |(next, header): &&Found| *next == number + 1 && header.is_some_and(|header| header.base >= lost);
         let next = live.get(index + 1).filter(follows);

@@ -99,7 +99,7 @@ impl Outgoing {
         }
         message.reports = reports;
         let hops = self.hops.len().min(HOPS_AT_ONCE);
-        message.hops = self.hops.drain(..hops).map(Into::into).collect();
+        message.hops = self.hops.drain(..hops).map(|it| v1::HopRecord::from(it).encode_to_vec().into()).collect();
         message.health = std::mem::take(&mut self.health).into_values().collect();
         message
     }

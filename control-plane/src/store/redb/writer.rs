@@ -40,7 +40,7 @@ pub(super) struct Shared {
     leadership: watch::Sender<Leadership>,
     /// Commands sent to the store's thread and not done.
     queued: AtomicUsize,
-    /// How long a sync takes, in microseconds: a running mean.
+    /// How long a sync takes when nothing else holds the CPU, in microseconds: what is longer counts little.
     sync: AtomicU64,
     commits: AtomicU64,
     /// Bytes of the overlay that are worth a transaction.
@@ -153,7 +153,8 @@ impl Shared {
             return Err(reason);
         }
         let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.sync.store((self.sync.load(Relaxed) * 7).saturating_add(took.min(1 << 32)) / 8, Relaxed);
+        let before = self.sync.load(Relaxed);
+        self.sync.store(if took < before { took } else { before + (took - before).min(1 << 32) / 16 }, Relaxed);
         self.commits.fetch_add(1, Relaxed);
         let mut overlay = self.overlay_mut();
         batches.into_iter().for_each(|batch| overlay.commit(batch));

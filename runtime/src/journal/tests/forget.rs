@@ -22,9 +22,9 @@ fn two_rounds(disk: &SimulatedDisk) -> (Log<SimulatedDisk>, Lsn) {
 fn what_is_forgotten_is_gone_and_the_rest_is_there() {
     let disk = SimulatedDisk::default();
     let (mut log, applied) = two_rounds(&disk);
-    let before = (disk.used(), log.bytes());
+    let before = (segments(&disk).len(), log.bytes());
     log.forget(applied).unwrap();
-    assert!(disk.used() < before.0 && log.bytes() < before.1);
+    assert!(segments(&disk).len() < before.0 && log.bytes() < before.1);
     let last = log.last();
     drop(log);
     disk.cut_power(|| false);
@@ -60,4 +60,25 @@ fn a_missing_segment_that_was_not_applied_is_found() {
     drop(log);
     let error = open(&disk, Lsn(applied.0 - 1)).unwrap_err();
     assert!(matches!(&error, Error::Corrupt(it) if it.detail.contains("missing")), "{error}");
+}
+
+#[test]
+fn a_segment_that_is_written_over_shows_nothing_of_what_it_held() {
+    for cut in [false, true] {
+        let disk = SimulatedDisk::default();
+        let (mut log, applied) = two_rounds(&disk);
+        log.forget(applied).unwrap();
+        assert!(disk.names().unwrap().iter().any(|name| name == "spare.tmp"));
+        log.roll().unwrap();
+        let applied = log.last();
+        log.append(records(20..21));
+        log.commit().unwrap();
+        drop(log);
+        if cut {
+            disk.cut_power(|| false);
+        }
+        let (log, recovered) = open(&disk, applied).unwrap();
+        assert_eq!(recovered.records, records(20..21));
+        assert!(log.disk().names().unwrap().iter().all(|name| !name.ends_with(".tmp")));
+    }
 }
