@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bpmn::{Options, ProcessDefinition, check};
-use control_plane::ledger::{self, Answer as Reply, Input, InstanceView, Ledger, Output, Start};
+use control_plane::ledger::{self, Answer as Reply, Deployed, Input, InstanceView, Ledger, Output, Start};
 use hop::Endpoint;
 use routing::mapping::Answer;
 use routing::step::{self, Activity, CallFailure, Effect};
-use routing::{Compiled, ElementId, Incarnation, InstanceId, Payload, Product, Timestamp, To, Token};
+use routing::{Compiled, Digest, ElementId, Incarnation, InstanceId, Payload, Product, Timestamp, To, Token};
 use serde_json::Value;
 
 /// What a task does when it is called: how long it takes (milliseconds), and its answer.
@@ -37,6 +37,11 @@ pub fn model(body: &str) -> String {
     )
 }
 
+/// A model's body wrapped into definitions with one process `p`, beside root elements such as messages and errors, or other processes.
+pub fn model_beside(root: &str, body: &str) -> String {
+    model(body).replacen("<process", &format!("{root}<process"), 1)
+}
+
 /// A service task bound to a type of its own name.
 pub fn task(id: &str) -> String {
     format!(
@@ -57,13 +62,17 @@ pub fn flow_if(id: &str, from: &str, to: &str, condition: &str) -> String {
     )
 }
 
+fn compiled(table: &bpmn::Table) -> Arc<Compiled> {
+    Arc::new(Compiled::new(table.table.clone(), table.digest).expect("it was checked"))
+}
+
 const REPLICA: Incarnation = Incarnation(1);
 
 /// See the module's documentation.
 pub struct Game {
-    definition: ProcessDefinition,
+    definitions: Vec<ProcessDefinition>,
     ledger: Ledger,
-    tables: BTreeMap<ElementId, Arc<Compiled>>,
+    tables: BTreeMap<(Digest, ElementId), Arc<Compiled>>,
     now: Timestamp,
     behaviour: Behaviour,
     offers: VecDeque<Token>,
@@ -83,11 +92,14 @@ impl Game {
     pub fn new(xml: &str, behaviour: Behaviour) -> Self {
         let checked =
             check(xml.as_bytes(), &Options::default()).unwrap_or_else(|d| panic!("the model is refused: {d:#?}"));
-        let definition = checked.definitions.into_iter().next().expect("one executable process");
-        let compile = |t: &bpmn::Table| Arc::new(Compiled::new(t.table.clone(), t.digest).expect("it was checked"));
-        let tables = definition.tasks.iter().map(|(e, t)| (e.clone(), compile(t))).collect();
-        let endpoint = Endpoint { incarnation: REPLICA, address: "sidecar:1".into(), draining: false };
-        let endpoints = definition.services().into_keys().map(|s| (s, vec![endpoint.clone()])).collect();
+        let mut definitions = checked.definitions;
+        // the process under test is `p`; what it calls stands beside it
+        definitions.sort_by_key(|d| d.process.as_str() != "p");
+        let own = |d: &ProcessDefinition| {
+            let digest = d.digest;
+            d.tasks.iter().map(move |(e, t)| ((digest, e.clone()), compiled(t))).collect::<Vec<_>>()
+        };
+        let tables = definitions.iter().flat_map(own).collect();
         let mut game = Self {
             ledger: Ledger::new(1),
             tables,
@@ -100,17 +112,38 @@ impl Game {
             calls: Vec::new(),
             alarms: Vec::new(),
             instances: 0,
-            definition,
+            definitions,
         };
-        game.tell(Input::Definition(game.definition.digest, compile(&game.definition.ledger.clone())));
-        game.tell(Input::Endpoints(endpoints));
-        game.tell(Input::Linked(REPLICA));
+        for (digest, table) in game.ledger_tables() {
+            game.tell(Input::Definition(digest, table));
+        }
+        game.connect();
         game
+    }
+
+    fn ledger_tables(&self) -> HashMap<Digest, Arc<Compiled>> {
+        self.definitions.iter().map(|d| (d.digest, compiled(&d.ledger))).collect()
+    }
+
+    fn connect(&mut self) {
+        let deployed = self.definitions.iter().map(|d| Deployed {
+            process: d.process.clone(),
+            deployment: d.deployment.clone(),
+            definition: d.digest,
+            tag: None,
+            applied: 1,
+        });
+        self.tell(Input::Deployed(deployed.collect()));
+        let endpoint = Endpoint { incarnation: REPLICA, address: "sidecar:1".into(), draining: false };
+        let services = self.definitions.iter().flat_map(|d| d.services().into_keys());
+        let endpoints = services.map(|s| (s, vec![endpoint.clone()])).collect();
+        self.tell(Input::Endpoints(endpoints));
+        self.tell(Input::Linked(REPLICA));
     }
 
     /// Starts an instance at the first start event and lets everything happen that can.
     pub fn run(&mut self, payload: &Value) -> InstanceView {
-        let start = self.definition.start_events[0].clone();
+        let start = self.definitions[0].start_events[0].clone();
         let instance = self.start(start.as_str(), payload);
         self.settle();
         self.view(&instance)
@@ -119,12 +152,13 @@ impl Game {
     /// Starts an instance without letting anything happen yet.
     pub fn start(&mut self, start_event: &str, payload: &Value) -> InstanceId {
         self.instances += 1;
-        let instance = InstanceId::from(format!("{}-{:032x}", self.definition.deployment, self.instances));
+        let definition = &self.definitions[0];
+        let instance = InstanceId::from(format!("{}-{:032x}", definition.deployment, self.instances));
         let start = Start {
             instance: instance.clone(),
-            deployment: self.definition.deployment.clone(),
-            process: self.definition.process.clone(),
-            definition: self.definition.digest,
+            deployment: definition.deployment.clone(),
+            process: definition.process.clone(),
+            definition: definition.digest,
             start_event: start_event.into(),
             payload: Payload::json(payload),
             metadata: BTreeMap::new(),
@@ -181,14 +215,14 @@ impl Game {
         self.moves.iter().map(|(element, _)| element.as_str()).collect()
     }
 
+    /// How often a task was called.
+    pub fn count(&self, task: &str) -> usize {
+        self.calls.iter().filter(|c| *c == task).count()
+    }
+
     /// The ledger again, from what it wrote.
     pub fn restart_ledger(&mut self) {
-        let tables = HashMap::from([(
-            self.definition.digest,
-            Arc::new(
-                Compiled::new(self.definition.ledger.table.clone(), self.definition.ledger.digest).expect("checked"),
-            ),
-        )]);
+        let tables = self.ledger_tables();
         let entries = Ledger::prefixes().iter().flat_map(|p| {
             self.store.iter().filter(move |(k, _)| k.starts_with(p)).map(|(k, v)| (k.clone(), v.clone()))
         });
@@ -196,10 +230,7 @@ impl Game {
         let mut out = Vec::new();
         self.ledger.begin(self.now, &mut out);
         self.execute(out);
-        let endpoint = Endpoint { incarnation: REPLICA, address: "sidecar:1".into(), draining: false };
-        let endpoints = self.definition.services().into_keys().map(|s| (s, vec![endpoint.clone()])).collect();
-        self.tell(Input::Endpoints(endpoints));
-        self.tell(Input::Linked(REPLICA));
+        self.connect();
     }
 
     /// Gives the ledger an input.
@@ -252,7 +283,7 @@ impl Game {
     /// One activation of a task, from offer to products; a boundary timer that is due earlier interrupts it.
     fn act(&mut self, token: Token) {
         self.tell(Input::Answered(REPLICA, vec![token.activation], Vec::new()));
-        let table = self.tables[&token.element].clone();
+        let table = self.tables[&(token.definition, token.element.clone())].clone();
         let node = table.find(token.element.as_str()).expect("its own element");
         let mut activity = Activity::new(&token, self.now);
         let mut effects: VecDeque<Effect> =

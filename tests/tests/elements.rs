@@ -2,6 +2,9 @@
 
 mod boundary;
 mod flows;
+mod gateways;
 mod incidents;
 mod parallel;
+mod repetition;
+mod sub_process;
 mod timers;

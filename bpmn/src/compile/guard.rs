@@ -8,7 +8,7 @@ use routing::table::{Node, NodeIx, NodeKind, Place, RoutingTable, SubProcess, Ti
 
 /// Decides for all nodes: `homed`, `guarded`, `place`.
 pub(super) fn decide(whole: &mut RoutingTable) {
-    whole.settings.homed = whole.nodes.iter().any(looks_at_variables);
+    whole.settings.homed = whole.nodes.iter().any(|it| looks_at_variables(whole, it));
     let joined = Region::of_joins(whole);
     for index in 0..whole.nodes.len() {
         whole.nodes[index].guarded = is_guarded(whole, index, &joined);
@@ -19,13 +19,18 @@ pub(super) fn decide(whole: &mut RoutingTable) {
 }
 
 /// Something that sees variables from beside the token that changes them.
-fn looks_at_variables(node: &Node) -> bool {
+fn looks_at_variables(whole: &RoutingTable, node: &Node) -> bool {
     let conditional = |it: &[Trigger]| it.iter().any(|it| matches!(it, Trigger::Conditional(_)));
     match &node.kind {
         NodeKind::SubProcess(kind) => matches!(**kind, SubProcess::Event),
         NodeKind::Boundary(boundary) => {
             let compensates = boundary.catch.triggers.contains(&Trigger::Compensation);
-            !boundary.interrupting && !compensates || conditional(&boundary.catch.triggers)
+            // what was written inside of a sub-process counts when it is interrupted; an error brings its thrower's variables along
+            let scope = matches!(whole.node(boundary.attached_to).kind, NodeKind::SubProcess(_));
+            let interrupts = |it: &Trigger| !matches!(it, Trigger::Error(_) | Trigger::Cancel | Trigger::Compensation);
+            !boundary.interrupting && !compensates
+                || conditional(&boundary.catch.triggers)
+                || scope && boundary.catch.triggers.iter().any(interrupts)
         }
         NodeKind::StartEvent(start) => node.parent.is_some() && conditional(&start.catch.triggers),
         NodeKind::CatchEvent(catch) => conditional(&catch.triggers),

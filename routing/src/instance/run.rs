@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Activity, Body, Effect, Instance, Reason, Stay, Tables};
-use crate::advance::{Advanced, advance_times};
+use crate::advance::{Advanced, Passed, advance_times};
 use crate::compiled::Compiled;
 use crate::failure::{Failure, FailureCode, Resume};
 use crate::id::{ActivationId, Digest, ScopeId};
@@ -186,8 +186,17 @@ impl<'a> Run<'a> {
     /// The token leaves its element by its outgoing flows.
     pub(super) fn leave(&mut self, table: &Arc<Compiled>, node: NodeIx, mut token: Token, times: u32) {
         self.refresh(table, &mut token);
-        let Advanced { products, .. } = advance_times(table, node, &token, times, self.now);
-        self.pending.extend(products);
+        let advanced = advance_times(table, node, &token, times, self.now);
+        self.moves_on(table, &token, advanced);
+    }
+
+    /// What leaving or entering elements led to.
+    pub(super) fn moves_on(&mut self, table: &Arc<Compiled>, token: &Token, advanced: Advanced) {
+        for Passed { node, activation, .. } in advanced.passed {
+            let here = Token { activation, parent: token.activation, ..token.clone() };
+            self.passed(table, node, &here, self.now, "completed");
+        }
+        self.pending.extend(advanced.products);
         self.stirred = true;
     }
 

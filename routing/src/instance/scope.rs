@@ -100,8 +100,7 @@ impl Run<'_> {
     /// Puts a token before an element that no flow leads to.
     pub(super) fn enter_at(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token) {
         let entered = crate::advance::enter(table, node, None, &token, self.now);
-        self.pending.extend(entered.products);
-        self.stirred = true;
+        self.moves_on(table, &token, entered);
     }
 
     /// A called process begins, as a scope of this instance.
