@@ -115,10 +115,15 @@ fn on_grid(start: Timestamp, every: &str, mut left: Option<u32>, from: Timestamp
     Ok(Due { at: at.max(from), again: Some(Cycle { every: every.to_owned(), left }) })
 }
 
-/// The first instant after `from` that a cron expression names, in UTC.
+/// The first instant after `from` that a cron expression names, in UTC; seconds come first if there are six fields.
 fn cron(text: &str, from: Timestamp) -> Result<Timestamp, String> {
-    let _ = from;
-    Err(format!("{text:?} is neither an ISO 8601 repeating interval nor a cron expression"))
+    let wrong =
+        |why: String| format!("{text:?} is neither an ISO 8601 repeating interval nor a cron expression: {why}");
+    let cron: croner::Cron = text.parse().map_err(|e: croner::errors::CronError| wrong(e.to_string()))?;
+    let start =
+        chrono::DateTime::from_timestamp_millis(from as i64).ok_or_else(|| wrong("a time out of range".into()))?;
+    let next = cron.find_next_occurrence(&start, false).map_err(|e| wrong(e.to_string()))?;
+    Ok(next.timestamp_millis().max(0) as Timestamp)
 }
 
 fn text(template: &Template, payload: &Payload, now: Timestamp) -> Result<String, String> {
@@ -183,6 +188,29 @@ mod tests {
         assert_eq!(fixed("2020-01-01T00:00:00Z", true, 1_800_000_000_000), Ok(1_800_000_000_000));
         assert_eq!(fixed("2100-01-01T00:00:00Z", true, 0), Ok(4_102_444_800_000));
         assert_eq!(fixed("2100-01-01T02:00:00+02:00", true, 0), Ok(4_102_444_800_000));
+    }
+
+    #[test]
+    fn cycles_keep_their_grid_and_count_down() {
+        let of = |text: &str, from| due(&Timer::Cycle(Template::Static(text.into())), &Payload::default(), from);
+        let mut next = of("R3/PT10S", 1_000).unwrap();
+        let mut fired = vec![next.at];
+        while let Some(due) = next.again.unwrap().next(next.at).unwrap() {
+            fired.push(due.at);
+            next = due;
+        }
+        assert_eq!(fired, [11_000, 21_000, 31_000]);
+        assert_eq!(of("R2/1970-01-01T00:00:05Z/PT10S", 12_000).unwrap().at, 15_000);
+        assert_eq!(of("R/PT1M", 0).unwrap().again.unwrap().left, None);
+        assert!(of("R0/PT1M", 0).is_err() && of("every now and then", 0).is_err());
+    }
+
+    #[test]
+    fn cron_names_the_next_instant_in_utc() {
+        let of = |text: &str| due(&Timer::Cycle(Template::Static(text.into())), &Payload::default(), 90_000);
+        assert_eq!(of("* * * * *").unwrap().at, 120_000);
+        assert_eq!(of("*/10 * * * * *").unwrap().at, 100_000);
+        assert_eq!(of("0 0 9 * * MON").unwrap().at, 4 * 86_400_000 + 9 * 3_600_000);
     }
 
     #[test]

@@ -49,8 +49,8 @@ fn an_inclusive_join_fires_when_the_awaited_token_leaves_by_a_boundary_event() {
         task("gone"),
         task("after"),
         flow("f0", "s", "or"),
-        flow("fa", "or", "a"),
-        flow("fb", "or", "b"),
+        flow_if("fa", "or", "a", "true"),
+        flow_if("fb", "or", "b", "true"),
         flow("ja", "a", "join"),
         flow("jb", "b", "join"),
         flow("x1", "late", "gone"),
@@ -210,7 +210,7 @@ fn a_condition_fires_when_a_variable_makes_it_true() {
 fn a_non_interrupting_timer_boundary_fires_as_often_as_its_cycle_says() {
     let body = format!(
         r#"<startEvent id="s"/>{}<boundaryEvent id="tick" attachedToRef="sub" cancelActivity="false"><timerEventDefinition><timeCycle>R3/PT1S</timeCycle></timerEventDefinition></boundaryEvent>{}<endEvent id="e"/>{}{}{}"#,
-        r#"<subProcess id="sub"><startEvent id="is"/><intermediateCatchEvent id="w"><timerEventDefinition><timeDuration>PT10S</timeDuration></timerEventDefinition></intermediateCatchEvent><sequenceFlow id="i1" sourceRef="is" targetRef="w"/></subProcess>"#,
+        r#"<subProcess id="sub"><startEvent id="is"/><intermediateCatchEvent id="w"><timerEventDefinition><timeDuration>PT10S</timeDuration></timerEventDefinition></intermediateCatchEvent><endEvent id="ie"/><sequenceFlow id="i1" sourceRef="is" targetRef="w"/><sequenceFlow id="i2" sourceRef="w" targetRef="ie"/></subProcess>"#,
         task("ticked"),
         flow("1", "s", "sub"),
         flow("2", "sub", "e"),
