@@ -321,6 +321,12 @@ impl Game {
         alarm: Option<(u32, Timestamp)>,
         then: impl FnOnce() -> step::Input,
     ) -> step::Input {
+        // what the ledger has to do until then comes first
+        let end = alarm.map_or(at, |(_, due)| due.min(at));
+        while let Some(tick) = self.ledger.next_tick().filter(|tick| *tick < end) {
+            self.now = self.now.max(tick);
+            self.tell(Input::Tick);
+        }
         match alarm {
             Some((boundary, due)) if due < at => {
                 self.now = self.now.max(due);

@@ -61,9 +61,9 @@ fn a_sub_process_ends_when_all_its_tokens_have_and_its_variables_come_out() {
 #[test]
 fn sub_processes_nest_and_terminate_ends_only_the_innermost() {
     let inner = format!(
-        r#"<startEvent id="is"/>{}<endEvent id="it"><terminateEventDefinition/></endEvent><intermediateCatchEvent id="never"><timerEventDefinition><timeDuration>P1000D</timeDuration></timerEventDefinition></intermediateCatchEvent><endEvent id="in"/>{}{}{}{}"#,
+        r#"<startEvent id="is"/>{}<endEvent id="it"><terminateEventDefinition/></endEvent><intermediateCatchEvent id="never"><timerEventDefinition><timeDuration>P1000D</timeDuration></timerEventDefinition></intermediateCatchEvent><endEvent id="inn"/>{}{}{}{}"#,
         task("a"),
-        flow("0", "never", "in"),
+        flow("0", "never", "inn"),
         flow("1", "is", "a"),
         flow("2", "is", "never"),
         flow("3", "a", "it"),
