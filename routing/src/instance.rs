@@ -52,7 +52,7 @@ pub trait Tables {
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Offer a token to a service.
-    Offer(Product),
+    Offer(Box<Product>),
     /// Publish a message.
     Publish(Published),
     /// Tell everybody who waits for the signal, this instance too.

@@ -75,15 +75,20 @@ impl Ledger {
         act(Run::new(&mut open.inner, &known, now, &mut effects));
         let closes = |effect: &Effect| matches!(effect, Effect::Completed { .. } | Effect::Failed(..));
         self.note_changes(instance, effects.iter().any(closes));
+        let incident = effects.iter().any(|effect| matches!(effect, Effect::Incident(_)));
         for effect in effects {
             self.carry_out(now, instance, effect, out);
         }
         self.settle_state(now, instance, out);
+        // told last: who waits for the first incident reads the state with it
+        if incident {
+            self.changed(instance, out);
+        }
     }
 
     fn carry_out(&mut self, now: Timestamp, instance: &InstanceId, effect: Effect, out: &mut Vec<Output>) {
         match effect {
-            Effect::Offer(product) => self.dispatch(product),
+            Effect::Offer(product) => self.dispatch(*product),
             Effect::Publish(message) => self.publish(now, message, out),
             Effect::Broadcast { name, payload } => self.broadcast(now, &name, &payload, out),
             Effect::Passed { table, node, token, since, status } => {
@@ -91,7 +96,7 @@ impl Ledger {
             }
             Effect::Completed { result, end_event } => self.completed(now, instance, result, end_event, out),
             Effect::Failed(token, failure) => self.fail(now, *token, *failure, out),
-            Effect::Incident(_) => self.changed(instance, out),
+            Effect::Incident(_) => {}
             Effect::Alarm(token, what) => self.alarm(&token, what, out),
         }
     }

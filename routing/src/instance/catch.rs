@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Activity, Body, On, Reason, Run, Stay, Subscription};
+use super::{Body, On, Reason, Run, Stay, Subscription};
 use crate::compiled::Compiled;
 use crate::evaluate::{self, Variables};
 use crate::id::{ActivationId, ScopeId};
@@ -347,7 +347,7 @@ impl Run<'_> {
             ..owner
         };
         self.refresh(table, &mut token);
-        self.stay(token.clone(), Reason::Activity(Box::new(Activity::default())), Vec::new());
+        self.stay(token.clone(), Reason::Activity(Box::default()), Vec::new());
         match self.event_sub_processes(table, Some(node), &token) {
             Ok(nested) if nested.is_empty() => {}
             Ok(nested) => {

@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
             return;
         }
         match to {
-            To::Service(_) => self.effects.push(Effect::Offer(Product { token, to })),
+            To::Service(_) => self.effects.push(Effect::Offer(Box::new(Product { token, to }))),
             To::Ledger => self.arrive(token),
             To::Incident(failure) => self.failed(token, *failure),
             To::Wait(until) => self.stay(token, Reason::Again(until), Vec::new()),
@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
         if let NodeKind::Task(task) = &table.table().node(node).kind {
             self.refresh(&table, &mut token);
             let to = To::Service(task.service.clone());
-            self.effects.push(Effect::Offer(Product { token, to }));
+            self.effects.push(Effect::Offer(Box::new(Product { token, to })));
         }
     }
 

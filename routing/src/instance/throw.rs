@@ -17,7 +17,7 @@ use crate::token::Token;
 /// What becomes of the token that throws.
 enum Thrower {
     /// It goes on.
-    Goes(Token),
+    Goes(Box<Token>),
     /// It is gone, or waits as a record.
     Gone,
 }
@@ -36,7 +36,7 @@ impl Run<'_> {
         let since = token.emitted.min(self.now);
         for throw in throws {
             match self.throw_one(table, node, token, throw) {
-                Thrower::Goes(goes) => token = goes,
+                Thrower::Goes(goes) => token = *goes,
                 Thrower::Gone => return,
             }
         }
@@ -54,7 +54,7 @@ impl Run<'_> {
     ) -> Option<Token> {
         for throw in throws {
             match self.throw_one(table, node, token, throw) {
-                Thrower::Goes(goes) => token = goes,
+                Thrower::Goes(goes) => token = *goes,
                 Thrower::Gone => return None,
             }
         }
@@ -63,10 +63,12 @@ impl Run<'_> {
 
     fn throw_one(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token, throw: &Throw) -> Thrower {
         let thrown = match throw {
-            Throw::Message(message) => {
-                self.publish(table, node, &self.seen_by(table, &token), message).map(|()| Thrower::Goes(token.clone()))
+            Throw::Message(message) => self
+                .publish(table, node, &self.seen_by(table, &token), message)
+                .map(|()| Thrower::Goes(Box::new(token.clone()))),
+            Throw::Signal(name) => {
+                self.broadcast(table, node, &token, name).map(|()| Thrower::Goes(Box::new(token.clone())))
             }
-            Throw::Signal(name) => self.broadcast(table, node, &token, name).map(|()| Thrower::Goes(token.clone())),
             Throw::Error(code) => self.code(table, &token, code.as_ref()).map(|code| {
                 self.passed(table, node, &token, token.emitted.min(self.now), &format!("error {code}"));
                 self.error_at(node, table, token.clone(), &code)
@@ -77,7 +79,7 @@ impl Run<'_> {
                     self.passed(table, node, &token, token.emitted.min(self.now), &format!("escalation {code}"));
                     Thrower::Gone
                 } else {
-                    Thrower::Goes(token.clone())
+                    Thrower::Goes(Box::new(token.clone()))
                 })
             }),
             Throw::Compensation { activity, wait } => {
@@ -85,7 +87,7 @@ impl Run<'_> {
                 return if self.compensate(table, node, token.clone(), target, *wait) {
                     Thrower::Gone
                 } else {
-                    Thrower::Goes(token)
+                    Thrower::Goes(Box::new(token))
                 };
             }
             Throw::Cancel => {
