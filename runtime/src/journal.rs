@@ -15,6 +15,7 @@
 //! synchronous [`Log`] over the trait [`Disk`], which a simulation, or an owner with a thread of its own,
 //! drives directly; this file adds the thread alone.
 
+mod direct;
 mod disk;
 mod frame;
 mod log;

@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::direct::SegmentFile;
 
 /// A folder of files that one journal has for itself.
 pub trait Disk {
@@ -97,7 +98,7 @@ impl Folder {
 }
 
 impl Disk for Folder {
-    type File = File;
+    type File = SegmentFile;
 
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
@@ -115,13 +116,12 @@ impl Disk for Folder {
         Ok(bytes)
     }
 
-    fn create(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600).open(self.path.join(name))
+    fn create(&self, name: &str) -> io::Result<SegmentFile> {
+        SegmentFile::create(&self.path.join(name))
     }
 
-    fn open(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().write(true).open(self.path.join(name))
+    fn open(&self, name: &str) -> io::Result<SegmentFile> {
+        SegmentFile::open(&self.path.join(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -138,20 +138,6 @@ impl Disk for Folder {
 
     fn place(&self, name: &str) -> String {
         self.path.join(name).display().to_string()
-    }
-}
-
-impl DiskFile for File {
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
-    }
-
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.set_len(len)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
     }
 }
 
