@@ -7,23 +7,26 @@
 //!
 //! It does not judge an answer: what a status means for the token is decided elsewhere.
 
+mod body;
+mod exchange;
 mod failure;
 mod pool;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Scheme};
-use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use http::{Method, StatusCode, Uri};
 use tokio::time::{Instant, timeout_at};
 
+use exchange::{Broken, Connection};
 pub use failure::CallFailure;
-use pool::{Connection, Pool};
+use pool::Pool;
 
 /// The header by which a task names a BPMN error.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-rexflow-error-code");
@@ -76,6 +79,21 @@ pub struct TaskAnswer {
 #[derive(Clone, Debug, Default)]
 pub struct TaskClient {
     pool: Pool,
+    targets: Arc<Mutex<Targets>>,
+}
+
+/// Where calls went before, by base and path: parsed once.
+type Targets = HashMap<String, HashMap<String, Arc<Target>>>;
+
+/// Paths remembered; a mapping may make any number of them.
+const MAX_TARGETS: usize = 256;
+
+/// Where a call goes.
+#[derive(Debug)]
+struct Target {
+    authority: String,
+    /// `TARGET HTTP/1.1` and the host, as they stand in a request behind the method.
+    line: Vec<u8>,
 }
 
 // === impl TaskClient ===
@@ -89,51 +107,71 @@ impl TaskClient {
     /// Sends a request and reads the whole answer. Dropping the future aborts the exchange.
     pub async fn call(&self, request: TaskRequest) -> Result<TaskAnswer, CallFailure> {
         let deadline = Instant::now() + request.timeout;
-        let (authority, limit) = (authority(&request.base)?, request.max_answer_bytes);
-        let exchange = self.exchange(&authority, request, deadline, limit);
+        let target = self.target(&request.base, &request.path)?;
+        let exchange = self.exchange(&target, &request, deadline);
         timeout_at(deadline, exchange).await.map_err(|_| CallFailure::TimedOut)?
     }
 
     /// Sends a request over a connection of its own and returns the status, without the body.
     pub async fn status(&self, request: TaskRequest) -> Result<StatusCode, CallFailure> {
         let deadline = Instant::now() + request.timeout;
-        let authority = authority(&request.base)?;
+        let target = self.target(&request.base, &request.path)?;
         let head = async {
-            let mut connection = Connection::open(&authority, deadline).await?;
-            let request = encode(request, &authority)?;
-            let answer = connection.sender.send_request(request).await?;
-            Ok(answer.status())
+            let mut connection = Connection::open(&target.authority, deadline).await?;
+            let write_head = |bytes: &mut Vec<u8>| head(&request, &target, bytes);
+            connection.status(&request.method, write_head, &request.body).await.map_err(failure)
         };
         timeout_at(deadline, head).await.map_err(|_| CallFailure::TimedOut)?
     }
 
     async fn exchange(
         &self,
-        authority: &str,
-        request: TaskRequest,
+        target: &Target,
+        request: &TaskRequest,
         deadline: Instant,
-        limit: usize,
     ) -> Result<TaskAnswer, CallFailure> {
-        let mut request = encode(request, authority)?;
-        let (connection, answer) = loop {
-            let kept = self.pool.take(authority).await;
+        loop {
+            let kept = self.pool.take(&target.authority);
             let reused = kept.is_some();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => Connection::open(authority, deadline).await?,
+                None => Connection::open(&target.authority, deadline).await?,
             };
-            match connection.sender.try_send_request(request).await {
-                Ok(answer) => break (connection, answer),
-                Err(mut failed) => match failed.take_message().filter(|_| reused) {
-                    // Nothing was written: a kept connection had been closed by the task.
-                    Some(unsent) => request = unsent,
-                    None => return Err(failed.into_error().into()),
-                },
+            let write_head = |bytes: &mut Vec<u8>| head(request, target, bytes);
+            let limit = request.max_answer_bytes;
+            match connection.exchange(&request.method, write_head, &request.body, limit).await {
+                Ok((answer, keep)) => {
+                    if keep {
+                        self.pool.put(&target.authority, connection);
+                    }
+                    return Ok(answer);
+                }
+                // A kept connection had been closed by the task.
+                Err(Broken::Unsent(_)) if reused => {}
+                Err(broken) => return Err(failure(broken)),
             }
-        };
-        let answer = read(answer, limit).await?;
-        self.pool.put(authority, connection);
-        Ok(answer)
+        }
+    }
+
+    fn target(&self, base: &str, path: &str) -> Result<Arc<Target>, CallFailure> {
+        // Held for a look-up or an insertion only, which leave it sound.
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(target) = targets.get(base).and_then(|paths| paths.get(path)) {
+            return Ok(target.clone());
+        }
+        let authority = authority(base)?;
+        let host = HeaderValue::from_str(authority.strip_suffix(":80").unwrap_or(&authority));
+        let host = host.map_err(|error| CallFailure::Invalid(error.to_string()))?;
+        let mut line = target(base, path)?.as_str().as_bytes().to_vec();
+        line.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+        line.extend_from_slice(host.as_bytes());
+        line.extend_from_slice(b"\r\n");
+        let target = Arc::new(Target { authority, line });
+        if targets.values().map(HashMap::len).sum::<usize>() >= MAX_TARGETS {
+            targets.clear();
+        }
+        targets.entry(base.to_owned()).or_default().insert(path.to_owned(), target.clone());
+        Ok(target)
     }
 }
 
@@ -177,18 +215,37 @@ pub(crate) fn authority(base: &str) -> Result<String, CallFailure> {
     }
 }
 
-fn encode(request: TaskRequest, authority: &str) -> Result<Request<Full<Bytes>>, CallFailure> {
-    let TaskRequest { base, method, path, mut headers, body, .. } = request;
-    let target = target(&base, &path)?;
-    drop_hop_by_hop(&mut headers);
-    headers.remove(header::CONTENT_LENGTH);
-    let host = HeaderValue::from_str(authority.strip_suffix(":80").unwrap_or(authority));
-    headers.insert(header::HOST, host.map_err(|error| CallFailure::Invalid(error.to_string()))?);
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = method;
-    *request.uri_mut() = Uri::from(target);
-    *request.headers_mut() = headers;
-    Ok(request)
+/// The head of a request.
+fn head(request: &TaskRequest, target: &Target, bytes: &mut Vec<u8>) {
+    let TaskRequest { method, headers, body, .. } = request;
+    bytes.extend_from_slice(method.as_str().as_bytes());
+    bytes.push(b' ');
+    bytes.extend_from_slice(&target.line);
+    let named = named_by_connection(headers);
+    for (name, value) in headers {
+        let ours = *name == header::HOST || *name == header::CONTENT_LENGTH;
+        if ours || HOP_BY_HOP.contains(name) || named.contains(name) {
+            continue;
+        }
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    let usual = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+    if usual || !body.is_empty() {
+        bytes.extend_from_slice(b"content-length: ");
+        bytes.extend_from_slice(body.len().to_string().as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+}
+
+fn failure(broken: Broken) -> CallFailure {
+    match broken {
+        Broken::Unsent(error) => CallFailure::Reset(error.to_string()),
+        Broken::Failed(failure) => failure,
+    }
 }
 
 /// Path and query to ask for: the base's path, then the request's.
@@ -207,44 +264,19 @@ fn target(base: &str, path: &str) -> Result<PathAndQuery, CallFailure> {
     target.parse().map_err(|error| CallFailure::Invalid(format!("task path {target}: {error}")))
 }
 
-async fn read(answer: Response<Incoming>, limit: usize) -> Result<TaskAnswer, CallFailure> {
-    let (mut head, mut body) = answer.into_parts();
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(CallFailure::Garbage("it switches protocols".into()));
-    }
-    if body.size_hint().lower() > limit as u64 {
-        return Err(CallFailure::TooLarge { limit });
-    }
-    let (mut first, mut more) = (Bytes::new(), BytesMut::new());
-    while let Some(frame) = body.frame().await {
-        // Trailers say nothing that a token needs.
-        let Ok(data) = frame?.into_data() else { continue };
-        if first.len() + more.len() + data.len() > limit {
-            return Err(CallFailure::TooLarge { limit });
-        }
-        match first.is_empty() {
-            // Most answers are one frame, passed on as it is.
-            true => first = data,
-            false => more.extend_from_slice(&data),
-        }
-    }
-    let body = match more.is_empty() {
-        true => first,
-        false => [first, more.freeze()].concat().into(),
-    };
-    drop_hop_by_hop(&mut head.headers);
-    Ok(TaskAnswer { status: head.status, headers: head.headers, body })
-}
-
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+/// The headers that `connection` names: they end at this connection.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+        .collect()
+}
+
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    for name in named_by_connection(headers).iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
 }

@@ -1,8 +1,5 @@
 //! Why a call has no answer.
 
-use std::error::Error as _;
-use std::io;
-
 /// Why a call has no answer. What it means for the token is the caller's decision.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFailure {
@@ -32,23 +29,4 @@ pub enum CallFailure {
     /// The call cannot be made as it is described.
     #[error("cannot call the task: {0}")]
     Invalid(String),
-}
-
-impl From<hyper::Error> for CallFailure {
-    fn from(error: hyper::Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        let mut kind = None;
-        while let Some(inner) = cause {
-            text = format!("{text}: {inner}");
-            kind = kind.or(inner.downcast_ref::<io::Error>().map(io::Error::kind));
-            cause = inner.source();
-        }
-        let malformed = matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData));
-        match error.is_parse() || malformed {
-            true => Self::Garbage(text),
-            false if error.is_user() => Self::Invalid(text),
-            false => Self::Reset(text),
-        }
-    }
 }
