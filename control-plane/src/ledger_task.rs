@@ -201,9 +201,10 @@ impl LedgerTask {
     }
 
     fn event(&mut self, event: link::Event) {
-        if let link::Event::Answered { accepted, .. } = &event {
+        if let link::Event::Answered { accepted, ago, .. } = &event {
             let now = self.now();
-            accepted.iter().for_each(|activation| self.spans.accepted(*activation, now));
+            let each = accepted.iter().zip(ago);
+            each.for_each(|(activation, ago)| self.spans.accepted(*activation, now.saturating_sub((*ago).into())));
         }
         self.input(match event {
             link::Event::Linked(replica) => Input::Linked(replica),
@@ -213,7 +214,7 @@ impl LedgerTask {
                 tracing::debug!(sidecar = %replica, address, ?found, "cannot offer to a sidecar");
                 Input::Unreachable(replica)
             }
-            link::Event::Answered { replica, accepted, refused } => Input::Answered(replica, accepted, refused),
+            link::Event::Answered { replica, accepted, refused, .. } => Input::Answered(replica, accepted, refused),
         });
     }
 

@@ -177,6 +177,9 @@ async fn serves(client: &Client, id: &str) -> anyhow::Result<()> {
     })
 }
 
+/// How long hops may take to be told.
+const HOPS_TOLD: Duration = Duration::from_millis(100);
+
 /// Runs one instance of an example and shows its result and its hops.
 async fn demonstrate(client: &mut Client, demonstration: &Demonstration) -> anyhow::Result<()> {
     let payload =
@@ -192,6 +195,8 @@ async fn demonstrate(client: &mut Client, demonstration: &Demonstration) -> anyh
     };
     let instance = client.run(start).await?;
     output::note(format_args!("instance/{}: {}", instance.id, instance.state.word()));
+    // Sidecars gather what they tell of hops for some milliseconds.
+    tokio::time::sleep(HOPS_TOLD).await;
     let trace = client.trace(instance.id.clone()).await?;
     output::show(&Started { instance, waited: true }, None)?;
     output::show(&trace, None)

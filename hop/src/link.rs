@@ -86,6 +86,8 @@ pub enum Event {
         replica: Incarnation,
         /// These are on its disk.
         accepted: Vec<ActivationId>,
+        /// For each of them, for how many milliseconds it has been there.
+        ago: Vec<u32>,
         /// These it does not hold.
         refused: Vec<(ActivationId, Refusal)>,
     },
@@ -251,7 +253,7 @@ impl Links {
                 Event::Unlinked(replica)
             }
             Internal::Failed(found) => Event::Unreachable { replica, found },
-            Internal::Answered(accepted, refused) => Event::Answered { replica, accepted, refused },
+            Internal::Answered { accepted, ago, refused } => Event::Answered { replica, accepted, ago, refused },
         })
     }
 }

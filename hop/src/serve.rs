@@ -87,7 +87,7 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Answers {
-    accepted: Vec<ActivationId>,
+    accepted: Vec<(ActivationId, u32)>,
     refused: Vec<(ActivationId, Refusal)>,
 }
 
@@ -134,8 +134,9 @@ impl Receiver {
         }
     }
 
-    /// Tells a sender what became of its offers. Nothing happens when the link is gone: it offers again.
-    pub fn answer(&mut self, link: Link, accepted: Vec<ActivationId>, refused: Vec<(ActivationId, Refusal)>) {
+    /// Tells a sender what became of its offers: those that are on disk, each for how many milliseconds, and those
+    /// that are not taken. Nothing happens when the link is gone: it offers again.
+    pub fn answer(&mut self, link: Link, accepted: Vec<(ActivationId, u32)>, refused: Vec<(ActivationId, Refusal)>) {
         let Some(slot) = self.links.get(&link) else { return };
         if let Err(mpsc::error::TrySendError::Full(_)) = slot.answers.try_send(Answers { accepted, refused }) {
             tracing::warn!(sender = %slot.sender, "a sender does not read its answers; closing its link");

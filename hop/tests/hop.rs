@@ -111,8 +111,8 @@ async fn offers_arrive_in_order_and_answers_come_back() {
     }
     assert_eq!((seqs, mark), ((5..=45).collect::<Vec<_>>(), 6));
     let refused = vec![(ActivationId(6), Refusal::Full(20))];
-    port.receiver.answer(link, vec![ActivationId(5)], refused.clone());
-    let answered = link::Event::Answered { replica: REPLICA, accepted: vec![ActivationId(5)], refused };
+    port.receiver.answer(link, vec![(ActivationId(5), 7)], refused.clone());
+    let answered = link::Event::Answered { replica: REPLICA, accepted: vec![ActivationId(5)], ago: vec![7], refused };
     assert_eq!(event(&mut links).await, answered);
     links.unwant(REPLICA);
     assert_eq!(event(&mut links).await, link::Event::Unlinked(REPLICA));

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use proto::v1;
 use proto::v1::control_client::ControlClient;
+use routing::Timestamp;
 use runtime::tls::{Connector, Expect, Tls};
 use runtime::token::{AttachToken, Token};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -61,6 +62,8 @@ pub(crate) struct Control {
     stream: Option<mpsc::Sender<v1::SidecarMessage>>,
     /// What is to be sent, until the transport takes it.
     pub(crate) outgoing: Outgoing,
+    /// The transport had no room for all that was due.
+    left_over: bool,
     task: Option<AbortHandle>,
     again: Arc<Notify>,
     /// Keeps `events` open when there is no task.
@@ -94,7 +97,7 @@ impl Control {
             let stream = Stream { addresses: flowd, connector, attach, report: report.clone(), again: again.clone() };
             tokio::spawn(stream.run()).abort_handle()
         });
-        Self { events, stream: None, outgoing: Outgoing::default(), task, again, _report: report }
+        Self { events, stream: None, outgoing: Outgoing::default(), left_over: false, task, again, _report: report }
     }
 
     /// Ends the stream that is open and opens another: flowd says anew what is in force.
@@ -110,8 +113,8 @@ impl Control {
 
     /// The next event. Safe to drop and call again.
     pub(crate) async fn next(&mut self) -> Event {
-        let Self { events, stream, outgoing, .. } = self;
-        let left_over = stream.as_ref().filter(|_| !outgoing.is_empty());
+        let Self { events, stream, left_over, .. } = self;
+        let left_over = stream.as_ref().filter(|_| *left_over);
         let internal = tokio::select! {
             internal = events.recv() => internal.expect("this struct holds a sender itself"),
             () = room(left_over) => return Event::Room,
@@ -133,6 +136,7 @@ impl Control {
             Internal::Event(event) => {
                 if matches!(event, Event::Unlinked) {
                     self.stream = None;
+                    self.left_over = false;
                     self.outgoing.unlinked();
                 }
                 event
@@ -140,14 +144,20 @@ impl Control {
         }
     }
 
-    /// Hands over what has gathered, as far as the transport takes it.
-    pub(crate) fn flush(&mut self) {
+    /// When [`Control::flush`] has something to do.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        self.outgoing.due().filter(|_| self.stream.is_some() && !self.left_over)
+    }
+
+    /// Hands over what has gathered and is due, as far as the transport takes it.
+    pub(crate) fn flush(&mut self, now: Timestamp) {
         let Some(stream) = &self.stream else { return };
-        while !self.outgoing.is_empty()
+        while self.outgoing.is_due(now)
             && let Ok(permit) = stream.try_reserve()
         {
             permit.send(self.outgoing.message());
         }
+        self.left_over = self.outgoing.is_due(now);
     }
 }
 

@@ -15,7 +15,7 @@ mod send;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use hop::{Assignment, Endpoint, Inbox, Offer, Origin, Outbox, Refusal, Seen};
+use hop::{Assignment, Endpoint, Inbox, Offer, Origin, Outbox, Refusal};
 use routing::mapping::{Answer, Request};
 use routing::step::{Activity, CallFailure};
 use routing::table::NodeIx;
@@ -41,6 +41,8 @@ pub struct Config {
     pub accept_after: u64,
     /// How long records that nobody waits for are gathered, milliseconds.
     pub lazy_for: u64,
+    /// How long acceptances are gathered before their senders are told, milliseconds.
+    pub accepts_for: u64,
     /// Seed of the jitter.
     pub seed: u64,
     /// Rules switched off, by tests that show what they are for.
@@ -55,6 +57,7 @@ impl Default for Config {
             max_calls: 256,
             accept_after: 5,
             lazy_for: 50,
+            accepts_for: 10,
             seed: 1,
             switches: Switches::default(),
         }
@@ -139,8 +142,8 @@ pub struct Bindings {
 pub enum Output {
     /// Append to the journal; [`Input::Written`] with this mark or a later one when durable.
     Write(u64, Record),
-    /// Tell a sender that an activation is durable here.
-    Accept(Link, ActivationId),
+    /// Tell a sender that an activation is durable here, and since when.
+    Accept(Link, ActivationId, Timestamp),
     /// Tell a sender that it is not taken.
     Refuse(Link, ActivationId, Refusal),
     /// Offer to a replica; an empty list only moves the watermark.
@@ -260,6 +263,8 @@ pub struct Core {
     after: VecDeque<(u64, After)>,
     lazy: Vec<(Record, Option<After>)>,
     lazy_since: Option<Timestamp>,
+    /// Durable here; their senders, who only let go of a copy, are told in batches.
+    accepts: Vec<(Link, ActivationId, Timestamp)>,
     quiet_peers: BTreeSet<Incarnation>,
     quiet_since: Option<Timestamp>,
     asked: Option<Timestamp>,
@@ -295,6 +300,7 @@ impl Core {
             after: VecDeque::new(),
             lazy: Vec::new(),
             lazy_since: None,
+            accepts: Vec::new(),
             quiet_peers: BTreeSet::new(),
             quiet_since: None,
             asked: None,
@@ -346,7 +352,8 @@ impl Core {
         let lazy = self.lazy_since.map(|at| at + self.config.lazy_for);
         let quiet = self.quiet_since.map(|at| at + 2 * self.config.lazy_for);
         let asked = self.asked.map(|at| at + leave::ASK_AGAIN);
-        [alarm, lazy, quiet, asked, self.outbox.next_tick()].into_iter().flatten().min()
+        let accepts = self.accepts.first().map(|(_, _, since)| since + self.config.accepts_for);
+        [alarm, lazy, accepts, quiet, asked, self.outbox.next_tick()].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Vec<Output>) {
@@ -365,6 +372,7 @@ impl Core {
         if self.lazy_since.is_some_and(|at| at + self.config.lazy_for <= now) {
             self.flush_lazy(out);
         }
+        self.tell_accepted(now, out);
         self.send_ready(now, out);
         self.go_if_drained(out);
     }
@@ -405,9 +413,9 @@ impl Core {
         match after {
             // whoever hands everything over accepts nothing and offers nothing any more
             _ if self.gone && !matches!(after, After::Leave) => {}
-            After::Accept(activation) => self.accept(activation, out),
+            After::Accept(activation) => self.accept(now, activation),
             After::Decided(activation, products) => {
-                self.accept(activation, out);
+                self.accept(now, activation);
                 products.into_iter().for_each(|(p, seq)| self.outbox.durable(p, seq));
             }
             After::Release(product, seq) => self.outbox.durable(product, seq),
@@ -416,19 +424,6 @@ impl Core {
                 let replica = self.outbox.entry_replica(product);
                 self.outbox.done(product);
                 self.note_watermark(now, replica);
-            }
-        }
-    }
-
-    /// Tells everyone who offered it, over the links they have now; once, since who offers it again is
-    /// told at once.
-    fn accept(&mut self, activation: ActivationId, out: &mut Vec<Output>) {
-        if self.inbox.seen(activation) == Seen::Durable && !self.config.switches.no_dedup {
-            return;
-        }
-        for origin in self.inbox.durable(activation) {
-            if let Some(link) = self.link_of.get(&origin.sender) {
-                out.push(Output::Accept(*link, activation));
             }
         }
     }

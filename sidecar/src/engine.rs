@@ -210,8 +210,8 @@ impl Engine {
 
     /// How long to sleep at most.
     fn alarm(&self) -> Option<Duration> {
-        let next =
-            [self.parts.core.next_tick(), self.phase.deadline(self.marks.is_empty())].into_iter().flatten().min()?;
+        let next = [self.parts.core.next_tick(), self.phase.deadline(self.marks.is_empty()), self.parts.control.due()];
+        let next = next.into_iter().flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now())))
     }
 
@@ -291,11 +291,11 @@ impl Engine {
                     self.parts.links.unwant(replica);
                 }
             }
-            link::Event::Answered { replica, accepted, refused } => {
+            link::Event::Answered { replica, accepted, ago, refused } => {
                 let now = now();
-                for activation in &accepted {
-                    self.parts.spans.accepted(*activation, now);
-                    self.parts.metrics.accepted(*activation);
+                for (activation, ago) in accepted.iter().zip(ago) {
+                    self.parts.spans.accepted(*activation, now.saturating_sub(ago.into()));
+                    self.parts.metrics.accepted(*activation, Duration::from_millis(ago.into()));
                 }
                 self.inputs.push(Input::PeerAnswered(replica, accepted, refused));
             }
@@ -380,7 +380,7 @@ impl Engine {
         self.perform(now);
         self.drain_step(now);
         self.keep_links();
-        self.parts.control.flush();
+        self.parts.control.flush(now);
         self.checkpoint();
         self.levels();
         self.parts.activity.touch();
@@ -418,7 +418,7 @@ impl Engine {
         if journal.bytes() < self.checkpoint_at {
             return;
         }
-        let live: Vec<_> = core.checkpoint().iter().map(crate::record::Record::encode).collect();
+        let live: Vec<_> = core.checkpoint().into_iter().map(crate::record::Record::encode).collect();
         let size: u64 = live.iter().map(|record| record.len() as u64).sum();
         tracing::debug!(records = live.len(), bytes = size, "checkpoint of the journal");
         journal.checkpoint(live);

@@ -25,7 +25,9 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}"), 1),
     };
-    let code = runtime.block_on(run(args));
+    // As a task of its own: waking the future of `block_on` itself costs a system call each time.
+    let code = runtime.block_on(async { tokio::spawn(run(args)).await });
+    let code = code.unwrap_or_else(|error| failed(&format!("ended unexpectedly: {error}"), IO));
     runtime.shutdown_background();
     code
 }

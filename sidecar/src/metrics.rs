@@ -127,10 +127,11 @@ impl Metrics {
         self.offered.entry(activation).or_insert_with(|| (Instant::now(), to.clone()));
     }
 
-    pub(crate) fn accepted(&mut self, activation: ActivationId) {
+    /// A receiver says that a token has been durable there for as long as `ago`.
+    pub(crate) fn accepted(&mut self, activation: ActivationId, ago: Duration) {
         if let Some((since, to)) = self.offered.remove(&activation) {
             let label = To { to: to.as_str().to_owned() };
-            self.hop_duration.get_or_create(&label).observe(since.elapsed().as_secs_f64());
+            self.hop_duration.get_or_create(&label).observe(since.elapsed().saturating_sub(ago).as_secs_f64());
         }
     }
 

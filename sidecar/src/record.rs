@@ -63,8 +63,8 @@ pub enum Record {
 
 impl Record {
     /// The bytes for the journal.
-    pub fn encode(&self) -> Bytes {
-        let record = match self.clone() {
+    pub fn encode(self) -> Bytes {
+        let record = match self {
             Self::Accepted { token, origin, activated } => Wire::Accepted(wire::Accepted {
                 token: Some(token.into()),
                 origin: Some(origin_out(origin)),

@@ -152,7 +152,7 @@ fn a_checkpoint_keeps_the_id_of_a_decision_that_is_on_its_way_to_the_disk() {
     let mut again = Bench::with(Core::recover(config(&["a"]), bench.core.checkpoint()), OTHER);
     again.offer();
     assert_eq!(again.calls(), 0);
-    assert!(again.outputs.iter().any(|o| matches!(o, Output::Accept(1, a) if *a == token().activation)));
+    assert!(again.outputs.iter().any(|o| matches!(o, Output::Accept(1, a, _) if *a == token().activation)));
 }
 
 #[test]
@@ -237,4 +237,33 @@ fn an_offer_that_the_ledger_makes_for_a_sender_that_left_voids_what_that_sender_
     assert_eq!(bench.core.remembered(), 0);
     bench.handle(Input::Offered(2, 0, vec![(1, late)]));
     assert_eq!((bench.calls(), bench.core.remembered()), (1, 0));
+}
+
+#[test]
+fn acceptances_wait_a_little_for_company_and_not_when_the_sidecar_goes() {
+    let accepts = |bench: &Bench| bench.outputs.iter().filter(|o| matches!(o, Output::Accept(..))).count();
+    let mut bench = Bench::new(&["a"]);
+    bench.offer();
+    bench.answer(token().activation, 200);
+    bench.durable();
+    assert!(!bench.sent().payload.content_type.is_empty(), "what is decided goes at once");
+    assert_eq!(accepts(&bench), 0);
+    assert_eq!(bench.core.next_tick(), Some(bench.now + 10));
+    bench.wait(9);
+    assert_eq!(accepts(&bench), 0);
+    bench.wait(1);
+    let since = bench.now - 10;
+    let told = |o: &Output| matches!(o, Output::Accept(1, a, at) if *a == token().activation && *at == since);
+    assert!(bench.outputs.iter().any(told));
+    bench.offer();
+    assert_eq!(accepts(&bench), 2, "who offers it again is told at once");
+
+    let mut bench = Bench::new(&["a"]);
+    bench.offer();
+    bench.answer(token().activation, 200);
+    bench.durable();
+    bench.handle(Input::Drain);
+    assert_eq!(accepts(&bench), 1, "nobody waits for a sidecar that goes");
+    bench.wait(100);
+    assert_eq!(accepts(&bench), 1, "told once");
 }

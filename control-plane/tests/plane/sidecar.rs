@@ -121,7 +121,7 @@ impl Sidecar {
                     },
                     event = offers.next() => match event {
                         Some(Event::Offered(link, _, tokens)) => {
-                            let ids = tokens.iter().map(|(_, token)| token.activation).collect();
+                            let ids = tokens.iter().map(|(_, token)| (token.activation, 0)).collect();
                             offers.answer(link, ids, Vec::new());
                             for (_, token) in tokens {
                                 player.offered(token).await;

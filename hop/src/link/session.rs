@@ -28,7 +28,7 @@ pub(super) enum Internal {
     Opened(mpsc::Sender<Command>),
     Closed,
     Failed(Option<Incarnation>),
-    Answered(Vec<ActivationId>, Vec<(ActivationId, Refusal)>),
+    Answered { accepted: Vec<ActivationId>, ago: Vec<u32>, refused: Vec<(ActivationId, Refusal)> },
 }
 
 pub(super) struct Session {
@@ -149,7 +149,11 @@ impl Session {
             let accepted: Result<Vec<_>, _> = frame.accepted.iter().map(|id| convert::activation(id)).collect();
             let refused: Result<Vec<_>, _> = frame.refused.iter().map(wire::refusal_in).collect();
             let internal = match (accepted, refused) {
-                (Ok(accepted), Ok(refused)) => Internal::Answered(accepted, refused),
+                (Ok(accepted), Ok(refused)) => {
+                    let mut ago = frame.accepted_ago_ms;
+                    ago.resize(accepted.len(), 0);
+                    Internal::Answered { accepted, ago, refused }
+                }
                 (Err(malformed), _) | (_, Err(malformed)) => return malformed.to_string(),
             };
             if self.tell(internal).await.is_err() {

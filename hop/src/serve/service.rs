@@ -186,7 +186,10 @@ impl Stream for Frames {
         this.n += 1;
         let mut frame = v1::ReceiverFrame { n: this.n, hello, ..Default::default() };
         for Answers { accepted, refused } in this.gathered.drain(..) {
-            frame.accepted.extend(accepted.into_iter().map(convert::id_bytes));
+            for (activation, ago) in accepted {
+                frame.accepted.push(convert::id_bytes(activation));
+                frame.accepted_ago_ms.push(ago);
+            }
             frame.refused.extend(refused.into_iter().map(|(activation, why)| wire::refusal_out(activation, why)));
         }
         Poll::Ready(Some(Ok(frame)))

@@ -7,7 +7,8 @@
 //! everything on a file system that cannot do that, goes through the cache. Both give the same file.
 //!
 //! Nothing is durable before [`DiskFile::sync`], either way. A block that is written again holds the same
-//! bytes where it held any.
+//! bytes where it held any. A file that is opened again is there to be cut or to be written over: what it held
+//! behind what is written goes, block by block.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -30,7 +31,7 @@ pub struct SegmentFile {
     direct: Direct,
     /// How long the file is.
     length: u64,
-    /// Behind it the file holds zeros alone.
+    /// Behind it the file holds nothing that is needed: zeros, or what is to be written over.
     content: u64,
     /// Everything written is synced.
     synced: bool,
@@ -53,17 +54,19 @@ impl SegmentFile {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        Ok(Self::over(file, Direct::Unknown))
+        Ok(Self::over(file, 0))
     }
 
-    /// A file that is there: to be cut, or written through the cache.
+    /// A file that is there, to be cut or written over.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Self::over(file, Direct::Cannot))
+        let length = file.metadata()?.len();
+        Ok(Self::over(file, length))
     }
 
-    fn over(file: File, direct: Direct) -> Self {
-        Self { file, direct, length: 0, content: 0, synced: false, buffer: Vec::new(), tail: None }
+    fn over(file: File, length: u64) -> Self {
+        let (direct, buffer) = (Direct::Unknown, Vec::new());
+        Self { file, direct, length, content: 0, synced: false, buffer, tail: None }
     }
 
     /// Through the page cache.
@@ -204,5 +207,25 @@ mod tests {
             assert!(std::fs::read(&path).unwrap() == model, "seed {seed}, round {round}");
         }
         println!("{directly} of 300 went past the cache");
+    }
+    #[test]
+    fn a_file_that_is_opened_again_is_written_over() {
+        let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = temp.path().join("segment");
+        let mut file = SegmentFile::create(&path).unwrap();
+        file.write_at(&[1; 40_000], 0).unwrap();
+        file.sync().unwrap();
+        let mut file = SegmentFile::open(&path).unwrap();
+        file.write_at(&[2; 64], 0).unwrap();
+        for (n, at) in (64..30_000).step_by(500).enumerate() {
+            file.sync().unwrap();
+            file.write_at(&[u8::try_from(n).unwrap() + 3; 500], at).unwrap();
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), 40_000);
+        assert!(bytes[..64].iter().all(|byte| *byte == 2));
+        for (n, part) in bytes[64..30_064].chunks(500).enumerate() {
+            assert!(part.iter().all(|byte| usize::from(*byte) == n + 3), "append {n}");
+        }
     }
 }

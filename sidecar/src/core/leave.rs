@@ -29,6 +29,8 @@ impl Core {
         if std::mem::replace(&mut self.gone, true) {
             return;
         }
+        self.draining = true;
+        self.tell_accepted(now, out);
         let mut calling: Vec<ActivationId> = self.held.iter().filter(|(_, h)| h.calling).map(|(a, _)| *a).collect();
         calling.sort_unstable();
         out.extend(calling.into_iter().map(Output::Abort));

@@ -5,12 +5,15 @@ use routing::step::Activity;
 use routing::table::Place;
 
 use super::{
-    After, Alarm, Arc, Compiled, Core, Digest, ElementId, Held, Incarnation, InstanceId, Link, Output, Record, Sender,
-    Timestamp, Token,
+    ActivationId, After, Alarm, Arc, Compiled, Core, Digest, ElementId, Held, Incarnation, InstanceId, Link, Output,
+    Record, Sender, Timestamp, Token,
 };
 
 /// Tombstones that are kept; the ledger repeats them when it is asked.
 const MAX_CLOSED: usize = 100_000;
+
+/// Acceptances that are not gathered any longer.
+const ACCEPTS: usize = 128;
 
 impl Core {
     pub(super) fn sender_linked(&mut self, link: Link, sender: Sender) {
@@ -52,7 +55,7 @@ impl Core {
             match seen {
                 Seen::Durable => {
                     self.inbox.take(token.activation, origin);
-                    out.push(Output::Accept(link, token.activation));
+                    out.push(Output::Accept(link, token.activation, now));
                 }
                 Seen::Taken => self.inbox.take(token.activation, origin),
                 Seen::New => self.offered_new(now, link, &sender, origin, token, out),
@@ -84,7 +87,7 @@ impl Core {
             Ok((table, node)) => {
                 self.inbox.take(activation, origin);
                 if self.config.switches.early_accept {
-                    out.push(Output::Accept(link, activation));
+                    out.push(Output::Accept(link, activation, now));
                 }
                 self.hold(now, token, origin, table, node, out);
             }
@@ -151,7 +154,7 @@ impl Core {
     }
 
     /// The task takes its time: the token gets a record of its own, so that the sender may let go.
-    pub(super) fn record_held(&mut self, activation: super::ActivationId, out: &mut Vec<Output>) {
+    pub(super) fn record_held(&mut self, activation: ActivationId, out: &mut Vec<Output>) {
         let Some(held) = self.held.get_mut(&activation) else { return };
         if std::mem::replace(&mut held.recorded, true) {
             return;
@@ -159,6 +162,30 @@ impl Core {
         let record =
             Record::Accepted { token: held.token.clone(), origin: held.origin, activated: held.activity.activated };
         self.write(record, After::Accept(activation), out);
+    }
+
+    /// Tells everyone who offered it, over the links they have now; once, since who offers it again is
+    /// told at once.
+    pub(super) fn accept(&mut self, now: Timestamp, activation: ActivationId) {
+        if self.inbox.seen(activation) == Seen::Durable && !self.config.switches.no_dedup {
+            return;
+        }
+        for origin in self.inbox.durable(activation) {
+            if let Some(link) = self.link_of.get(&origin.sender) {
+                self.accepts.push((*link, activation, now));
+            }
+        }
+    }
+
+    /// Tells senders once it is worth waking them; at once when this sidecar is going.
+    pub(super) fn tell_accepted(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let due = |since: Timestamp| self.draining || since + self.config.accepts_for <= now;
+        if self.accepts.len() < ACCEPTS && !self.accepts.first().is_some_and(|(_, _, since)| due(*since)) {
+            return;
+        }
+        // over a link that is gone nobody hears it: who has offered offers again, and is told then
+        let told = self.accepts.drain(..).filter(|(link, ..)| self.links.contains_key(link));
+        out.extend(told.map(|(link, activation, since)| Output::Accept(link, activation, since)));
     }
 
     pub(super) fn tables(

@@ -12,7 +12,7 @@ use super::{Engine, Parts};
 use crate::core::{Call, Leaving, Output};
 
 /// What one batch says to one sender.
-type Answers = (Vec<ActivationId>, Vec<(ActivationId, Refusal)>);
+type Answers = (Vec<(ActivationId, u32)>, Vec<(ActivationId, Refusal)>);
 
 impl Engine {
     /// Does everything that is in `out`, records first.
@@ -22,7 +22,10 @@ impl Engine {
         let mut answers: BTreeMap<Link, Answers> = BTreeMap::new();
         for output in out.drain(..) {
             match output {
-                Output::Accept(link, activation) => answers.entry(link).or_default().0.push(activation),
+                Output::Accept(link, activation, since) => {
+                    let ago = u32::try_from(now.saturating_sub(since)).unwrap_or(u32::MAX);
+                    answers.entry(link).or_default().0.push((activation, ago));
+                }
                 Output::Refuse(link, activation, why) => {
                     self.parts.metrics.refused(why);
                     answers.entry(link).or_default().1.push((activation, why));
@@ -36,16 +39,16 @@ impl Engine {
         self.out = out;
     }
 
+    /// Takes the records out of `out` and gives them to the journal, in one append.
     fn append(&mut self, out: &mut Vec<Output>) {
         let (mut records, mut last): (Vec<Bytes>, _) = (Vec::new(), None);
-        out.retain(|output| match output {
-            Output::Write(mark, record) => {
+        let written = out.extract_if(.., |output| matches!(output, Output::Write(..)));
+        for output in written {
+            if let Output::Write(mark, record) = output {
                 records.push(record.encode());
-                last = Some(*mark);
-                false
+                last = Some(mark);
             }
-            _ => true,
-        });
+        }
         if let Some(mark) = last {
             let lsn = self.parts.journal.append(records);
             self.marks.push_back((lsn, mark, Instant::now()));
@@ -71,7 +74,7 @@ impl Engine {
             }
             Output::Hop(record) => {
                 spans.passed(&record);
-                control.outgoing.hop(record);
+                control.outgoing.hop(now, record);
             }
             Output::WantTables(definition) => {
                 if self.wanted.insert(definition) {

@@ -42,7 +42,7 @@ impl History {
         if products.is_empty() || *activation == ActivationId::default() {
             return;
         }
-        let what = (by, Digest::of(&record.encode()));
+        let what = (by, Digest::of(&record.clone().encode()));
         let before = self.decisions.insert(*activation, what);
         if before.is_some_and(|b| b != what) {
             self.fail(format!("second decision of {activation:?} of {instance}"));

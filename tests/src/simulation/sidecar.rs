@@ -208,7 +208,7 @@ impl World {
                 }
                 control.map(|id| (id, 0, Frame::Want(digest)))
             }
-            Output::Accept(id, activation) => Some((id, 1, Frame::Accepted(activation))),
+            Output::Accept(id, activation, _) => Some((id, 1, Frame::Accepted(activation))),
             Output::Refuse(id, activation, why) => Some((id, 1, Frame::Refused(activation, why))),
             Output::Send(replica, watermark, offers) => {
                 let replaced = offers.iter().filter_map(|o| o.instead_of).collect();
@@ -229,7 +229,7 @@ impl World {
         if self.faults.hit(Fault::CrashBeforeAppend, &mut self.random) {
             return self.crash_sidecar(proc, false);
         }
-        self.hosts[proc].disk.append(record.encode());
+        self.hosts[proc].disk.append(record.clone().encode());
         let Some(process) = self.hosts[proc].process.as_mut() else { return };
         process.mark = mark;
         if matches!(record, Record::Decided { .. }) {
@@ -275,7 +275,7 @@ impl World {
     pub(super) fn checkpoint(&mut self, proc: Proc) {
         self.say(|| format!("sidecar {proc} checkpoints"));
         let Some(process) = self.hosts[proc].process.as_mut() else { return };
-        let live = process.core.checkpoint().iter().map(Record::encode).collect();
+        let live = process.core.checkpoint().into_iter().map(Record::encode).collect();
         self.hosts[proc].disk.checkpoint(live);
         self.synced(proc);
     }
