@@ -15,6 +15,7 @@
 //!
 //! What is accepted runs as drawn; what cannot run so is refused, never reinterpreted.
 
+mod beside;
 pub mod binding;
 pub mod compile;
 pub mod diagnostic;
@@ -25,6 +26,7 @@ pub mod model;
 pub mod parse;
 mod soundness;
 
+pub use beside::beside;
 pub use compile::{Checked, Options, ProcessDefinition, Table, check};
 pub use diagnostic::{CATALOGUE, Diagnostic, Rule, Severity};
 pub use parse::{Limits, parse};

@@ -300,6 +300,7 @@ impl Starting<'_> {
             incarnation: found.incarnation,
             metrics: self.metrics,
             drain: trigger.watch(),
+            told: Default::default(),
             deploying: Mutex::new(()),
         });
         let retention = retention::run(operations.clone(), self.config.retention_days, self.config.retention_count);

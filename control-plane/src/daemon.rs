@@ -75,7 +75,7 @@ fn reply(result: Result<Value, Raised>) -> Reply {
 
 impl Service {
     async fn applied(&self, request: ApplyRequest) -> Result<Value, Raised> {
-        let apply = Apply { xml: Bytes::from(request.bpmn_xml), stopped: request.stopped, bindings: BTreeMap::new() };
+        let apply = Apply { xml: Bytes::from(request.bpmn_xml), stopped: request.stopped, ..Apply::default() };
         let applied = self.pass()?.apply(apply).await?;
         match applied.verdict {
             Verdict::Unchanged => Err(Raised::new("AssertionError", "Workflow ID already exists!")),
@@ -261,7 +261,7 @@ impl FlowDaemon for Service {
     async fn validate_workflow(&self, request: Request<ValidateRequest>) -> Reply {
         let validated = async {
             let xml = Bytes::from(request.into_inner().bpmn_xml);
-            Ok(answer::applied(&self.pass()?.validate(xml).await?))
+            Ok(answer::applied(&self.pass()?.validate(xml, Vec::new()).await?))
         };
         reply(validated.await)
     }

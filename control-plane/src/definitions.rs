@@ -28,6 +28,8 @@ pub(crate) struct Definition {
     pub(crate) deployment: DeploymentId,
     pub(crate) process: ProcessId,
     pub(crate) name: Option<String>,
+    /// What call activities can ask for.
+    pub(crate) version_tag: Option<String>,
     /// What a token names: the hash of `manifest`.
     pub(crate) digest: Digest,
     pub(crate) manifest: Bytes,
@@ -78,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) deployment: DeploymentId,
     pub(crate) process: ProcessId,
     pub(crate) name: Option<String>,
+    pub(crate) version_tag: Option<String>,
     pub(crate) manifest: Bytes,
     pub(crate) ledger: Bytes,
     pub(crate) tables: BTreeMap<ElementId, Bytes>,
@@ -95,6 +98,7 @@ impl Definition {
             deployment: checked.deployment.clone(),
             process: checked.process.clone(),
             name: checked.name.clone(),
+            version_tag: checked.version_tag.clone(),
             manifest: checked.manifest.to_bytes().into(),
             ledger: checked.ledger.bytes.clone().into(),
             tables: checked
@@ -126,6 +130,7 @@ impl Definition {
             deployment: parts.deployment,
             process: parts.process,
             name: parts.name,
+            version_tag: parts.version_tag,
             digest: Digest::of(&parts.manifest),
             manifest: parts.manifest,
             ledger: Arc::new(ledger),

@@ -90,14 +90,16 @@ impl Flow for Service {
     type TraceStream = Answers<v1::HopRecord>;
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Result<Response<v1::ApplyResponse>, Status> {
-        let v1::ApplyRequest { file: _, bpmn_xml, stopped, bindings } = request.into_inner();
-        let apply = Apply { xml: bpmn_xml, stopped, bindings: bindings.into_iter().collect() };
+        let v1::ApplyRequest { file: _, bpmn_xml, stopped, bindings, resources } = request.into_inner();
+        let (bindings, resources) = (bindings.into_iter().collect(), wire::resources(resources));
+        let apply = Apply { xml: bpmn_xml, stopped, bindings, resources };
         let applied = self.pass()?.apply(apply).await.map_err(status)?;
         Ok(Response::new(wire::applied(applied)))
     }
 
     async fn validate(&self, request: Request<v1::ValidateRequest>) -> Result<Response<v1::ApplyResponse>, Status> {
-        let validated = self.pass()?.validate(request.into_inner().bpmn_xml).await.map_err(status)?;
+        let v1::ValidateRequest { file: _, bpmn_xml, resources } = request.into_inner();
+        let validated = self.pass()?.validate(bpmn_xml, wire::resources(resources)).await.map_err(status)?;
         Ok(Response::new(wire::applied(validated)))
     }
 
@@ -245,6 +247,40 @@ impl Flow for Service {
         let probed = operations.probe(&request.into_inner().ids).await;
         let results = probed.into_iter().map(|it| wire::probed(operations, it)).collect();
         Ok(Response::new(v1::ProbeResponse { results }))
+    }
+
+    async fn publish(&self, request: Request<v1::PublishRequest>) -> Result<Response<v1::PublishResponse>, Status> {
+        let v1::PublishRequest { name, key, id, time_to_live_ms: time_to_live, payload } = request.into_inner();
+        let (id, payload) = ((!id.is_empty()).then_some(id), wire::payload(payload));
+        let message = routing::instance::Published { name, key, id, time_to_live, payload };
+        let receipt = self.pass()?.publish(message).await.map_err(status)?;
+        Ok(Response::new(wire::published(&receipt)))
+    }
+
+    async fn signal(&self, request: Request<v1::SignalRequest>) -> Result<Response<v1::PublishResponse>, Status> {
+        let v1::SignalRequest { name, payload } = request.into_inner();
+        let receipt = self.pass()?.signal(name, wire::payload(payload)).await.map_err(status)?;
+        Ok(Response::new(wire::published(&receipt)))
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<v1::ListTasksRequest>,
+    ) -> Result<Response<v1::ListTasksResponse>, Status> {
+        let v1::ListTasksRequest { instance, limit } = request.into_inner();
+        let instance = (!instance.is_empty()).then(|| InstanceId::from(instance));
+        let limit = if limit == 0 { usize::MAX } else { limit as usize };
+        let tasks = self.pass()?.tasks(instance.as_ref()).await.map_err(status)?;
+        Ok(Response::new(v1::ListTasksResponse { tasks: tasks.iter().take(limit).map(wire::task_of).collect() }))
+    }
+
+    async fn complete_task(&self, request: Request<v1::CompleteTaskRequest>) -> Result<Response<v1::UserTask>, Status> {
+        let v1::CompleteTaskRequest { task, instance, payload, error_code } = request.into_inner();
+        let instance = (!instance.is_empty()).then(|| InstanceId::from(instance));
+        let payload = wire::payload(payload);
+        let result = if error_code.is_empty() { Ok(payload) } else { Err((error_code, payload)) };
+        let done = self.pass()?.complete(instance, &task, result).await.map_err(status)?;
+        Ok(Response::new(wire::task_of(&done)))
     }
 
     async fn swap(&self, request: Request<v1::SwapRequest>) -> Result<Response<v1::SwapResponse>, Status> {

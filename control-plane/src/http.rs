@@ -1,9 +1,10 @@
-//! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map` and `POST /start/<ID>`.
+//! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map`, `POST /start/<ID>`, messages, signals and user tasks.
 //!
 //! HTTP/1 with kept connections; heads, bodies, times and connections are limited. Every route passes
-//! `security::Access` first. Starting is in [`start`]; what a flowd that stands by cannot answer goes to the leader
+//! `security::Access` first. Starting is in [`start`], messages and tasks in [`messages`]; what a flowd that stands by cannot answer goes to the leader
 //! (`standby`).
 
+mod messages;
 mod query;
 mod start;
 
@@ -63,7 +64,9 @@ impl Port {
             refused.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return refused;
         }
-        if self.inner.gate.pass().is_err() && (path.starts_with("/start/") || path == "/wf_map") {
+        if self.inner.gate.pass().is_err()
+            && (path.starts_with("/start/") || path == "/wf_map" || messages::answers(path))
+        {
             match self.inner.standby.request(request).await {
                 Passed::Answer(answer) => return answer,
                 Passed::Own(own) => request = own,
@@ -77,6 +80,12 @@ impl Port {
             let id = query::decoded(id);
             return match self.inner.gate.pass() {
                 Ok(operations) => start::start(operations, &id, request).await,
+                Err(error) => told(&error),
+            };
+        }
+        if messages::answers(path) {
+            return match self.inner.gate.pass() {
+                Ok(operations) => messages::answer(operations, request).await,
                 Err(error) => told(&error),
             };
         }
@@ -94,7 +103,8 @@ impl Port {
             Some(answer) => answer,
             None => failed(
                 StatusCode::NOT_FOUND,
-                "not here; there are /health, /ready, /metrics, /wf_map and POST /start/<ID>",
+                "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME> \
+                 and /tasks",
             ),
         }
     }

@@ -11,6 +11,7 @@
 //! Open instances are in memory and in the store; closed ones only in the store.
 
 mod arrive;
+mod buffer;
 mod close;
 mod instance;
 mod leave;
@@ -18,19 +19,23 @@ mod load;
 mod message;
 mod operate;
 mod send;
+mod start;
 mod stored;
+mod task;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use hop::{Assignment, Endpoint, Offer, Outbox, Refusal};
+use routing::instance::Published;
 use routing::table::Version;
 use routing::{
     ActivationId, Compiled, DeploymentId, Digest, ElementId, HopRecord, Incarnation, InstanceId, Payload, ProcessId,
     Product, ServiceName, Timestamp, Token, TraceContext,
 };
 
-pub use instance::{IncidentView, InstanceView, State, WaitView};
+pub use instance::{IncidentView, InstanceView, State, TaskView, WaitView};
+pub use message::Receipt;
 pub use stored::{decode_instance, key};
 
 use instance::Open;
@@ -80,6 +85,12 @@ pub enum Input {
     Retired(Digest),
     /// What new instances and calls may run on, the newest last.
     Deployed(Vec<Deployed>),
+    /// A client publishes a message.
+    Publish(Request, Published),
+    /// A client broadcasts a signal.
+    Signal(Request, String, Payload),
+    /// Somebody has done a user task, or failed it with a BPMN error's code.
+    CompleteTask(Request, InstanceId, ActivationId, Result<Payload, (String, Payload)>),
     /// A client starts an instance.
     Start(Request, Box<Start>),
     /// A sidecar's product for the ledger, with its number.
@@ -125,6 +136,8 @@ pub enum Output {
     Send(Incarnation, u64, Vec<Offer>),
     /// Hand a definition's table to a replica that lacks it.
     HandTables(Incarnation, Digest, ElementId),
+    /// An event has started an instance of this process.
+    Started(ProcessId),
     /// An instance has another state now.
     Changed(Box<InstanceView>),
     /// An instance was closed with tokens still on their way: tell the sidecars.
@@ -142,6 +155,10 @@ pub enum Output {
 pub enum Answer {
     /// Started, or found by its idempotency key.
     Started(InstanceId),
+    /// What became of a message or signal.
+    Published(Receipt),
+    /// Too much is kept already.
+    Busy,
     /// Done as asked.
     Done,
     /// There is no such open instance.
@@ -167,9 +184,6 @@ const LAZY: u64 = 100;
 /// Idempotency keys of closed instances that are kept in memory.
 const MAX_KEYS: usize = 100_000;
 
-/// Records that wait for a name.
-type Waiting = HashMap<String, BTreeSet<(InstanceId, ActivationId)>>;
-
 /// A deployment that new instances and calls may run on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployed {
@@ -183,6 +197,8 @@ pub struct Deployed {
     pub tag: Option<String>,
     /// What was applied together has the same number; grows.
     pub applied: u64,
+    /// The elements where instances can start.
+    pub starts: Vec<ElementId>,
 }
 
 /// The definition that a call activity of `caller` means: of what is deployed, the newest last.
@@ -207,8 +223,7 @@ pub struct Ledger {
     tables: HashMap<Digest, Arc<Compiled>>,
     outbox: Outbox,
     timers: BTreeSet<(Timestamp, ActivationId, InstanceId)>,
-    messages: Waiting,
-    signals: Waiting,
+    exchange: message::Exchange,
     processes: Vec<Deployed>,
     keys: HashMap<String, InstanceId>,
     closed_keys: VecDeque<String>,
@@ -221,6 +236,8 @@ pub struct Ledger {
     lazy_since: Option<Timestamp>,
     after: VecDeque<(u64, After)>,
     mark: u64,
+    /// The last number given to a kept message or a started instance; grows through all lives.
+    number: u64,
     quiet_peers: BTreeSet<Incarnation>,
     quiet_since: Option<Timestamp>,
 }
@@ -235,8 +252,8 @@ impl Ledger {
             tables: HashMap::new(),
             outbox,
             timers: BTreeSet::new(),
-            messages: Waiting::new(),
-            signals: Waiting::new(),
+            exchange: message::Exchange::default(),
+            number: boot << 40,
             processes: Vec::new(),
             keys: HashMap::new(),
             closed_keys: VecDeque::new(),
@@ -257,15 +274,22 @@ impl Ledger {
     /// One thing that happened.
     pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Vec<Output>) {
         let mut effects = Vec::new();
+        let ticks = matches!(input, Input::Tick);
         match input {
             Input::Definition(digest, table) => {
                 self.tables.insert(digest, table);
             }
             Input::Retired(digest) => {
                 self.tables.remove(&digest);
+                self.retire_starts(digest);
                 self.tombstones.retain(|_, t| t.definition != digest);
             }
-            Input::Deployed(processes) => self.processes = processes,
+            Input::Deployed(processes) => self.deployed(now, processes, &mut effects),
+            Input::Publish(request, message) => self.publish(now, request, message, &mut effects),
+            Input::Signal(request, name, payload) => self.signal(now, request, &name, &payload, &mut effects),
+            Input::CompleteTask(request, instance, task, result) => {
+                self.complete_task(now, request, (&instance, task), result, &mut effects);
+            }
             Input::Start(request, start) => self.start(now, request, *start, &mut effects),
             Input::Report(from, seq, product) => {
                 self.report(now, *product, &mut effects);
@@ -293,6 +317,9 @@ impl Ledger {
             Input::Tick => {}
         }
         self.fire_timers(now, &mut effects);
+        self.fire_starts(now, &mut effects);
+        self.expire_messages(now);
+        self.exchange(now, ticks, &mut effects);
         let moved = self.outbox.tick(now);
         self.record_moves(moved);
         if self.lazy_since.is_some_and(|at| at + LAZY <= now) || !self.group.is_empty() {
@@ -308,7 +335,14 @@ impl Ledger {
         let timer = self.timers.first().map(|(at, _, _)| *at);
         let lazy = self.lazy_since.map(|at| at + LAZY);
         let quiet = self.quiet_since.map(|at| at + 2 * LAZY);
-        [timer, lazy, quiet, self.outbox.next_tick()].into_iter().flatten().min()
+        let (start, expiry) = (self.exchange.starts.next_due(), self.exchange.buffer.next_expiry());
+        let posted = self.has_posted().then_some(0);
+        [timer, lazy, quiet, start, expiry, posted, self.outbox.next_tick()].into_iter().flatten().min()
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
     }
 
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
@@ -359,9 +393,11 @@ impl Ledger {
         self.instances.values().map(|open| open.view(&self.tables))
     }
 
-    /// How many instances of a definition are open.
+    /// How many instances are open that need a deployment: that run on it, or have called it.
     pub fn open_on(&self, deployment: &DeploymentId) -> usize {
-        self.instances.values().filter(|o| o.deployment == *deployment).count()
+        let of = |definition: Digest| self.tables.get(&definition).is_some_and(|t| t.table().deployment == *deployment);
+        let needs = |open: &&Open| open.deployment == *deployment || open.definitions().any(of);
+        self.instances.values().filter(needs).count()
     }
 
     /// How many instances are open.

@@ -92,6 +92,11 @@ impl Mesh {
         self.inner.changed.subscribe()
     }
 
+    /// How often something has changed.
+    pub(crate) fn changed(&self) -> u64 {
+        *self.inner.changed.borrow()
+    }
+
     fn change<T>(&self, what: impl FnOnce(&mut MeshState) -> T) -> T {
         let done = what(&mut self.lock());
         self.inner.changed.send_modify(|version| *version += 1);

@@ -7,6 +7,8 @@ mod apply;
 mod deployments;
 mod instances;
 mod list;
+mod messages;
+mod resources;
 mod swap;
 
 use std::sync::{Arc, OnceLock};
@@ -22,6 +24,8 @@ pub(crate) use apply::{Applied, Apply, Verdict};
 pub(crate) use deployments::Probed;
 pub(crate) use instances::{Run, instance_name};
 pub(crate) use list::Selection;
+pub(crate) use messages::{MAX_PAYLOAD, Task, Told};
+pub(crate) use resources::Resource;
 pub(crate) use swap::{Swap, Swapped};
 
 use crate::definitions::State;
@@ -49,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) incarnation: Incarnation,
     pub(crate) metrics: Metrics,
     pub(crate) drain: DrainWatcher,
+    /// What takes instances, as the ledger knows it.
+    pub(crate) told: Told,
     /// One change of deployments at a time.
     pub(crate) deploying: Mutex<()>,
 }

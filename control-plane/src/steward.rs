@@ -139,6 +139,9 @@ pub(crate) async fn run(operations: Operations, mut drain: DrainWatcher) -> Resu
         }
         let connected = operations.mesh.mailboxes().len();
         operations.metrics.sidecars.set(i64::try_from(connected).unwrap_or(i64::MAX));
+        if operations.told.tell(&operations.mesh, &operations.ledger).await.is_err() {
+            return Ok(());
+        }
         let now_at = operations.mesh.endpoints();
         if now_at != endpoints {
             endpoints = now_at;

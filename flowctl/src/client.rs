@@ -25,7 +25,9 @@ use crate::exit::Exit;
 use crate::output::deployment::Deployment;
 use crate::output::describe::Sidecar;
 use crate::output::instance::Instance;
+use crate::output::message::Receipt;
 use crate::output::report::Outcome;
+use crate::output::task::Task;
 use crate::output::{apply, probe, swap, trace};
 use crate::payload::Payload;
 use failure::failed;
@@ -51,6 +53,20 @@ pub(crate) struct Start {
     /// How long to wait for its end; none: not at all.
     pub(crate) wait: Option<Duration>,
 }
+
+/// A message to publish.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) name: String,
+    pub(crate) key: Option<String>,
+    /// Empty: none.
+    pub(crate) id: String,
+    pub(crate) time_to_live: Duration,
+    pub(crate) payload: Payload,
+}
+
+/// A file beside a model: its name and content.
+pub(crate) type Resource = (String, Vec<u8>);
 
 /// What to list; everything by default.
 #[derive(Debug, Clone, Default)]
@@ -131,8 +147,11 @@ impl Client {
         bpmn_xml: Vec<u8>,
         stopped: bool,
         bindings: HashMap<String, String>,
+        resources: &[Resource],
     ) -> anyhow::Result<apply::File> {
-        let request = v1::ApplyRequest { file: file.to_owned(), bpmn_xml: bpmn_xml.into(), stopped, bindings };
+        let (file_name, bpmn_xml) = (file.to_owned(), bpmn_xml.into());
+        let resources = resources.iter().map(wire::resource).collect();
+        let request = v1::ApplyRequest { file: file_name, bpmn_xml, stopped, bindings, resources };
         let answer = self.flow.apply(request).await;
         let answer = answer.map_err(|status| failed(&self.address, &format!("cannot apply {file}"), status))?;
         Ok(wire::file(file, answer.into_inner()))
@@ -258,6 +277,44 @@ impl Client {
             }
             Err(status) => Err(failed(&self.address, &format!("cannot {verb} {kind} {id}"), status)),
         }
+    }
+
+    /// Publishes a message.
+    pub(crate) async fn publish(&mut self, message: Message) -> anyhow::Result<Receipt> {
+        let attempt = format!("cannot send {}", message.name);
+        let request = v1::PublishRequest {
+            name: message.name,
+            key: message.key,
+            id: message.id,
+            time_to_live_ms: u64::try_from(message.time_to_live.as_millis()).unwrap_or(u64::MAX),
+            payload: Some(wire::payload(message.payload)),
+        };
+        let answer = self.flow.publish(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
+        Ok(wire::receipt(answer.into_inner()))
+    }
+
+    /// Broadcasts a signal.
+    pub(crate) async fn signal(&mut self, name: String, payload: Payload) -> anyhow::Result<Receipt> {
+        let attempt = format!("cannot signal {name}");
+        let request = v1::SignalRequest { name, payload: Some(wire::payload(payload)) };
+        let answer = self.flow.signal(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
+        Ok(wire::receipt(answer.into_inner()))
+    }
+
+    /// Completes a user task, or fails it with a BPMN error if there is a code; the task as it was.
+    pub(crate) async fn complete_task(
+        &mut self,
+        task: String,
+        instance: String,
+        payload: Payload,
+        error_code: String,
+    ) -> anyhow::Result<Task> {
+        let attempt = format!("cannot complete {task}");
+        let payload = Some(wire::payload(payload));
+        let request = v1::CompleteTaskRequest { task, instance, payload, error_code };
+        let answer =
+            self.flow.complete_task(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
+        Ok(wire::user_task(answer.into_inner()))
     }
 
     /// The health of the tasks of deployments; of all if none is named.

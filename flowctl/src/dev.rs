@@ -24,7 +24,7 @@ use crate::output;
 use crate::output::apply::{File, Files};
 use crate::output::instance::Started;
 use crate::payload::{self, Payload};
-use crate::verbs::tell;
+use crate::verbs::{resources_beside, tell};
 use mesh::Mesh;
 pub(crate) use plan::Plan;
 use services::{Demonstration, Services};
@@ -149,7 +149,7 @@ async fn went_on(client: &mut Client) -> anyhow::Result<()> {
 async fn apply(client: &mut Client, model: &Path, bindings: &HashMap<String, String>) -> anyhow::Result<File> {
     let name = model.display().to_string();
     let source = payload::read_source(&name)?;
-    let file = client.apply(&name, source.clone(), false, bindings.clone()).await?;
+    let file = client.apply(&name, source.clone(), false, bindings.clone(), &resources_beside(model)?).await?;
     tell(&file, &source);
     for deployed in &file.deployments {
         output::note(format_args!("{name}: deployment/{}: {}", deployed.id, file.message));

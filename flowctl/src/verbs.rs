@@ -4,6 +4,7 @@
 //! failed, and ends with that failure's code.
 
 mod apply;
+mod complete;
 mod completion;
 mod delete;
 mod describe;
@@ -12,6 +13,7 @@ mod eval;
 mod probe;
 mod ps;
 mod run;
+mod send;
 mod start;
 mod stop;
 mod swap;
@@ -20,7 +22,7 @@ mod update;
 mod validate;
 mod version;
 
-pub(crate) use apply::{models_in, tell};
+pub(crate) use apply::{models_in, resources_beside, tell};
 use clap::Subcommand;
 
 use crate::args::Flowd;
@@ -32,6 +34,9 @@ use crate::output::{self, Format, report::Report};
 pub(crate) enum Verb {
     Apply(apply::Apply),
     Run(run::Run),
+    Send(send::Send),
+    Signal(send::Signal),
+    Complete(complete::Complete),
     Ps(ps::Ps),
     Describe(describe::Describe),
     Trace(trace::Trace),
@@ -54,6 +59,9 @@ impl Verb {
         match self {
             Verb::Apply(verb) => verb.run(flowd).await,
             Verb::Run(verb) => verb.run(flowd).await,
+            Verb::Send(verb) => verb.run(flowd).await,
+            Verb::Signal(verb) => verb.run(flowd).await,
+            Verb::Complete(verb) => verb.run(flowd).await,
             Verb::Ps(verb) => verb.run(flowd).await,
             Verb::Describe(verb) => verb.run(flowd).await,
             Verb::Trace(verb) => verb.run(flowd).await,

@@ -24,6 +24,7 @@ mod repeat;
 mod run;
 mod scope;
 mod throw;
+mod user_task;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -37,7 +38,9 @@ use crate::table::{NodeIx, Version};
 use crate::token::{Product, Timestamp, Token};
 use crate::weight::Weight;
 
-pub use record::{Activity, Body, Compensating, Completed, Iteration, Looped, On, Reason, Resumes, Stay, Subscription};
+pub use record::{
+    Activity, Assigned, Body, Compensating, Completed, Iteration, Looped, On, Reason, Resumes, Stay, Subscription,
+};
 pub use run::Run;
 
 /// Where tables come from.

@@ -132,6 +132,7 @@ impl Game {
             definition: d.digest,
             tag: None,
             applied: 1,
+            starts: d.start_events.clone(),
         });
         self.tell(Input::Deployed(deployed.collect()));
         let endpoint = Endpoint { incarnation: REPLICA, address: "sidecar:1".into(), draining: false };
@@ -260,6 +261,7 @@ impl Game {
                     }
                     Output::Answer(..)
                     | Output::Acked(..)
+                    | Output::Started(_)
                     | Output::HandTables(..)
                     | Output::Tombstone(..)
                     | Output::Settled(_) => {}

@@ -11,6 +11,7 @@ mod ends;
 mod examples;
 mod flow_daemon;
 mod kills;
+mod messages;
 mod original;
 mod outage;
 mod security;

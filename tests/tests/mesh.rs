@@ -7,5 +7,6 @@ mod elements;
 mod example_models;
 mod layering;
 mod ledger_core;
+mod ledger_messages;
 mod sidecar_core;
 mod simulation;

@@ -22,6 +22,8 @@ struct DefinitionRecord {
     process: ProcessId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version_tag: Option<String>,
     manifest: String,
     ledger: String,
     tables: BTreeMap<ElementId, String>,
@@ -50,6 +52,7 @@ pub(crate) fn put_definition(definition: &Definition) -> Write {
     let record = DefinitionRecord {
         process: definition.process.clone(),
         name: definition.name.clone(),
+        version_tag: definition.version_tag.clone(),
         manifest: text(&definition.manifest),
         ledger: text(&definition.ledger_bytes),
         tables: definition.tasks.iter().map(|(element, task)| (element.clone(), text(&task.table))).collect(),
@@ -91,6 +94,7 @@ pub(crate) fn read(id: &str, definition: &[u8], state: Option<&[u8]>) -> Result<
         deployment: DeploymentId::from(id),
         process: record.process,
         name: record.name,
+        version_tag: record.version_tag,
         manifest: record.manifest.into(),
         ledger: record.ledger.into(),
         tables: record.tables.into_iter().map(|(element, table)| (element, table.into())).collect(),

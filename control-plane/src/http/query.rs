@@ -43,6 +43,25 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Every parameter, decoded, in order.
+pub(super) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
+    let pairs = query.unwrap_or_default().split('&').filter(|it| !it.is_empty());
+    let read = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(key), decoded(&value.replace('+', " ")))
+    };
+    pairs.map(read).collect()
+}
+
+/// An ISO 8601 duration, or a number of milliseconds.
+pub(super) fn time_to_live(text: &str) -> Result<u64, String> {
+    if let Ok(milliseconds) = text.parse() {
+        return Ok(milliseconds);
+    }
+    let wrong = |_| format!("ttl={text} is no time; write PT1H, or milliseconds");
+    routing::timer::after(text, 0).map_err(wrong)
+}
+
 /// Percent-decoded; what is malformed stays as it is.
 pub(super) fn decoded(text: &str) -> String {
     if !text.contains('%') {

@@ -112,7 +112,7 @@ fn named(mut answer: Answer, id: &InstanceId) -> Answer {
 }
 
 /// No body is an empty object. A form that begins like JSON is what `curl -d` makes of JSON.
-fn payload(content_type: String, body: bytes::Bytes) -> Payload {
+pub(super) fn payload(content_type: String, body: bytes::Bytes) -> Payload {
     let looks_like_json = || body.iter().find(|it| !it.is_ascii_whitespace()).is_some_and(|it| b"{[".contains(it));
     match content_type.as_str() {
         "" if body.is_empty() => Payload { content_type: JSON.to_owned(), body: bytes::Bytes::from_static(b"{}") },

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use routing::instance::{Effect, On, Reason, Run, Stay, Subscription, Tables};
 use routing::table::{NodeIx, Version};
-use routing::{ActivationId, Digest, HopRecord, Product, To, Token, Weight, Written};
+use routing::{ActivationId, Digest, HopRecord, Payload, Product, To, Token, Weight, Written};
 
 use super::instance::{InstanceView, Open, State};
+use super::message::Posted;
 use super::stored::{self, encode_instance, key};
 use super::{
     After, Answer, Compiled, HashMap, InstanceId, Ledger, Output, Pending, Request, Start, Timestamp, assignment_key,
@@ -47,18 +48,33 @@ impl Ledger {
             ));
             return;
         }
-        let token = first_token(&start, now);
         let instance = start.instance.clone();
         if let Some(k) = &start.idempotency_key {
             self.keys.insert(k.clone(), instance.clone());
             self.put(key::idempotency(k), instance.as_str().as_bytes().to_vec());
         }
-        let stopped = start.stopped;
-        let view = first_view(start, now, if stopped { State::Stopped } else { State::Starting });
+        self.open_new(now, start, None, None, out);
+        out.push(Output::Answer(request, Answer::Started(instance)));
+    }
+
+    /// Opens an instance and lets it run; `came` is what an event brought that its element maps.
+    pub(super) fn open_new(
+        &mut self,
+        now: Timestamp,
+        start: Start,
+        correlation_key: Option<String>,
+        came: Option<&Payload>,
+        out: &mut Vec<Output>,
+    ) {
+        let (token, instance, stopped) = (first_token(&start, now), start.instance.clone(), start.stopped);
+        let mut view = first_view(start, now, if stopped { State::Stopped } else { State::Starting });
+        view.correlation_key = correlation_key;
+        if let Some(k) = &view.correlation_key {
+            self.exchange.singletons.insert((view.process.clone(), k.clone()), instance.clone());
+        }
         self.put(key::open(&instance), encode_instance(&view));
         self.instances.insert(instance.clone(), Open::new(view));
-        self.run(now, &instance, out, |run| if stopped { run.hold(token) } else { run.start(token) });
-        out.push(Output::Answer(request, Answer::Started(instance)));
+        self.run(now, &instance, out, |run| if stopped { run.hold(token) } else { run.start_by(token, came) });
     }
 
     /// Lets the engine run on one instance, and carries out what follows.
@@ -89,8 +105,8 @@ impl Ledger {
     fn carry_out(&mut self, now: Timestamp, instance: &InstanceId, effect: Effect, out: &mut Vec<Output>) {
         match effect {
             Effect::Offer(product) => self.dispatch(*product),
-            Effect::Publish(message) => self.publish(now, message, out),
-            Effect::Broadcast { name, payload } => self.broadcast(now, &name, &payload, out),
+            Effect::Publish(message) => self.post(Posted::Message(message)),
+            Effect::Broadcast { name, payload } => self.post(Posted::Signal(name, payload)),
             Effect::Passed { table, node, token, since, status } => {
                 out.push(hop(&table, node, &token, since, now, status));
             }
@@ -142,36 +158,23 @@ impl Ledger {
             self.timers.insert((at, activation, instance.clone()));
         }
         for subscription in &stay.subscriptions {
-            match &subscription.on {
-                On::Timer { at, .. } => {
-                    self.timers.insert((*at, activation, instance.clone()));
-                }
-                On::Message { name, .. } => self.subscribed(name, instance, activation),
-                On::Signal(name) => {
-                    self.signals.entry(name.clone()).or_default().insert((instance.clone(), activation));
-                }
-                On::Conditional { .. } => {}
+            if let On::Timer { at, .. } = &subscription.on {
+                self.timers.insert((*at, activation, instance.clone()));
             }
+        }
+        if !stay.subscriptions.is_empty() {
+            self.subscribed(instance, stay);
         }
     }
 
     pub(super) fn unindex(&mut self, instance: &InstanceId, activation: ActivationId, before: &[Subscription]) {
         for subscription in before {
-            let (index, name) = match &subscription.on {
-                On::Timer { at, .. } => {
-                    self.timers.remove(&(*at, activation, instance.clone()));
-                    continue;
-                }
-                On::Message { name, .. } => (&mut self.messages, name),
-                On::Signal(name) => (&mut self.signals, name),
-                On::Conditional { .. } => continue,
-            };
-            if let Some(set) = index.get_mut(name) {
-                set.remove(&(instance.clone(), activation));
-                if set.is_empty() {
-                    index.remove(name);
-                }
+            if let On::Timer { at, .. } = &subscription.on {
+                self.timers.remove(&(*at, activation, instance.clone()));
             }
+        }
+        if !before.is_empty() {
+            self.unsubscribed(instance, activation, before);
         }
     }
 
@@ -316,8 +319,10 @@ fn first_view(start: Start, now: Timestamp, state: State) -> InstanceView {
         end_event: String::new(),
         failure: None,
         reason: String::new(),
+        correlation_key: None,
         incidents: Vec::new(),
         waiting: Vec::new(),
+        tasks: Vec::new(),
         missing: Weight::one(),
     }
 }

@@ -82,6 +82,11 @@ impl Ledger {
         if ending.state != State::Completed {
             self.bury(instance, view.definition, at_rest, out);
         }
+        if let Some(k) = &view.correlation_key {
+            let singleton = (view.process.clone(), k.clone());
+            self.exchange.singletons.remove(&singleton);
+            self.exchange.freed.push(singleton);
+        }
         if let Some(k) = &view.idempotency_key {
             self.closed_keys.push_back(k.clone());
             if self.closed_keys.len() > MAX_KEYS

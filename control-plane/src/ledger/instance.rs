@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use routing::instance::{Body, Instance, On, Reason, Stay};
+use routing::instance::{Assigned, Body, Instance, On, Reason, Stay};
 use routing::{
     ActivationId, Compiled, DeploymentId, Digest, ElementId, Failure, InstanceId, Payload, ProcessId, Timestamp,
     TraceContext, Weight,
@@ -95,10 +95,14 @@ pub struct InstanceView {
     pub failure: Option<(Failure, Payload)>,
     /// Why it was cancelled.
     pub reason: String,
+    /// The key of the message that started it: no other starts the process while it is open.
+    pub correlation_key: Option<String>,
     /// What waits for an operator.
     pub incidents: Vec<IncidentView>,
     /// What else waits at the ledger.
     pub waiting: Vec<WaitView>,
+    /// Open user tasks.
+    pub tasks: Vec<TaskView>,
     /// The weight that has not come back yet.
     pub missing: Weight,
 }
@@ -114,6 +118,21 @@ pub struct IncidentView {
     pub input: Payload,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// A user task that waits for somebody.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskView {
+    /// Its id.
+    pub activation: ActivationId,
+    /// Where.
+    pub element: ElementId,
+    /// The element's name.
+    pub name: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Form, assignee and the rest.
+    pub assigned: Assigned,
 }
 
 /// A token that waits for something else.
@@ -156,10 +175,41 @@ impl Open {
         self.inner.stays().filter(|s| matches!(s.reason, Reason::Incident(_) | Reason::Held))
     }
 
+    /// Definitions that were called and have not returned.
+    pub(super) fn definitions(&self) -> impl Iterator<Item = Digest> {
+        self.inner.stays().filter_map(|stay| match &stay.reason {
+            Reason::Activity(activity) => match activity.body {
+                Body::Call(definition) => Some(definition),
+                Body::Service | Body::Waits | Body::Scope | Body::Loop(_) => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// Open user tasks.
+    pub(super) fn tasks<'a>(
+        &'a self,
+        tables: &'a HashMap<Digest, Arc<Compiled>>,
+    ) -> impl Iterator<Item = TaskView> + 'a {
+        self.inner.stays().filter_map(|stay| {
+            let Reason::Activity(activity) = &stay.reason else { return None };
+            let (element, table) = (&stay.token.element, tables.get(&stay.token.definition));
+            let node = table.and_then(|it| it.find(element.as_str()).map(|ix| it.table().node(ix)));
+            Some(TaskView {
+                activation: stay.token.activation,
+                element: element.clone(),
+                name: node.map_or_else(|| element.as_str().to_owned(), |it| it.name.clone()),
+                since: stay.since,
+                assigned: activity.task.as_deref().filter(|_| activity.body == Body::Waits)?.clone(),
+            })
+        })
+    }
+
     pub(super) fn view(&self, tables: &HashMap<Digest, Arc<Compiled>>) -> InstanceView {
         let mut view = self.base.clone();
         view.state = self.state;
         view.missing = self.inner.ended().missing();
+        view.tasks = self.tasks(tables).collect();
         for stay in self.inner.stays() {
             if let Reason::Incident(failure) = &stay.reason {
                 view.incidents.push(IncidentView {

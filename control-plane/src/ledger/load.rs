@@ -15,7 +15,18 @@ use super::stored::{decode_instance, decode_stay, key};
 use super::{Arc, Compiled, Digest, HashMap, Ledger, Output, Timestamp};
 
 /// The prefixes that [`Ledger::load`] must be given, in this order.
-const LOADED: [&[u8]; 7] = [key::OPEN, key::TOKEN, key::SEEN, key::OUTBOX, key::IDEMPOTENCY, key::LEFT, key::TOMBSTONE];
+const LOADED: [&[u8]; 10] = [
+    key::OPEN,
+    key::TOKEN,
+    key::SEEN,
+    key::OUTBOX,
+    key::IDEMPOTENCY,
+    key::LEFT,
+    key::TOMBSTONE,
+    key::MESSAGE,
+    key::MESSAGE_ID,
+    key::START,
+];
 
 impl Ledger {
     /// The prefixes of the store that hold open state; of idempotency keys those of open instances are enough.
@@ -54,6 +65,12 @@ impl Ledger {
                     let tombstone = Tombstone { definition, back: Weight::zero() };
                     ledger.tombstones.insert(InstanceId::from(text(&key[2..])?), tombstone);
                 }
+                Some(key::MESSAGE) => {
+                    let number = u64::from_str_radix(text(&key[2..])?, 16).map_err(|_| bad("message number"))?;
+                    ledger.exchange.buffer.load(number, &value)?;
+                }
+                Some(key::MESSAGE_ID) => ledger.load_message_id(&key, &value)?,
+                Some(key::START) => ledger.exchange.starts.load(&value)?,
                 _ => {}
             }
         }
@@ -77,7 +94,17 @@ impl Ledger {
         if let Some(key) = &view.idempotency_key {
             self.keys.insert(key.clone(), view.id.clone());
         }
+        if let Some(key) = &view.correlation_key {
+            self.exchange.singletons.insert((view.process.clone(), key.clone()), view.id.clone());
+        }
         self.instances.insert(view.id.clone(), Open::new(view));
+        Ok(())
+    }
+
+    fn load_message_id(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        let id = serde_json::from_value(text(&key[2..])?.into()).map_err(|_| bad("message id"))?;
+        let until = value.try_into().map_err(|_| bad("message id"))?;
+        self.exchange.buffer.remember(id, u64::from_be_bytes(until));
         Ok(())
     }
 

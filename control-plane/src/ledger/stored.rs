@@ -11,7 +11,7 @@ use super::instance::{InstanceView, State};
 
 /// Keys, by prefix.
 pub mod key {
-    use routing::{ActivationId, Incarnation, InstanceId, Timestamp};
+    use routing::{ActivationId, DeploymentId, Digest, ElementId, Incarnation, InstanceId, Timestamp};
 
     /// Open instances.
     pub const OPEN: &[u8] = b"a/";
@@ -31,6 +31,13 @@ pub mod key {
     pub const LEFT: &[u8] = b"l/";
     /// Instances closed early with tokens on their way.
     pub const TOMBSTONE: &[u8] = b"x/";
+
+    /// Messages that are kept, or still to be told.
+    pub const MESSAGE: &[u8] = b"m/";
+    /// Ids of messages that were taken.
+    pub const MESSAGE_ID: &[u8] = b"n/";
+    /// Timer start events.
+    pub const START: &[u8] = b"t/";
 
     fn joined(prefix: &[u8], parts: &[&[u8]]) -> Vec<u8> {
         [prefix, &parts.join(&b'/')].concat()
@@ -66,6 +73,18 @@ pub mod key {
     /// A replica that has left.
     pub fn left(replica: Incarnation) -> Vec<u8> {
         joined(LEFT, &[replica.to_string().as_bytes()])
+    }
+    /// A message, in the order of coming.
+    pub fn message(number: u64) -> Vec<u8> {
+        joined(MESSAGE, &[format!("{number:016x}").as_bytes()])
+    }
+    /// An id of a message.
+    pub fn message_id(id: Digest) -> Vec<u8> {
+        joined(MESSAGE_ID, &[id.to_string().as_bytes()])
+    }
+    /// A timer start event.
+    pub fn start(deployment: &DeploymentId, element: &ElementId, trigger: u32) -> Vec<u8> {
+        joined(START, &[deployment.as_str().as_bytes(), element.as_str().as_bytes(), trigger.to_string().as_bytes()])
     }
     /// A tombstone.
     pub fn tombstone(instance: &InstanceId) -> Vec<u8> {
@@ -172,6 +191,7 @@ pub(super) fn encode_instance(view: &InstanceView) -> Vec<u8> {
         failure,
         failure_input,
         reason: view.reason.clone(),
+        correlation_key: view.correlation_key.clone().unwrap_or_default(),
     }
     .encode_to_vec()
 }
@@ -199,8 +219,10 @@ pub fn decode_instance(bytes: &[u8]) -> Result<InstanceView, Malformed> {
         end_event: stored.end_event,
         failure: failure.map(|f| (f, failure_input)),
         reason: stored.reason,
+        correlation_key: (!stored.correlation_key.is_empty()).then_some(stored.correlation_key),
         incidents: Vec::new(),
         waiting: Vec::new(),
+        tasks: Vec::new(),
         missing: routing::Weight::zero(),
     })
 }

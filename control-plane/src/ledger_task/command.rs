@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
+use routing::instance::Published;
 use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Payload, Product};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::LedgerTask;
-use crate::ledger::{self, Answer, Input, InstanceView, Leaving, Start, decode_instance, key};
+use crate::ledger::{self, Answer, Deployed, Input, InstanceView, Leaving, Start, decode_instance, key};
 use crate::metrics::OfProcess;
 use crate::store::{self, AnyStore, Store};
 
 /// Which open instances are asked for.
 pub(crate) type Filter = Box<dyn Fn(&InstanceView) -> bool + Send>;
+
+/// An open task, or why there is none.
+type FoundTask = Result<(InstanceId, ActivationId), String>;
 
 /// See [`Handle`].
 pub(super) enum Command {
@@ -27,6 +31,11 @@ pub(super) enum Command {
     Views(Filter, oneshot::Sender<Vec<InstanceView>>),
     OpenOn(DeploymentId, oneshot::Sender<usize>),
     Tombstones(oneshot::Sender<Answer>),
+    Deployed(Vec<Deployed>),
+    Publish(Published, oneshot::Sender<Answer>),
+    Signal(String, Payload, oneshot::Sender<Answer>),
+    FindTask(Option<InstanceId>, String, oneshot::Sender<FoundTask>),
+    CompleteTask(InstanceId, ActivationId, Result<Payload, (String, Payload)>, oneshot::Sender<Answer>),
     Definition(Digest, Arc<Compiled>),
     Retired(Digest),
     Endpoints,
@@ -205,10 +214,38 @@ impl Handle {
     pub(crate) async fn tombstones(&self) -> Result<Vec<InstanceId>, Refused> {
         match self.ask(Command::Tombstones).await? {
             Answer::Tombstones(instances) => Ok(instances),
-            Answer::Started(_) | Answer::Done | Answer::NotFound | Answer::WrongState(_) | Answer::Fates(_) => {
-                Ok(Vec::new())
-            }
+            _ => Ok(Vec::new()),
         }
+    }
+
+    /// What takes instances from now on, the newest last.
+    pub(crate) async fn deployed(&self, deployed: Vec<Deployed>) -> Result<(), Refused> {
+        self.tell(Command::Deployed(deployed)).await
+    }
+
+    /// Publishes a message; answers when what it does is durable.
+    pub(crate) async fn publish(&self, message: Published) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Publish(message, reply)).await
+    }
+
+    /// Broadcasts a signal; answers when what it does is durable.
+    pub(crate) async fn signal(&self, name: String, payload: Payload) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Signal(name, payload, reply)).await
+    }
+
+    /// The open user task that is meant.
+    pub(crate) async fn find_task(&self, instance: Option<InstanceId>, task: String) -> Result<FoundTask, Refused> {
+        self.ask(|reply| Command::FindTask(instance, task, reply)).await
+    }
+
+    /// Completes a user task, or fails it with a BPMN error.
+    pub(crate) async fn complete_task(
+        &self,
+        instance: InstanceId,
+        task: ActivationId,
+        result: Result<Payload, (String, Payload)>,
+    ) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::CompleteTask(instance, task, result, reply)).await
     }
 
     /// Instances may run on this definition from now on.
@@ -258,6 +295,16 @@ impl LedgerTask {
                 self.reply(move || {
                     let _ = reply.send(open);
                 });
+            }
+            Command::Deployed(deployed) => self.input(Input::Deployed(deployed)),
+            Command::Publish(message, reply) => self.asks(reply, |r| Input::Publish(r, message)),
+            Command::Signal(name, payload, reply) => self.asks(reply, |r| Input::Signal(r, name, payload)),
+            Command::FindTask(instance, task, reply) => {
+                let found = self.parts.ledger.find_task(instance.as_ref(), &task);
+                self.reply(move || drop(reply.send(found)));
+            }
+            Command::CompleteTask(instance, task, result, reply) => {
+                self.asks(reply, |r| Input::CompleteTask(r, instance, task, result));
             }
             Command::Tombstones(reply) => self.asks(reply, Input::Tombstones),
             Command::Definition(digest, table) => self.input(Input::Definition(digest, table)),

@@ -13,7 +13,7 @@ use super::LedgerTask;
 use super::batch::Effect;
 use super::command::{Pending, Refused, Settled};
 use crate::ledger::{Answer, Input, InstanceView, Output, Request, State};
-use crate::metrics::Ended;
+use crate::metrics::{Ended, OfProcess};
 
 impl LedgerTask {
     pub(super) fn release(&mut self, effects: Vec<Effect>) {
@@ -45,6 +45,11 @@ impl LedgerTask {
                 *ack = seq.max(*ack);
             }
             Output::HandTables(replica, definition, element) => self.hand_tables(replica, definition, &element),
+            Output::Started(process) => {
+                let process = OfProcess { process: process.as_str().to_owned() };
+                self.parts.metrics.started.get_or_create(&process).inc();
+                self.parts.metrics.open.inc();
+            }
             Output::Changed(view) => self.changed(Arc::from(view)),
             Output::Tombstone(instance, _) => {
                 for mailbox in self.parts.mesh.mailboxes() {
@@ -71,7 +76,7 @@ impl LedgerTask {
                     Answer::Started(id) => Ok(id),
                     Answer::NotFound => Err(Refused::NotFound),
                     Answer::WrongState(why) => Err(Refused::WrongState(why)),
-                    Answer::Done | Answer::Fates(_) | Answer::Tombstones(_) => {
+                    Answer::Done | Answer::Fates(_) | Answer::Tombstones(_) | Answer::Published(_) | Answer::Busy => {
                         Err(Refused::WrongState("answered out of turn".to_owned()))
                     }
                 };

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bpmn::{Diagnostic, Options, ProcessDefinition, Rule, Severity};
 use bytes::Bytes;
+use routing::Timestamp;
 
-use super::{Error, Operations, first_error};
+use super::{Error, Operations, Resource, first_error, resources};
 use crate::definitions::{Definition, Deployment, record};
 use crate::steward;
 use crate::store::Write;
@@ -18,6 +19,8 @@ pub(crate) struct Apply {
     pub(crate) stopped: bool,
     /// Element id, task type or `*`, to a URL.
     pub(crate) bindings: BTreeMap<String, String>,
+    /// Decisions and forms that it refers to.
+    pub(crate) resources: Vec<Resource>,
 }
 
 /// What became of a model.
@@ -62,8 +65,8 @@ type Judged = Result<(Vec<(ProcessDefinition, Definition)>, Vec<Diagnostic>), Ve
 
 impl Operations {
     /// Judges a model without deploying it.
-    pub(crate) async fn validate(&self, xml: Bytes) -> Result<Applied, Error> {
-        Ok(match judge(xml, Options::default()).await? {
+    pub(crate) async fn validate(&self, xml: Bytes, resources: Vec<Resource>) -> Result<Applied, Error> {
+        Ok(match judge(xml, Options::default(), resources).await? {
             Err(diagnostics) => Applied::refused(diagnostics),
             Ok((definitions, diagnostics)) => Applied {
                 verdict: Verdict::Valid,
@@ -85,7 +88,7 @@ impl Operations {
             missing_binding_is_error: true,
             ..Options::default()
         };
-        let judged = match judge(apply.xml.clone(), options).await? {
+        let judged = match judge(apply.xml.clone(), options, apply.resources.clone()).await? {
             Err(diagnostics) => self.deployed_already(&apply, diagnostics).await?,
             accepted => accepted,
         };
@@ -96,6 +99,7 @@ impl Operations {
         let deployments = definitions.iter().map(|(it, _)| ids(it)).collect();
         let _one = self.deploying.lock().await;
         let (mut verdict, mut messages) = (Verdict::Unchanged, Vec::new());
+        let now = self.now();
         for (checked, definition) in definitions {
             match self.mesh.deployment(checked.deployment.as_str()) {
                 Some(there) => {
@@ -103,7 +107,7 @@ impl Operations {
                     self.rebind(&there, &apply.bindings).await?;
                 }
                 None => {
-                    let state = self.deploy(definition, &apply).await?;
+                    let state = self.deploy(definition, &apply, now).await?;
                     messages.push(format!("{} is {state}", checked.deployment));
                     verdict = Verdict::Created;
                 }
@@ -118,7 +122,7 @@ impl Operations {
         if !found.iter().all(unbound) {
             return Ok(Err(found));
         }
-        let accepted = judge(apply.xml.clone(), Options::default()).await?;
+        let accepted = judge(apply.xml.clone(), Options::default(), apply.resources.clone()).await?;
         let there = |(it, _): &(ProcessDefinition, Definition)| self.mesh.deployment(it.deployment.as_str()).is_some();
         match accepted {
             Ok((definitions, warnings)) if definitions.iter().all(there) => Ok(Ok((definitions, warnings))),
@@ -126,8 +130,13 @@ impl Operations {
         }
     }
 
-    async fn deploy(&self, definition: Definition, apply: &Apply) -> Result<crate::definitions::State, Error> {
-        let deployment = Deployment::new(Arc::new(definition), apply.bindings.clone(), apply.stopped, self.now());
+    async fn deploy(
+        &self,
+        definition: Definition,
+        apply: &Apply,
+        now: Timestamp,
+    ) -> Result<crate::definitions::State, Error> {
+        let deployment = Deployment::new(Arc::new(definition), apply.bindings.clone(), apply.stopped, now);
         let definition = &deployment.definition;
         let (id, state) = (definition.deployment.clone(), deployment.state);
         self.commit(vec![
@@ -156,18 +165,22 @@ fn ids(definition: &ProcessDefinition) -> (String, String) {
 }
 
 /// Beside the loop: a large model takes a while.
-async fn judge(xml: Bytes, options: Options) -> Result<Judged, Error> {
-    let judged = tokio::task::spawn_blocking(move || match bpmn::check(&xml, &options) {
+async fn judge(xml: Bytes, mut options: Options, resources: Vec<Resource>) -> Result<Judged, Error> {
+    let judged = tokio::task::spawn_blocking(move || match resources::read(&resources, &mut options) {
         Err(diagnostics) => Ok(Err(diagnostics)),
-        Ok(checked) => {
-            let compiled = |it: ProcessDefinition| {
-                let definition = Definition::compiled(&it, xml.clone())?;
-                Ok((it, definition))
-            };
-            let definitions: Result<Vec<_>, crate::definitions::Error> =
-                checked.definitions.into_iter().map(compiled).collect();
-            definitions.map(|it| Ok((it, checked.warnings)))
-        }
+        Ok(warnings) => match bpmn::check(&xml, &options) {
+            Err(diagnostics) => Ok(Err(diagnostics)),
+            Ok(mut checked) => {
+                checked.warnings.extend(warnings);
+                let compiled = |it: ProcessDefinition| {
+                    let definition = Definition::compiled(&it, xml.clone())?;
+                    Ok((it, definition))
+                };
+                let definitions: Result<Vec<_>, crate::definitions::Error> =
+                    checked.definitions.into_iter().map(compiled).collect();
+                definitions.map(|it| Ok((it, checked.warnings)))
+            }
+        },
     });
     let judged = judged.await.map_err(|error| Error::Invalid(format!("the model could not be judged: {error}")))?;
     judged.map_err(|error| Error::Invalid(error.to_string()))

@@ -81,6 +81,7 @@ impl Operations {
             },
             stopped: run.stopped,
         };
+        self.told.tell(&self.mesh, &self.ledger).await?;
         let started = self.ledger.start(Box::new(start), settled).await;
         if let Err(error) = &started {
             tracing::debug!(%error, "an instance was not started");
@@ -161,7 +162,8 @@ fn check(run: &Run, definition: &Definition) -> Result<(), Error> {
 
 fn done(id: &InstanceId, answer: Answer) -> Result<(), Error> {
     match answer {
-        Answer::Done | Answer::Started(_) | Answer::Fates(_) | Answer::Tombstones(_) => Ok(()),
+        Answer::Done | Answer::Started(_) | Answer::Fates(_) | Answer::Tombstones(_) | Answer::Published(_) => Ok(()),
+        Answer::Busy => Err(Error::Busy),
         Answer::NotFound => Err(no_instance(id)),
         Answer::WrongState(why) => Err(Error::WrongState(why)),
     }

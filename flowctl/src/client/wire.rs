@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proto::v1;
 use serde_json::Value;
 
-use super::{Description, Operation, Selection};
+use super::{Description, Operation, Resource, Selection};
 use crate::args::kind::Kind;
 use crate::exit::Exit;
 use crate::output::apply::{Deployed, File, Status};
@@ -14,8 +14,10 @@ use crate::output::deployment::{Deployment, Task};
 use crate::output::describe::Sidecar;
 use crate::output::diagnostic::{Diagnostic, Severity, has_errors};
 use crate::output::instance::{Body, Failed, Instance, State, Waiting};
+use crate::output::message::Receipt;
 use crate::output::report::Outcome;
-use crate::output::{probe, swap, trace};
+use crate::output::{probe, swap, task, trace};
+use crate::payload::Payload;
 
 pub(super) fn list(selection: Selection) -> v1::ListRequest {
     let Selection { ids, metadata, deployment, limit } = selection;
@@ -99,8 +101,39 @@ pub(super) fn instance(wire: v1::Instance) -> Instance {
         waiting: waiting
             .map(|place| Waiting { element: place.element, kind: place.kind, reason: place.reason })
             .collect(),
+        tasks: wire.tasks.into_iter().map(user_task).collect(),
         trace_id: wire.trace_id,
     }
+}
+
+pub(super) fn user_task(wire: v1::UserTask) -> task::Task {
+    task::Task {
+        id: wire.id,
+        instance: wire.instance,
+        element: wire.element,
+        name: wire.name,
+        form: wire.form,
+        assignee: wire.assignee,
+        candidate_users: wire.candidate_users,
+        candidate_groups: wire.candidate_groups,
+        due_date: wire.due_date,
+        follow_up_date: wire.follow_up_date,
+        priority: wire.priority,
+        since: instant(wire.since_ms),
+    }
+}
+
+pub(super) fn receipt(wire: v1::PublishResponse) -> Receipt {
+    let v1::PublishResponse { instances, started, buffered, known } = wire;
+    Receipt { instances, started, buffered, known }
+}
+
+pub(super) fn payload(payload: Payload) -> v1::Payload {
+    v1::Payload { content_type: payload.content_type, body: payload.bytes.into() }
+}
+
+pub(super) fn resource((name, content): &Resource) -> v1::Resource {
+    v1::Resource { name: name.clone(), content: content.clone().into() }
 }
 
 fn state(word: &str) -> State {

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Show, table, time, value};
+use super::task::Task;
+use super::{Show, table, task, time, value};
 use crate::exit::Exit;
 
 /// What an instance is doing; the words of the original and of the issue.
@@ -146,6 +147,8 @@ pub(crate) struct Instance {
     pub(crate) start_event: String,
     /// Where tokens wait at the ledger, and for what.
     pub(crate) waiting: Vec<Waiting>,
+    /// Open user tasks.
+    pub(crate) tasks: Vec<Task>,
     /// Empty if the instance is not traced.
     pub(crate) trace_id: String,
 }
@@ -187,6 +190,7 @@ impl Instance {
             "metadata": self.metadata,
             "start_event": or_null(&self.start_event),
             "waiting": self.waiting,
+            "tasks": self.tasks.iter().map(Task::json).collect::<Vec<_>>(),
             "trace_id": or_null(&self.trace_id),
         })
     }
@@ -278,11 +282,14 @@ impl Show for List {
 
     fn text(&self, wide: bool, now: Timestamp) -> String {
         let instances = self.instances.iter();
+        let tasks = task::render(instances.clone().flat_map(|it| &it.tasks), now);
+        let tasks = if tasks.is_empty() { tasks } else { format!("\n{tasks}") };
         if wide {
             let headings = ["ID", "PROCESS", "STATE", "INCIDENTS", "AGE", "TOOK", "DEPLOYMENT", "END EVENT", "ERROR"];
-            return table::render(headings, instances.map(|instance| instance.wide_row(now)));
+            return table::render(headings, instances.map(|instance| instance.wide_row(now))) + &tasks;
         }
-        table::render(["ID", "PROCESS", "STATE", "INCIDENTS", "AGE"], instances.map(|instance| instance.row(now)))
+        let headings = ["ID", "PROCESS", "STATE", "INCIDENTS", "AGE"];
+        table::render(headings, instances.map(|instance| instance.row(now))) + &tasks
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::args::bind::{self, Bind};
 use crate::args::{Flowd, OutputArgs};
-use crate::client::Client;
+use crate::client::{Client, Resource};
 use crate::exit::{Exit, Failure};
 use crate::output::apply::{File, Files, Status};
 use crate::output::{self, diagnostic};
@@ -34,7 +34,7 @@ pub(crate) struct Apply {
 /// Files of models, as `apply` and `validate` take them.
 #[derive(Debug, Args)]
 pub(crate) struct Sources {
-    /// BPMN files, folders of them, or `-` for standard input
+    /// BPMN files, folders of them, with the DMN files and forms that they refer to; or `-` for standard input
     #[arg(value_name = "FILE")]
     files: Vec<String>,
 
@@ -49,7 +49,9 @@ impl Sources {
         let mut files = Vec::new();
         for name in self.files.into_iter().chain(self.filename) {
             if name != "-" && Path::new(&name).is_dir() {
-                files.extend(models_in(Path::new(&name))?.iter().map(|path| path.display().to_string()));
+                let folder = Path::new(&name);
+                let found = models_in(folder)?.into_iter().chain(named(folder, is_resource)?);
+                files.extend(found.map(|path| path.display().to_string()));
             } else {
                 files.push(name);
             }
@@ -65,31 +67,63 @@ impl Sources {
 
 /// The models in a folder, by name.
 pub(crate) fn models_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut models = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "bpmn") {
-            models.push(path);
-        }
-    }
-    models.sort();
+    let models = named(folder, |path| path.extension().is_some_and(|extension| extension == "bpmn"))?;
     if models.is_empty() {
         return Err(Failure::new(Exit::Error, format!("{} has no .bpmn file", folder.display())).into());
     }
     Ok(models)
 }
 
+/// What a model refers to and may stand beside it: decisions and forms.
+fn is_resource(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "dmn" || extension == "form")
+}
+
+fn named(folder: &Path, wanted: impl Fn(&Path) -> bool) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if wanted(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Models, and what is applied with them.
+pub(crate) fn split(files: Vec<String>) -> anyhow::Result<(Vec<String>, Vec<Resource>)> {
+    let (resources, models): (Vec<_>, Vec<_>) = files.into_iter().partition(|it| is_resource(Path::new(it)));
+    if models.is_empty() {
+        let failure = Failure::usage("no model is named");
+        return Err(failure.hint("decisions and forms are applied with the BPMN file that refers to them").into());
+    }
+    let read = |name: String| payload::read_source(&name).map(|content| (name, content));
+    Ok((models, resources.into_iter().map(read).collect::<anyhow::Result<_>>()?))
+}
+
+/// The decisions and forms in the folder of a model.
+pub(crate) fn resources_beside(model: &Path) -> anyhow::Result<Vec<Resource>> {
+    let folder = model.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let read = |path: PathBuf| {
+        let name = path.display().to_string();
+        payload::read_source(&name).map(|content| (name, content))
+    };
+    named(folder, is_resource)?.into_iter().map(read).collect()
+}
+
 impl Apply {
     pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
-        let files = self.sources.list()?;
+        let (files, resources) = split(self.sources.list()?)?;
         let bindings = bind::map(self.bind);
         let mut client = Client::connect(flowd).await?;
         let mut applied = Vec::new();
         for file in files {
             let (source, answer) = match payload::read_source(&file) {
                 Ok(source) => {
-                    let answer = client.apply(&file, source.clone(), self.stopped, bindings.clone()).await?;
+                    let answer =
+                        client.apply(&file, source.clone(), self.stopped, bindings.clone(), &resources).await?;
                     (source, answer)
                 }
                 Err(error) => (Vec::new(), unreadable(&file, &error)),

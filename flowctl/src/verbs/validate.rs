@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::apply::{Sources, tell, unreadable};
+use super::apply::{Sources, split, tell, unreadable};
 use crate::args::OutputArgs;
 use crate::args::bind::{self, Bind};
+use crate::client::Resource;
 use crate::exit::Exit;
 use crate::output;
 use crate::output::apply::{Deployed, File, Files, Status};
@@ -34,9 +35,10 @@ impl Validate {
         if self.include_kubernetes {
             output::note("note: --include_kubernetes: a deployment has no Kubernetes objects here");
         }
-        let options = bpmn::Options { bindings: bind::map(self.bind).into_iter().collect(), ..Default::default() };
-        let mut files = Vec::new();
-        for name in self.sources.list()? {
+        let (names, resources) = split(self.sources.list()?)?;
+        let mut options = bpmn::Options { bindings: bind::map(self.bind).into_iter().collect(), ..Default::default() };
+        let mut files = beside(resources, &mut options);
+        for name in names {
             let (source, file) = match payload::read_source(&name) {
                 Ok(source) => {
                     let file = judge(&name, &source, &options);
@@ -51,6 +53,28 @@ impl Validate {
         output::show(&files, self.output.output)?;
         Ok(files.exit())
     }
+}
+
+/// Takes decisions and forms into the options; what cannot be read is told.
+fn beside(resources: Vec<Resource>, options: &mut bpmn::Options) -> Vec<File> {
+    let mut refused = Vec::new();
+    for (name, content) in resources {
+        match bpmn::beside(options, &name, &content) {
+            Ok(_) => {}
+            Err(findings) => {
+                let file = File {
+                    file: name,
+                    status: Status::Refused,
+                    message: counted(findings.iter().filter(|finding| finding.is_error()).count()),
+                    deployments: Vec::new(),
+                    diagnostics: findings.into_iter().map(Diagnostic::from).collect(),
+                };
+                tell(&file, &content);
+                refused.push(file);
+            }
+        }
+    }
+    refused
 }
 
 /// The verdict on one file.

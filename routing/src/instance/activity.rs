@@ -49,6 +49,12 @@ impl Run<'_> {
             Err(why) => return self.expression_failed(token, why),
         }
         let kind = table.table().node(node).kind.clone();
+        if let NodeKind::UserTask(task) = &kind {
+            match self.assigned(table, task, &seen) {
+                Ok(assigned) => activity.task = Some(Box::new(assigned)),
+                Err(why) => return self.expression_failed(token, why),
+            }
+        }
         activity.body = match kind {
             NodeKind::Task(_) => Body::Service,
             NodeKind::UserTask(_) | NodeKind::ReceiveTask(_) => Body::Waits,

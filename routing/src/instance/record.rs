@@ -80,6 +80,35 @@ pub struct Activity {
     /// What its finished tokens wrote, where they are not kept themselves (ad-hoc, compensation, event sub-processes).
     #[serde(default, skip_serializing_if = "Variables::is_empty")]
     pub written: Variables,
+    /// Of a user task: what people see of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Box<Assigned>>,
+}
+
+/// A user task as it was assigned when it opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// A form's key or id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
+    /// Who does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignee: Option<String>,
+    /// Users who may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidate_users: Vec<String>,
+    /// Groups who may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidate_groups: Vec<String>,
+    /// Until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_date: Option<String>,
+    /// When to look at it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_up_date: Option<String>,
+    /// 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
 }
 
 /// What an open activity does.

@@ -43,11 +43,16 @@ impl<'a> Run<'a> {
 
     /// The instance's first token: it is at the element that starts it (a start event, an instantiating receive task, or the event
     /// behind an instantiating gateway), which has fired.
-    pub fn start(mut self, mut token: Token) {
+    pub fn start(self, token: Token) {
+        self.start_by(token, None);
+    }
+
+    /// Likewise, by something that brought this along: what its element maps of it is taken.
+    pub fn start_by(mut self, mut token: Token, came: Option<&Payload>) {
         let Some((table, node)) = self.at(&token) else { return self.lost(token) };
         self.open_root(&table, &token);
         self.absorb(&table, &mut token);
-        self.fired_at(&table, node, token, None);
+        self.fired_at(&table, node, token, came);
         self.settle();
     }
 

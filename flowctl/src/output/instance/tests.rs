@@ -20,6 +20,7 @@ pub(crate) fn completed() -> Instance {
         metadata: BTreeMap::from([("customer".into(), "7".into())]),
         start_event: "begin".into(),
         waiting: Vec::new(),
+        tasks: Vec::new(),
         trace_id: "0af7651916cd43dd8448eb211c80319c".into(),
     }
 }

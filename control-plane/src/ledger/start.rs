@@ -1,0 +1,370 @@
+//! Instances that events start: message, signal and timer start events, instantiating receive tasks and event gateways.
+//!
+//! Only the newest deployment of a process that takes instances is listened to. A message with a key starts a process once while that
+//! instance is open. When a timer start event is due next is stored, so that a restart neither loses nor repeats it; a newer deployment's
+//! timers take the place of the older one's. What a cycle missed while flowd was away happens once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use prost::Message as _;
+use proto::convert::{self, Malformed};
+use proto::v1;
+use routing::instance::Published;
+use routing::table::{Catch, NodeIx, NodeKind, Template, Timer, Trigger};
+use routing::timer::{self, Cycle};
+use routing::{Compiled, DeploymentId, Digest, ElementId, InstanceId, Payload, ProcessId, TraceContext, evaluate};
+use serde_json::{Map, Value};
+
+use super::stored::key;
+use super::{Deployed, Ledger, Output, Start, Timestamp};
+
+/// Firings of a cycle that are skipped one by one when flowd was away; beyond that it begins anew.
+const CATCH_UP: usize = 10_000;
+
+/// One trigger that starts instances.
+#[derive(Clone, Debug)]
+pub(super) struct StartEvent {
+    pub(super) process: ProcessId,
+    deployed: Deployed,
+    element: ElementId,
+    number: u32,
+    on: StartsOn,
+}
+
+#[derive(Clone, Debug)]
+enum StartsOn {
+    Message { name: String, retrieval: Option<String> },
+    Signal(String),
+    Timer(Timer),
+}
+
+impl StartEvent {
+    /// The message that starts it.
+    pub(super) fn message(&self) -> Option<&str> {
+        match &self.on {
+            StartsOn::Message { name, .. } => Some(name),
+            StartsOn::Signal(_) | StartsOn::Timer(_) => None,
+        }
+    }
+
+    fn timer_key(&self) -> TimerKey {
+        (self.deployed.deployment.clone(), self.element.clone(), self.number)
+    }
+}
+
+type TimerKey = (DeploymentId, ElementId, u32);
+
+/// When a timer start event fires next; never again without a time.
+#[derive(Clone, Debug)]
+struct Due {
+    process: ProcessId,
+    definition: Digest,
+    at: Option<Timestamp>,
+    again: Option<Cycle>,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Starts {
+    all: Vec<StartEvent>,
+    messages: HashMap<String, Vec<usize>>,
+    signals: HashMap<String, Vec<usize>>,
+    timers: HashMap<TimerKey, usize>,
+    due: BTreeMap<TimerKey, Due>,
+    next: BTreeSet<(Timestamp, TimerKey)>,
+}
+
+impl Starts {
+    fn chosen(&self, numbers: Option<&Vec<usize>>) -> Vec<StartEvent> {
+        numbers.into_iter().flatten().map(|it| self.all[*it].clone()).collect()
+    }
+
+    pub(super) fn by_message(&self, name: &str) -> Vec<StartEvent> {
+        self.chosen(self.messages.get(name))
+    }
+
+    pub(super) fn by_signal(&self, name: &str) -> Vec<StartEvent> {
+        self.chosen(self.signals.get(name))
+    }
+
+    pub(super) fn of_process(&self, process: &ProcessId) -> Vec<StartEvent> {
+        self.all.iter().filter(|it| it.process == *process).cloned().collect()
+    }
+
+    /// When the next timer start event is due.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.next.first().map(|(at, _)| *at)
+    }
+
+    /// From what was stored.
+    pub(super) fn load(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        let bad = |why| Malformed { field: "stored start", why };
+        let stored = v1::StoredStart::decode(bytes).map_err(|_| bad("not protobuf"))?;
+        let again = match &stored.again[..] {
+            [] => None,
+            json => Some(serde_json::from_slice(json).map_err(|_| bad("a cycle that this build cannot read"))?),
+        };
+        let due = Due {
+            process: stored.process.into(),
+            definition: convert::digest(&stored.definition)?,
+            at: (stored.due_ms != 0).then_some(stored.due_ms),
+            again,
+        };
+        self.due.insert((stored.deployment.into(), stored.element.into(), stored.trigger), due);
+        Ok(())
+    }
+
+    fn replace(&mut self, all: Vec<StartEvent>) {
+        (self.messages, self.signals, self.timers) = Default::default();
+        for (at, start) in all.iter().enumerate() {
+            match &start.on {
+                StartsOn::Message { name, .. } => self.messages.entry(name.clone()).or_default().push(at),
+                StartsOn::Signal(name) => self.signals.entry(name.clone()).or_default().push(at),
+                StartsOn::Timer(_) => drop(self.timers.insert(start.timer_key(), at)),
+            }
+        }
+        self.all = all;
+    }
+}
+
+impl Ledger {
+    /// What new instances may run on has changed: the newest of each process is listened to.
+    pub(super) fn deployed(&mut self, now: Timestamp, deployed: Vec<Deployed>, out: &mut Vec<Output>) {
+        if deployed == self.processes {
+            return;
+        }
+        self.processes = deployed;
+        let mut newest: BTreeMap<ProcessId, Deployed> = BTreeMap::new();
+        newest.extend(self.processes.iter().map(|it| (it.process.clone(), it.clone())));
+        let (mut all, mut problems) = (Vec::new(), Vec::new());
+        for deployed in newest.values() {
+            if let Some(table) = self.tables.get(&deployed.definition).cloned() {
+                start_events(&table, deployed, now, &mut all, &mut problems);
+            }
+        }
+        self.exchange.starts.replace(all);
+        self.set_start_timers(now, &newest, &mut problems);
+        out.extend(problems.into_iter().map(Output::Alarm));
+        for process in newest.keys() {
+            self.start_kept(now, process, None, out);
+        }
+    }
+
+    fn set_start_timers(&mut self, now: Timestamp, newest: &BTreeMap<ProcessId, Deployed>, problems: &mut Vec<String>) {
+        let starts = &mut self.exchange.starts;
+        let replaced = |key: &TimerKey, due: &Due| newest.get(&due.process).is_some_and(|it| it.deployment != key.0);
+        let old: Vec<TimerKey> =
+            starts.due.iter().filter(|(k, due)| replaced(k, due)).map(|(k, _)| k.clone()).collect();
+        let mut changed = Vec::new();
+        for key in old {
+            starts.due.remove(&key);
+            changed.push((key, None));
+        }
+        starts.next.clear();
+        for start in &starts.all {
+            let StartsOn::Timer(timer) = &start.on else { continue };
+            let key = start.timer_key();
+            if !starts.due.contains_key(&key) {
+                let (process, definition) = (start.process.clone(), start.deployed.definition);
+                let due = match timer::due(timer, &nothing(), now) {
+                    Ok(due) => Due { process, definition, at: Some(due.at), again: due.again },
+                    Err(why) => {
+                        problems.push(format!("timer start event {} of {}: {why}", start.element, key.0));
+                        Due { process, definition, at: None, again: None }
+                    }
+                };
+                changed.push((key.clone(), Some(due.clone())));
+                starts.due.insert(key.clone(), due);
+            }
+            let at = starts.due.get(&key).and_then(|due| due.at);
+            starts.next.extend(at.map(|at| (at, key)));
+        }
+        for (key, due) in changed {
+            self.store_start(&key, due.as_ref());
+        }
+    }
+
+    fn store_start(&mut self, at: &TimerKey, due: Option<&Due>) {
+        let (deployment, element, trigger) = at;
+        let place = key::start(deployment, element, *trigger);
+        let Some(due) = due else { return self.remove(place) };
+        let again = due.again.as_ref().map(|it| serde_json::to_vec(it).expect("a cycle is text and numbers"));
+        let stored = v1::StoredStart {
+            process: due.process.as_str().to_owned(),
+            deployment: deployment.as_str().to_owned(),
+            element: element.as_str().to_owned(),
+            trigger: *trigger,
+            definition: convert::digest_bytes(due.definition),
+            due_ms: due.at.unwrap_or(0),
+            again: again.unwrap_or_default().into(),
+        };
+        self.put(place, stored.encode_to_vec());
+    }
+
+    /// Nothing will run on the definition any more: its timers are forgotten.
+    pub(super) fn retire_starts(&mut self, definition: Digest) {
+        let of = |(key, due): (&TimerKey, &Due)| (due.definition == definition).then(|| key.clone());
+        let old: Vec<TimerKey> = self.exchange.starts.due.iter().filter_map(of).collect();
+        for key in old {
+            self.exchange.starts.due.remove(&key);
+            self.exchange.starts.next.retain(|(_, it)| *it != key);
+            self.store_start(&key, None);
+        }
+    }
+
+    /// Timer start events whose time has come.
+    pub(super) fn fire_starts(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        while let Some((at, key)) = self.exchange.starts.next.first().cloned().filter(|(at, _)| *at <= now) {
+            let starts = &mut self.exchange.starts;
+            starts.next.pop_first();
+            let start = starts.timers.get(&key).map(|it| starts.all[*it].clone());
+            let (Some(start), Some(due)) = (start, starts.due.get_mut(&key)) else { continue };
+            (due.at, due.again) = following(at, due.again.take(), now);
+            let due = due.clone();
+            starts.next.extend(due.at.map(|at| (at, key.clone())));
+            self.store_start(&key, Some(&due));
+            self.start_by_event(now, &start, &nothing(), None, out);
+        }
+    }
+
+    /// Starts an instance unless one of the process that was started with the same key is open.
+    pub(super) fn start_by_message(
+        &mut self,
+        now: Timestamp,
+        start: &StartEvent,
+        message: &Published,
+        out: &mut Vec<Output>,
+    ) -> Option<InstanceId> {
+        let StartsOn::Message { retrieval, .. } = &start.on else { return None };
+        let retrieved = || {
+            let retrieval = retrieval.as_ref()?;
+            self.retrieved(start.deployed.definition, retrieval, &message.payload, now).map(|(_, key)| key)
+        };
+        let key = message.key.clone().or_else(retrieved);
+        let open = |key: &String| self.exchange.singletons.contains_key(&(start.process.clone(), key.clone()));
+        if key.as_ref().is_some_and(open) {
+            return None;
+        }
+        self.start_by_event(now, start, &message.payload, key, out)
+    }
+
+    /// Starts an instance at an event that has happened.
+    pub(super) fn start_by_event(
+        &mut self,
+        now: Timestamp,
+        start: &StartEvent,
+        payload: &Payload,
+        correlation_key: Option<String>,
+        out: &mut Vec<Output>,
+    ) -> Option<InstanceId> {
+        let table = self.tables.get(&start.deployed.definition)?.clone();
+        let node = table.table().node(table.find(start.element.as_str())?);
+        let mapped = node.mapping.as_ref().is_some_and(|it| !it.outputs.is_empty());
+        let number = self.next_number();
+        let instance = instance_id(&start.deployed.deployment, now, number);
+        let begun = Start {
+            instance: instance.clone(),
+            deployment: start.deployed.deployment.clone(),
+            process: start.process.clone(),
+            definition: start.deployed.definition,
+            start_event: start.element.clone(),
+            payload: if mapped { nothing() } else { payload.clone() },
+            metadata: BTreeMap::new(),
+            idempotency_key: None,
+            known: None,
+            trace: TraceContext::default(),
+            stopped: false,
+        };
+        out.push(Output::Started(start.process.clone()));
+        self.open_new(now, begun, correlation_key, mapped.then_some(payload), out);
+        Some(instance)
+    }
+}
+
+/// A UUID of version 7 whose random bits are a hash, so that the same input gives the same id.
+fn instance_id(deployment: &DeploymentId, now: Timestamp, number: u64) -> InstanceId {
+    let hash = Digest::of(format!("{deployment}/{now}/{number}").as_bytes()).0;
+    let mut bytes = [0u8; 16];
+    bytes[6..].copy_from_slice(&hash[..10]);
+    bytes[..6].copy_from_slice(&now.to_be_bytes()[2..]);
+    (bytes[6], bytes[8]) = (bytes[6] & 0x0f | 0x70, bytes[8] & 0x3f | 0x80);
+    InstanceId::from(format!("{deployment}-{:032x}", u128::from_be_bytes(bytes)))
+}
+
+fn nothing() -> Payload {
+    Payload::json(&Value::Object(Map::new()))
+}
+
+/// When a timer that fired is due again: the next time on its grid that is not over.
+fn following(fired: Timestamp, mut again: Option<Cycle>, now: Timestamp) -> (Option<Timestamp>, Option<Cycle>) {
+    let mut at = fired;
+    for _ in 0..CATCH_UP {
+        match again.as_ref().and_then(|cycle| cycle.next(at).ok().flatten()) {
+            None => return (None, None),
+            Some(due) => (at, again) = (due.at, due.again),
+        }
+        if at > now {
+            return (Some(at), again);
+        }
+    }
+    (Some(now + 1), again)
+}
+
+/// Every trigger of the process's own start events, and of what else begins it.
+fn start_events(
+    table: &Arc<Compiled>,
+    deployed: &Deployed,
+    now: Timestamp,
+    all: &mut Vec<StartEvent>,
+    problems: &mut Vec<String>,
+) {
+    for element in &deployed.starts {
+        let Some(node) = table.find(element.as_str()) else { continue };
+        let nodes: Vec<NodeIx> = match &table.table().node(node).kind {
+            NodeKind::EventBasedGateway { .. } => {
+                table.table().node(node).outgoing.iter().map(|it| table.table().flow(*it).target).collect()
+            }
+            _ => vec![node],
+        };
+        for node in nodes {
+            let triggers = match &table.table().node(node).kind {
+                NodeKind::StartEvent(start) => triggers(&start.catch),
+                NodeKind::CatchEvent(catch) => triggers(catch),
+                NodeKind::ReceiveTask(message) => vec![Trigger::Message(message.clone())],
+                _ => continue,
+            };
+            for (number, trigger) in (0..).zip(triggers) {
+                let element = table.table().node(node).id.clone();
+                match starts_on(table, &trigger, now) {
+                    Ok(Some(on)) => {
+                        let (process, deployed) = (deployed.process.clone(), deployed.clone());
+                        all.push(StartEvent { process, deployed, element, number, on });
+                    }
+                    Ok(None) => {}
+                    Err(why) => problems.push(format!("start event {element} of {}: {why}", deployed.deployment)),
+                }
+            }
+        }
+    }
+}
+
+fn triggers(catch: &Catch) -> Vec<Trigger> {
+    catch.triggers.clone()
+}
+
+fn starts_on(table: &Compiled, trigger: &Trigger, now: Timestamp) -> Result<Option<StartsOn>, String> {
+    let name = |template: &Template| evaluate::text(table, template, &Value::Object(Map::new()), now);
+    Ok(Some(match trigger {
+        Trigger::Message(message) => {
+            StartsOn::Message { name: name(&message.name)?, retrieval: message.retrieval.clone() }
+        }
+        Trigger::Signal(signal) => StartsOn::Signal(name(signal)?),
+        Trigger::Timer(timer) => StartsOn::Timer(timer.clone()),
+        Trigger::Error(_)
+        | Trigger::Escalation(_)
+        | Trigger::Conditional(_)
+        | Trigger::Compensation
+        | Trigger::Cancel => return Ok(None),
+    }))
+}
