@@ -64,7 +64,9 @@ async fn publish(operations: &Operations, name: &str, request: Request<Body>) ->
 }
 
 async fn signal(operations: &Operations, name: &str, request: Request<Body>) -> Result<Answer, Answer> {
-    no_parameters(&request)?;
+    if let Some((key, _)) = pairs(request.uri().query()).into_iter().next() {
+        return Err(bad(format!("there is no parameter {key:?} here")));
+    }
     let payload = body(request).await?;
     let receipt = operations.signal(name.to_owned(), payload).await.map_err(|error| told(&error))?;
     Ok(taken(&receipt))
@@ -142,13 +144,6 @@ fn taken(receipt: &Receipt) -> Answer {
 
 fn bad(why: String) -> Answer {
     failed(StatusCode::BAD_REQUEST, &why)
-}
-
-fn no_parameters(request: &Request<Body>) -> Result<(), Answer> {
-    match pairs(request.uri().query()).into_iter().next() {
-        Some((key, _)) => Err(bad(format!("there is no parameter {key:?} here"))),
-        None => Ok(()),
-    }
 }
 
 async fn body(request: Request<Body>) -> Result<Payload, Answer> {

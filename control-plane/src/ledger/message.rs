@@ -50,6 +50,8 @@ pub(super) struct Exchange {
     signals: HashMap<String, BTreeSet<(InstanceId, ActivationId)>>,
     pub(super) buffer: Buffer,
     pub(super) starts: Starts,
+    /// What can start is known. Until then, after a restart, nothing that instances throw is told: it would find nobody.
+    pub(super) listening: bool,
     posted: VecDeque<Posted>,
     /// Records that wait for something that is perhaps kept already.
     fresh: VecDeque<(InstanceId, ActivationId)>,
@@ -172,14 +174,15 @@ impl Ledger {
 
     /// Tells what was posted, and what is stored to be told if it is time for that; what is kept to those who came; then what follows from that.
     pub(super) fn exchange(&mut self, now: Timestamp, stored: bool, out: &mut Vec<Output>) {
+        let listening = self.exchange.listening;
         for told in 0.. {
             let posted = match self.exchange.posted.pop_front() {
                 Some(posted) => Some(posted),
-                None if stored && told < AT_ONCE => self.next_stored(),
+                None if stored && listening && told < AT_ONCE => self.next_stored(),
                 None => None,
             };
             match posted {
-                Some(posted) if told >= AT_ONCE => self.store_posted(now, posted),
+                Some(posted) if told >= AT_ONCE || !listening => self.store_posted(now, posted),
                 Some(Posted::Message(message)) => drop(self.deliver(now, message, out)),
                 Some(Posted::Signal(name, payload)) => drop(self.broadcast(now, &name, &payload, out)),
                 None => {
@@ -209,7 +212,7 @@ impl Ledger {
 
     /// True when something is left to be told.
     pub(super) fn has_posted(&self) -> bool {
-        self.exchange.buffer.next_posted().is_some()
+        self.exchange.listening && self.exchange.buffer.next_posted().is_some()
     }
 
     fn deliver(&mut self, now: Timestamp, message: Published, out: &mut Vec<Output>) -> Receipt {

@@ -131,6 +131,7 @@ impl Starts {
 impl Ledger {
     /// What new instances may run on has changed: the newest of each process is listened to.
     pub(super) fn deployed(&mut self, now: Timestamp, deployed: Vec<Deployed>, out: &mut Vec<Output>) {
+        self.exchange.listening = true;
         if deployed == self.processes {
             return;
         }

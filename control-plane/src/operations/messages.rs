@@ -109,7 +109,7 @@ impl Operations {
             };
             tasks.extend(view.tasks.into_iter().map(task));
         }
-        tasks.sort_by(|a, b| (a.view.since, a.view.activation).cmp(&(b.view.since, b.view.activation)));
+        tasks.sort_by_key(|it| (it.view.since, it.view.activation));
         match instance {
             Some(id) if tasks.is_empty() && self.ledger.get(id).await?.is_none() => Err(no_instance(id)),
             _ => Ok(tasks),

@@ -157,6 +157,22 @@ impl Flow for Rote {
         Err(absent())
     }
 
+    async fn publish(&self, _: Request<v1::PublishRequest>) -> Answer<v1::PublishResponse> {
+        Err(absent())
+    }
+
+    async fn signal(&self, _: Request<v1::SignalRequest>) -> Answer<v1::PublishResponse> {
+        Err(absent())
+    }
+
+    async fn list_tasks(&self, _: Request<v1::ListTasksRequest>) -> Answer<v1::ListTasksResponse> {
+        Err(absent())
+    }
+
+    async fn complete_task(&self, _: Request<v1::CompleteTaskRequest>) -> Answer<v1::UserTask> {
+        Err(absent())
+    }
+
     async fn swap(&self, _: Request<v1::SwapRequest>) -> Answer<v1::SwapResponse> {
         Err(absent())
     }
