@@ -48,6 +48,12 @@ async fn at_the_task(mesh: &Mesh, order: &str) -> String {
     instance
 }
 
+/// What `flowctl` prints names all of these.
+async fn prints(mesh: &Mesh, words: &[&str], expected: &[&str]) {
+    let ran = mesh.flowctl.run(words).await.expect_code(0);
+    assert!(expected.iter().all(|it| ran.stdout.contains(it)), "{expected:?}: {ran:?}");
+}
+
 async fn until_waits(mesh: &Mesh, instance: &str, element: &str) {
     flow_tests::harness::eventually(element, flow_tests::harness::PATIENCE, async || {
         let view = mesh.instance(instance).await;
@@ -70,10 +76,10 @@ async fn an_instance_is_driven_by_messages_a_signal_and_a_user_task() {
     assert_eq!((&task["form"], &task["assignee"]), (&json!("check-form"), &json!("ann")), "{listed}");
     assert_eq!(task["candidate_groups"], json!(["desk"]), "{listed}");
     let id = task["id"].as_str().unwrap();
-    mesh.flowctl.run(&["ps"]).await.expect_code(0).says(&[id, "check-form", "ann", "desk"]);
+    prints(&mesh, &["ps"], &[id, "check-form", "ann", "desk"]).await;
 
     mesh.flowctl.run(&["complete", "nothing"]).await.expect_code(3).says(&["no open user task"]);
-    mesh.flowctl.run(&["complete", id, "-d", r#"{"good": true}"#]).await.expect_code(0).says(&[id, "Completed."]);
+    prints(&mesh, &["complete", id, "-d", r#"{"good": true}"#], &[id, "Completed."]).await;
     let ended = mesh.until(&instance, "COMPLETED").await;
     assert_eq!(ended["end_event"], "done", "{ended}");
     let expected = json!({"order": "17", "clerk": "ann", "paid": 5, "packed": true, "lamp": "on", "good": true});
@@ -86,15 +92,11 @@ async fn an_instance_is_driven_by_messages_a_signal_and_a_user_task() {
 async fn boundary_events_of_a_user_task_catch_messages_and_errors() {
     let (mesh, _service) = mesh().await;
     let stopped = at_the_task(&mesh, "1").await;
-    mesh.flowctl.run(&["send", "stop", "--key", "1"]).await.expect_code(0).says(&[&stopped, "took it"]);
+    prints(&mesh, &["send", "stop", "--key", "1"], &[&stopped, "took it"]).await;
     assert_eq!(mesh.until(&stopped, "COMPLETED").await["end_event"], "given-up");
 
     let broken = at_the_task(&mesh, "2").await;
-    mesh.flowctl
-        .run(&["complete", "check", "-i", &broken, "--error", "BROKEN"])
-        .await
-        .expect_code(0)
-        .says(&["Failed."]);
+    prints(&mesh, &["complete", "check", "-i", &broken, "--error", "BROKEN"], &["Failed."]).await;
     assert_eq!(mesh.until(&broken, "COMPLETED").await["end_event"], "sent-back");
 
     let over_http = at_the_task(&mesh, "3").await;
@@ -111,7 +113,6 @@ async fn a_message_outlives_flowd_and_bad_requests_are_told() {
     let again = ["send", "ordered", "--id", "once", "-d", r#"{"order": "9", "clerk": "bob"}"#, "-o", "json"];
     mesh.flowd.kill().await;
     mesh.start_flowd_again().await;
-    mesh.until_deployment("shop", "RUNNING").await;
     let started = mesh.flowctl.json(&again).await["started"][0].as_str().unwrap().to_owned();
     until_waits(&mesh, &started, "open").await;
     assert_eq!(mesh.flowctl.json(&again).await["known"], true);
