@@ -135,7 +135,8 @@ async fn a_damaged_store_is_named_and_flowd_does_not_begin_an_empty_one() {
     let id = mesh.deploy(Model::row("store", &["task"]).xml()).await;
     mesh.complete(&id, &json!({})).await;
     assert!(mesh.flowd.terminate().await.success());
-    let store = files(&mesh.flowd_folder(), |name| name == "store.redb").into_iter().next().expect("the store has a file");
+    let store =
+        files(&mesh.flowd_folder(), |name| name == "store.redb").into_iter().next().expect("the store has a file");
     let length = std::fs::metadata(&store).unwrap().len();
     let whole = std::fs::read(&store).unwrap();
     // Nothing of a store: its very beginning overwritten.
