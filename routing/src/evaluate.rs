@@ -26,7 +26,7 @@ pub fn feel(table: &Compiled, source: &str, variables: &Value, now: Timestamp) -
 /// The value of a template; static text is a string.
 ///
 /// # Errors
-/// As [`feel`].
+/// As [`feel()`].
 pub fn value(table: &Compiled, template: &Template, variables: &Value, now: Timestamp) -> Result<Value, String> {
     match template {
         Template::Static(text) => Ok(Value::String(text.clone())),
@@ -37,7 +37,7 @@ pub fn value(table: &Compiled, template: &Template, variables: &Value, now: Time
 /// The value of a template as text: strings as they are, numbers and booleans as they are written.
 ///
 /// # Errors
-/// As [`feel`]; or it is null, a list or a context.
+/// As [`feel()`]; or it is null, a list or a context.
 pub fn text(table: &Compiled, template: &Template, variables: &Value, now: Timestamp) -> Result<String, String> {
     match (value(table, template, variables, now)?, template) {
         (Value::String(text), _) => Ok(text),
@@ -51,7 +51,7 @@ pub fn text(table: &Compiled, template: &Template, variables: &Value, now: Times
 /// Whether a condition holds; null is false.
 ///
 /// # Errors
-/// As [`feel`]; or it is neither true, false nor null.
+/// As [`feel()`]; or it is neither true, false nor null.
 pub fn holds(table: &Compiled, source: &str, variables: &Value, now: Timestamp) -> Result<bool, String> {
     match feel(table, source, variables, now)? {
         Value::Bool(held) => Ok(held),
@@ -63,7 +63,7 @@ pub fn holds(table: &Compiled, source: &str, variables: &Value, now: Timestamp) 
 /// Runs assignments in order over `variables` and what they have set before; the names of the variables that were set.
 ///
 /// # Errors
-/// As [`feel`], with the target named.
+/// As [`feel()`], with the target named.
 pub fn assign(
     table: &Compiled,
     assignments: &[Assignment],
