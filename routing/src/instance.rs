@@ -15,6 +15,7 @@
 mod activity;
 mod ad_hoc;
 mod arrive;
+mod begin;
 mod catch;
 mod compensation;
 mod data;
@@ -38,6 +39,7 @@ use crate::table::{NodeIx, Version};
 use crate::token::{Product, Timestamp, Token};
 use crate::weight::Weight;
 
+pub use begin::{Began, timer_signal};
 pub use record::{
     Activity, Assigned, Body, Compensating, Completed, Iteration, Looped, On, Reason, Resumes, Stay, Subscription,
 };
@@ -121,6 +123,8 @@ pub struct Instance {
     ended: HashMap<ScopeId, Weight>,
     counts: HashMap<ScopeId, Counts>,
     joins: HashMap<(ScopeId, ElementId), Join>,
+    /// Records that wait for an operator.
+    halted: usize,
     order: u64,
     end_event: String,
     changes: Changes,
@@ -145,6 +149,7 @@ impl Instance {
             ended: HashMap::new(),
             counts: HashMap::new(),
             joins: HashMap::new(),
+            halted: 0,
             order: 0,
             end_event: String::new(),
             changes: Changes::new(),
@@ -222,13 +227,15 @@ impl Instance {
 
     /// True when no token can move without an operator: something is an incident, and nothing else can happen.
     pub fn is_stuck(&self) -> bool {
+        if self.halted == 0 {
+            return false;
+        }
         let root = ActivationId::root(&self.id);
-        let mut incidents = false;
         // weight per scope that cannot move by itself; open scopes inside stand for their owner's weight
         let mut still: HashMap<ScopeId, Weight> = HashMap::new();
         for stay in self.stays.values() {
             match &stay.reason {
-                Reason::Incident(_) | Reason::Held => incidents = true,
+                Reason::Incident(_) | Reason::Held => {}
                 Reason::Ended | Reason::Joining | Reason::Output { .. } | Reason::Reset(_) => {}
                 Reason::Again(_) => return false,
                 Reason::Waiting => return false,
@@ -250,7 +257,7 @@ impl Instance {
                     _ => false,
                 })
         };
-        incidents && whole(root) && still.keys().filter(|s| **s != ActivationId(0)).all(|scope| whole(*scope))
+        whole(root) && still.keys().filter(|s| **s != ActivationId(0)).all(|scope| whole(*scope))
     }
 
     fn has_incident_inside(&self, scope: ScopeId) -> bool {
@@ -277,6 +284,10 @@ impl Instance {
 
     fn count(&mut self, scope: ScopeId, reason: &Reason, more: bool) {
         let counts = match reason {
+            Reason::Incident(_) | Reason::Held => {
+                self.halted = if more { self.halted + 1 } else { self.halted.saturating_sub(1) };
+                return;
+            }
             Reason::Activity(activity) if activity.iteration.is_some() => {
                 &mut self.counts.entry(scope).or_default().active
             }

@@ -297,6 +297,13 @@ pub enum NodeKind {
     Elsewhere,
 }
 
+impl NodeKind {
+    /// A sub-process that an event starts (BPMN 10.3.5).
+    pub(crate) fn is_event_sub_process(&self) -> bool {
+        matches!(self, Self::SubProcess(kind) if **kind == SubProcess::Event)
+    }
+}
+
 /// Text that is taken as it is, or computed from the variables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,3 +5,4 @@ pub mod bench;
 pub mod game;
 pub mod harness;
 pub mod simulation;
+pub mod solo;

@@ -7,6 +7,7 @@ mod elements;
 mod example_models;
 mod layering;
 mod ledger_core;
+mod ledger_groups;
 mod ledger_messages;
 mod sidecar_core;
 mod simulation;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use routing::instance::{Effect, On, Reason, Run, Stay, Subscription, Tables};
+use routing::instance::{Began, Effect, On, Reason, Run, Stay, Subscription, Tables};
 use routing::table::{NodeIx, Version};
-use routing::{ActivationId, Digest, HopRecord, Payload, Product, To, Token, Weight, Written};
+use routing::{ActivationId, Digest, HopRecord, Product, To, Token, Weight, Written};
 
 use super::instance::{InstanceView, Open, State};
 use super::message::Posted;
@@ -53,28 +53,21 @@ impl Ledger {
             self.keys.insert(k.clone(), instance.clone());
             self.put(key::idempotency(k), instance.as_str().as_bytes().to_vec());
         }
-        self.open_new(now, start, None, None, out);
+        self.open_new(now, start, Began::default(), out);
         out.push(Output::Answer(request, Answer::Started(instance)));
     }
 
     /// Opens an instance and lets it run; `came` is what an event brought that its element maps.
-    pub(super) fn open_new(
-        &mut self,
-        now: Timestamp,
-        start: Start,
-        correlation_key: Option<String>,
-        came: Option<&Payload>,
-        out: &mut Vec<Output>,
-    ) {
+    pub(super) fn open_new(&mut self, now: Timestamp, start: Start, began: Began<'_>, out: &mut Vec<Output>) {
         let (token, instance, stopped) = (first_token(&start, now), start.instance.clone(), start.stopped);
         let mut view = first_view(start, now, if stopped { State::Stopped } else { State::Starting });
-        view.correlation_key = correlation_key;
+        view.correlation_key = began.key.map(str::to_owned);
         if let Some(k) = &view.correlation_key {
             self.exchange.singletons.insert((view.process.clone(), k.clone()), instance.clone());
         }
         self.put(key::open(&instance), encode_instance(&view));
         self.instances.insert(instance.clone(), Open::new(view));
-        self.run(now, &instance, out, |run| if stopped { run.hold(token) } else { run.start_by(token, came) });
+        self.run(now, &instance, out, |run| if stopped { run.hold(token) } else { run.start_by(token, began) });
     }
 
     /// Lets the engine run on one instance, and carries out what follows.
@@ -95,7 +88,7 @@ impl Ledger {
         for effect in effects {
             self.carry_out(now, instance, effect, out);
         }
-        self.settle_state(now, instance, out);
+        self.settle_state(instance, out);
         // told last: who waits for the first incident reads the state with it
         if incident {
             self.changed(instance, out);
@@ -229,7 +222,7 @@ impl Ledger {
     }
 
     /// STOPPED when nothing can move, RUNNING when something can again.
-    pub(super) fn settle_state(&mut self, _now: Timestamp, instance: &InstanceId, out: &mut Vec<Output>) {
+    pub(super) fn settle_state(&mut self, instance: &InstanceId, out: &mut Vec<Output>) {
         let Some(open) = self.instances.get_mut(instance) else { return };
         let state = match (open.state, open.inner.is_stuck()) {
             (_, true) => State::Stopped,

@@ -85,7 +85,7 @@ impl Ledger {
         products.into_iter().for_each(|p| self.outbox.release(p));
         let mut instances: Vec<InstanceId> = self.instances.keys().cloned().collect();
         instances.sort_unstable();
-        instances.iter().for_each(|i| self.settle_state(now, i, out));
+        instances.iter().for_each(|i| self.settle_state(i, out));
         self.handle(now, super::Input::Tick, out);
     }
 

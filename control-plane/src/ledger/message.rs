@@ -374,13 +374,23 @@ impl Ledger {
     }
 
     /// A signal goes to everybody who waits for it, and starts what it can start.
-    fn broadcast(&mut self, now: Timestamp, name: &str, payload: &Payload, out: &mut Vec<Output>) -> Receipt {
+    pub(super) fn broadcast(
+        &mut self,
+        now: Timestamp,
+        name: &str,
+        payload: &Payload,
+        out: &mut Vec<Output>,
+    ) -> Receipt {
         let mut receipt = Receipt::default();
+        let mut starts = self.exchange.starts.by_signal(name);
         let waiting: Vec<_> = self.exchange.signals.get(name).into_iter().flatten().cloned().collect();
         for (instance, activation) in waiting {
             let Some(stay) = self.instances.get(&instance).and_then(|o| o.inner.stay(activation)) else { continue };
             let all: Vec<Subscription> =
                 stay.subscriptions.iter().filter(|s| matches!(&s.on, On::Signal(n) if n == name)).cloned().collect();
+            for what in &all {
+                starts.retain(|it| !it.took(&self.tables, stay, what));
+            }
             for what in all {
                 let mut fired = false;
                 self.run(now, &instance, out, |run| fired = run.fire(activation, &what, Some(payload)));
@@ -389,7 +399,7 @@ impl Ledger {
                 }
             }
         }
-        for start in self.exchange.starts.by_signal(name) {
+        for start in starts {
             receipt.started.extend(self.start_by_event(now, &start, payload, None, out));
         }
         receipt

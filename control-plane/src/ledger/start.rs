@@ -10,8 +10,8 @@ use std::sync::Arc;
 use prost::Message as _;
 use proto::convert::{self, Malformed};
 use proto::v1;
-use routing::instance::Published;
-use routing::table::{Catch, NodeIx, NodeKind, Template, Timer, Trigger};
+use routing::instance::{Began, Published, Stay, Subscription, timer_signal};
+use routing::table::{NodeIx, NodeKind, Template, Timer, Trigger};
 use routing::timer::{self, Cycle};
 use routing::{Compiled, DeploymentId, Digest, ElementId, InstanceId, Payload, ProcessId, TraceContext, evaluate};
 use serde_json::{Map, Value};
@@ -30,6 +30,8 @@ pub(super) struct StartEvent {
     element: ElementId,
     number: u32,
     on: StartsOn,
+    /// The instance waits for other events, too, before it goes on or ends.
+    grouped: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +48,12 @@ impl StartEvent {
             StartsOn::Message { name, .. } => Some(name),
             StartsOn::Signal(_) | StartsOn::Timer(_) => None,
         }
+    }
+
+    /// True when a record that took this waits at this very event to begin its instance.
+    pub(super) fn took(&self, tables: &HashMap<Digest, Arc<Compiled>>, stay: &Stay, what: &Subscription) -> bool {
+        let table = tables.get(&stay.token.definition).filter(|_| self.grouped);
+        table.is_some_and(|it| it.table().process == self.process && it.table().node(what.event).id == self.element)
     }
 
     fn timer_key(&self) -> TimerKey {
@@ -225,7 +233,13 @@ impl Ledger {
             let due = due.clone();
             starts.next.extend(due.at.map(|at| (at, key.clone())));
             self.store_start(&key, Some(&due));
-            self.start_by_event(now, &start, &nothing(), None, out);
+            let told = start.grouped.then(|| {
+                let signal = timer_signal(&start.process, &start.element, start.number as usize);
+                self.broadcast(now, &signal, &nothing(), out)
+            });
+            if told.is_none_or(|it| it.instances.is_empty()) {
+                self.start_by_event(now, &start, &nothing(), None, out);
+            }
         }
     }
 
@@ -278,7 +292,12 @@ impl Ledger {
             stopped: false,
         };
         out.push(Output::Started(start.process.clone()));
-        self.open_new(now, begun, correlation_key, mapped.then_some(payload), out);
+        let began = Began {
+            came: (mapped || start.grouped).then_some(payload),
+            trigger: Some(start.number as usize),
+            key: correlation_key.as_deref(),
+        };
+        self.open_new(now, begun, began, out);
         Some(instance)
     }
 }
@@ -322,16 +341,21 @@ fn start_events(
 ) {
     for element in &deployed.starts {
         let Some(node) = table.find(element.as_str()) else { continue };
+        let mut grouped = false;
         let nodes: Vec<NodeIx> = match &table.table().node(node).kind {
-            NodeKind::EventBasedGateway { .. } => {
+            NodeKind::EventBasedGateway { parallel, .. } => {
+                grouped = *parallel;
                 table.table().node(node).outgoing.iter().map(|it| table.table().flow(*it).target).collect()
             }
             _ => vec![node],
         };
         for node in nodes {
             let triggers = match &table.table().node(node).kind {
-                NodeKind::StartEvent(start) => triggers(&start.catch),
-                NodeKind::CatchEvent(catch) => triggers(catch),
+                NodeKind::StartEvent(start) => {
+                    grouped = start.catch.parallel;
+                    start.catch.triggers.clone()
+                }
+                NodeKind::CatchEvent(catch) => catch.triggers.clone(),
                 NodeKind::ReceiveTask(message) => vec![Trigger::Message(message.clone())],
                 _ => continue,
             };
@@ -340,7 +364,7 @@ fn start_events(
                 match starts_on(table, &trigger, now) {
                     Ok(Some(on)) => {
                         let (process, deployed) = (deployed.process.clone(), deployed.clone());
-                        all.push(StartEvent { process, deployed, element, number, on });
+                        all.push(StartEvent { process, deployed, element, number, on, grouped });
                     }
                     Ok(None) => {}
                     Err(why) => problems.push(format!("start event {element} of {}: {why}", deployed.deployment)),
@@ -348,10 +372,6 @@ fn start_events(
             }
         }
     }
-}
-
-fn triggers(catch: &Catch) -> Vec<Trigger> {
-    catch.triggers.clone()
 }
 
 fn starts_on(table: &Compiled, trigger: &Trigger, now: Timestamp) -> Result<Option<StartsOn>, String> {

@@ -12,7 +12,7 @@ use crate::evaluation;
 use crate::failure::{Failure, FailureCode, Resume};
 use crate::id::{ActivationId, ScopeId};
 use crate::payload::{Payload, Written};
-use crate::table::{Evaluation, NodeIx, NodeKind, SubProcess};
+use crate::table::{Evaluation, NodeIx, NodeKind};
 use crate::token::Token;
 use crate::weight::Weight;
 
@@ -158,9 +158,7 @@ impl Run<'_> {
     /// The activity is done; `payload` came with what completed it.
     pub(super) fn finish_waiting(&mut self, scope: ScopeId, payload: Option<&Payload>) {
         let results = payload.map(data::variables).unwrap_or_default();
-        let mut written = Written::default();
-        results.keys().for_each(|name| written.key(name));
-        self.complete(scope, Some((Payload::json(&Value::Object(results)), written)));
+        self.complete(scope, Some(data::as_written(results)));
     }
 
     /// The activity has done what it is there for: what it wrote goes out through its outputs, and its token leaves.
@@ -216,7 +214,7 @@ impl Run<'_> {
         if self.compensated(&token) {
             return;
         }
-        if is_event_sub_process(&table, node) {
+        if table.table().node(node).kind.is_event_sub_process() {
             return self.event_sub_process_done(&token);
         }
         if self.is_uncounted(token.scope) {
@@ -258,8 +256,4 @@ impl Run<'_> {
             self.incident(token, failure);
         }
     }
-}
-
-fn is_event_sub_process(table: &Compiled, node: NodeIx) -> bool {
-    matches!(&table.table().node(node).kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Event)
 }

@@ -9,7 +9,7 @@ use super::{Reason, Run};
 use crate::compiled::Compiled;
 use crate::evaluate;
 use crate::id::{ActivationId, ScopeId};
-use crate::payload::{Payload, Written};
+use crate::payload::Written;
 use crate::table::{AdHoc, NodeIx, NodeKind, SubProcess};
 use crate::token::Token;
 use crate::weight::Weight;
@@ -116,8 +116,6 @@ impl Run<'_> {
 
     fn ad_hoc_done(&mut self, scope: ScopeId) {
         let values = self.activity(scope).map(|(_, a)| a.written.clone()).unwrap_or_default();
-        let mut names = Written::default();
-        values.keys().for_each(|name| names.key(name));
-        self.complete(scope, Some((Payload::json(&Value::Object(values)), names)));
+        self.complete(scope, Some(super::data::as_written(values)));
     }
 }

@@ -9,7 +9,7 @@ use crate::compiled::Compiled;
 use crate::evaluate::{self, Variables};
 use crate::id::{ActivationId, ScopeId};
 use crate::payload::Payload;
-use crate::table::{Catch, Message, NodeIx, NodeKind, SubProcess, Trigger};
+use crate::table::{Catch, Message, NodeIx, NodeKind, Trigger};
 use crate::timer;
 use crate::token::Token;
 use crate::weight::Weight;
@@ -42,7 +42,7 @@ impl Run<'_> {
                 self.rearm(activation, what, interrupting);
                 self.boundary_fired(activation, &table, node, interrupting, payload, "interrupted");
             }
-            NodeKind::StartEvent(_) => {
+            NodeKind::StartEvent(_) if self.activity(activation).is_some() => {
                 self.rearm(activation, what, interrupting);
                 self.begin_event_sub_process(activation, &table, node, interrupting, payload);
             }
@@ -258,13 +258,19 @@ impl Run<'_> {
     pub(super) fn wait_in(&mut self, table: &Arc<Compiled>, node: NodeIx, scope: ScopeId, message: &Message) {
         let seen = Value::Object(self.inner_view(table, scope));
         match self.message(table, message, &seen) {
-            Ok(on) => {
-                if let Some(mut stay) = self.instance.take(scope) {
-                    stay.subscriptions.push(Subscription { event: node, called: false, on });
-                    self.instance.put(stay);
-                }
-            }
+            Ok(on) => self.subscribe(scope, vec![Subscription { event: node, called: false, on }]),
             Err(why) => self.broken(scope, why),
+        }
+    }
+
+    /// A record waits for these too.
+    pub(super) fn subscribe(&mut self, activation: ActivationId, subscriptions: Vec<Subscription>) {
+        if subscriptions.is_empty() {
+            return;
+        }
+        if let Some(mut stay) = self.instance.take(activation) {
+            stay.subscriptions.extend(subscriptions);
+            self.instance.put(stay);
         }
     }
 
@@ -349,13 +355,7 @@ impl Run<'_> {
         self.refresh(table, &mut token);
         self.stay(token.clone(), Reason::Activity(Box::default()), Vec::new());
         match self.event_sub_processes(table, Some(node), &token) {
-            Ok(nested) if nested.is_empty() => {}
-            Ok(nested) => {
-                if let Some(mut stay) = self.instance.take(activation) {
-                    stay.subscriptions = nested;
-                    self.instance.put(stay);
-                }
-            }
+            Ok(nested) => self.subscribe(activation, nested),
             Err(why) => return self.broken(activation, why),
         }
         let first = table.table().node(start).id.clone();
@@ -405,7 +405,7 @@ pub(super) fn event_starts(table: &Compiled, parent: Option<NodeIx>) -> impl Ite
     let nodes = &table.table().nodes;
     let event = move |ix: NodeIx| {
         let node = &nodes[ix as usize];
-        node.parent == parent && matches!(&node.kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Event)
+        node.parent == parent && node.kind.is_event_sub_process()
     };
     nodes
         .iter()

@@ -10,7 +10,7 @@ use super::{Compensating, Completed, Reason, Resumes, Run};
 use crate::compiled::Compiled;
 use crate::id::{ActivationId, ElementId, ScopeId};
 use crate::payload::{Payload, Written};
-use crate::table::{NodeIx, NodeKind, Start, SubProcess, Trigger};
+use crate::table::{NodeIx, NodeKind, Start, Trigger};
 use crate::token::{Product, To, Token};
 use crate::weight::Weight;
 
@@ -33,14 +33,7 @@ impl Run<'_> {
     }
 
     /// A compensation event is thrown. True when its token waits until it is over.
-    pub(super) fn compensate(
-        &mut self,
-        table: &Arc<Compiled>,
-        node: NodeIx,
-        token: Token,
-        target: Option<ElementId>,
-        wait: bool,
-    ) -> bool {
+    pub(super) fn compensate(&mut self, token: Token, target: Option<ElementId>, wait: bool) -> bool {
         let Some(scope) = self.compensated_scope(&token, target.as_ref()) else { return false };
         let mut queue = Vec::new();
         self.change(scope, &token, |activity| match &target {
@@ -50,7 +43,6 @@ impl Run<'_> {
         if queue.is_empty() {
             return false;
         }
-        let _ = (table, node);
         if !wait {
             self.begin_compensation(scope, &token, queue, Resumes::Nobody);
             return false;
@@ -74,8 +66,7 @@ impl Run<'_> {
                 return Some(at);
             }
             let (table, node) = self.at(&stay.token)?;
-            let event =
-                matches!(&table.table().node(node).kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Event);
+            let event = table.table().node(node).kind.is_event_sub_process();
             if at == self.instance.root() || !event && target.is_none() {
                 return None;
             }

@@ -140,6 +140,13 @@ impl Run<'_> {
     }
 }
 
+/// A payload of these variables, each of them written.
+pub(super) fn as_written(values: Variables) -> (Payload, Written) {
+    let mut names = Written::default();
+    values.keys().for_each(|name| names.key(name));
+    (Payload::json(&Value::Object(values)), names)
+}
+
 /// The keys that a payload's frames say were written, with their values; keys that are gone are null.
 pub(super) fn written_values(payload: &Payload, written: &Written) -> Variables {
     let mut all = variables(payload);

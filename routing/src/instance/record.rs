@@ -136,9 +136,6 @@ pub struct Looped {
     /// The elements that are still to be given out (sequential).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<serde_json::Value>,
-    /// Instances that were cancelled.
-    #[serde(default)]
-    pub terminated: u32,
 }
 
 /// Which instance of a loop an activity is.

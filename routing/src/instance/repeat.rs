@@ -73,23 +73,22 @@ impl Run<'_> {
         node: NodeIx,
         token: Token,
         multi: &MultiInstance,
-        items: Vec<Value>,
+        mut items: Vec<Value>,
         subscriptions: Vec<Subscription>,
     ) {
         let scope = token.activation;
         let total = u32::try_from(items.len()).unwrap_or(MAX_INSTANCES);
-        let looped = Looped {
-            total: Some(total),
-            items: if multi.sequential { items.clone() } else { Vec::new() },
-            terminated: 0,
-        };
+        let mut looped = Looped { total: Some(total), items: Vec::new() };
+        if multi.sequential {
+            let first = items.first().cloned();
+            looped.items = std::mem::replace(&mut items, Vec::from_iter(first));
+        }
         let activity = Activity { body: Body::Loop(looped), ..Activity::default() };
         self.stay(token, Reason::Activity(Box::new(activity)), subscriptions);
         if total == 0 {
-            return self.loop_done(table, scope, multi);
+            return self.loop_done(scope, multi);
         }
-        let first = if multi.sequential { 1 } else { items.len() };
-        for (index, item) in items.into_iter().enumerate().take(first) {
+        for (index, item) in items.into_iter().enumerate() {
             if self.activity(scope).is_none() {
                 return;
             }
@@ -207,13 +206,13 @@ impl Run<'_> {
             let mut seen = self.seen_by(table, &stay.token);
             seen.extend(self.loop_variables(scope));
             match evaluate::holds(table, condition, &Value::Object(seen), self.now) {
-                Ok(true) => return self.loop_done(table, scope, multi),
+                Ok(true) => return self.loop_done(scope, multi),
                 Ok(false) => {}
                 Err(why) => return self.broken(scope, why),
             }
         }
         if counts.done >= total {
-            return self.loop_done(table, scope, multi);
+            return self.loop_done(scope, multi);
         }
         if multi.sequential {
             let item = looped.items.get(index as usize + 1).cloned().unwrap_or_default();
@@ -231,7 +230,8 @@ impl Run<'_> {
         set("numberOfInstances", total);
         set("numberOfActiveInstances", counts.active);
         set("numberOfCompletedInstances", counts.done);
-        set("numberOfTerminatedInstances", looped.map_or(0, |l| l.terminated));
+        // instances are cancelled when the loop is over, and then nobody asks
+        set("numberOfTerminatedInstances", 0);
         // Camunda 7's names
         set("nrOfInstances", total);
         set("nrOfActiveInstances", counts.active);
@@ -265,7 +265,7 @@ impl Run<'_> {
     }
 
     /// The loop is over: what still runs is cancelled, outputs are collected in order, and the activity completes.
-    fn loop_done(&mut self, table: &Arc<Compiled>, scope: ScopeId, multi: &MultiInstance) {
+    fn loop_done(&mut self, scope: ScopeId, multi: &MultiInstance) {
         let mut left: Vec<(u32, Value, Variables)> = Vec::new();
         for activation in self.instance.inside(scope) {
             if let Some(Reason::Output { index, value, written }) = self.instance.stay(activation).map(|s| &s.reason) {
@@ -284,11 +284,6 @@ impl Run<'_> {
         if let Some(name) = &multi.output_collection {
             kept.insert(name.clone(), Value::Array(outputs));
         }
-        let _ = table;
-        self.complete_loop(scope, kept);
-    }
-
-    fn complete_loop(&mut self, scope: ScopeId, kept: Variables) {
         self.complete_mapped(scope, kept, None);
     }
 
@@ -316,7 +311,7 @@ impl Run<'_> {
             _ => true,
         };
         if !goes_on || index >= most {
-            return self.complete_loop(scope, Variables::new());
+            return self.complete_mapped(scope, Variables::new(), None);
         }
         self.begin_iteration(
             table,

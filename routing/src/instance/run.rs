@@ -41,26 +41,6 @@ impl<'a> Run<'a> {
         Self { instance, tables, now, effects, pending: VecDeque::new(), over: false, stirred: false, steps: 0 }
     }
 
-    /// The instance's first token: it is at the element that starts it (a start event, an instantiating receive task, or the event
-    /// behind an instantiating gateway), which has fired.
-    pub fn start(self, token: Token) {
-        self.start_by(token, None);
-    }
-
-    /// Likewise, by something that brought this along: what its element maps of it is taken.
-    pub fn start_by(mut self, mut token: Token, came: Option<&Payload>) {
-        let Some((table, node)) = self.at(&token) else { return self.lost(token) };
-        self.open_root(&table, &token);
-        self.absorb(&table, &mut token);
-        self.fired_at(&table, node, token, came);
-        self.settle();
-    }
-
-    /// The instance's first token waits for an operator.
-    pub fn hold(mut self, token: Token) {
-        self.stay(token, Reason::Held, Vec::new());
-    }
-
     /// A sidecar's product. What was reported before, or belongs to a scope that is closed, is taken and forgotten.
     pub fn report(mut self, product: Product) {
         let activation = product.token.activation;

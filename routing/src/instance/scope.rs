@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::data::{variables, written_values};
+use super::data::{as_written, variables, written_values};
 use super::{Body, Effect, Reason, Run};
 use crate::compiled::Compiled;
 use crate::evaluate::{self, Variables};
@@ -61,13 +61,7 @@ impl Run<'_> {
             });
         }
         match self.event_sub_processes(table, Some(node), &token) {
-            Ok(subscriptions) if subscriptions.is_empty() => {}
-            Ok(subscriptions) => {
-                if let Some(mut stay) = self.instance.take(scope) {
-                    stay.subscriptions.extend(subscriptions);
-                    self.instance.put(stay);
-                }
-            }
+            Ok(subscriptions) => self.subscribe(scope, subscriptions),
             Err(why) => return self.broken(scope, why),
         }
         if let SubProcess::AdHoc(ad_hoc) = kind {
@@ -134,10 +128,7 @@ impl Run<'_> {
         match self.event_sub_processes(&called, None, &root) {
             Ok(mut subscriptions) => {
                 subscriptions.iter_mut().for_each(|s| s.called = true);
-                if let Some(mut stay) = self.instance.take(scope) {
-                    stay.subscriptions.extend(subscriptions);
-                    self.instance.put(stay);
-                }
+                self.subscribe(scope, subscriptions);
             }
             Err(why) => return self.broken(scope, why),
         }
@@ -244,12 +235,15 @@ impl Run<'_> {
         if inside.iter().any(open) {
             return;
         }
-        let ended: Vec<Token> = (inside.iter())
-            .filter_map(|a| self.instance.stay(*a))
-            .filter(|s| s.reason == Reason::Ended)
-            .map(|s| s.token.clone())
-            .collect();
+        let ended = self.ended_in(scope);
         self.scope_done(scope, &ended);
+    }
+
+    /// Tokens that have ended in a scope.
+    fn ended_in(&self, scope: ScopeId) -> Vec<Token> {
+        let inside = self.instance.inside(scope);
+        let stays = inside.iter().filter_map(|a| self.instance.stay(*a));
+        stays.filter(|s| s.reason == Reason::Ended).map(|s| s.token.clone()).collect()
     }
 
     /// All tokens of a scope have ended with these results.
@@ -274,16 +268,10 @@ impl Run<'_> {
         let mut values = written_values(&payload, &written);
         values.extend(activity.written.clone());
         if let Body::Call(_) = activity.body {
-            values = self.call_results(
-                stay,
-                activity,
-                values,
-                ended.is_empty().then(Variables::new).unwrap_or_else(|| variables(&payload)),
-            );
+            let all = if ended.is_empty() { Variables::new() } else { variables(&payload) };
+            values = self.call_results(stay, activity, values, all);
         }
-        let mut names = Written::default();
-        values.keys().for_each(|name| names.key(name));
-        self.complete(scope, Some((Payload::json(&Value::Object(values)), names)));
+        self.complete(scope, Some(as_written(values)));
     }
 
     /// What a called process gives back.
@@ -327,11 +315,7 @@ impl Run<'_> {
     /// Terminate end event: the scope is over, whatever else is in it.
     pub(super) fn terminate(&mut self, token: Token) {
         let scope = token.scope;
-        let mut ended: Vec<Token> = (self.instance.inside(scope).iter())
-            .filter_map(|a| self.instance.stay(*a))
-            .filter(|s| s.reason == Reason::Ended)
-            .map(|s| s.token.clone())
-            .collect();
+        let mut ended = self.ended_in(scope);
         ended.push(token);
         self.close_inside(scope);
         self.scope_done(scope, &ended);
@@ -368,9 +352,8 @@ pub(super) fn starts(table: &Compiled, parent: Option<NodeIx>) -> Vec<NodeIx> {
 /// True of an element that begins by itself: no flow leads to it and nothing else starts it.
 pub(super) fn is_entry(node: &crate::table::Node) -> bool {
     let for_compensation = node.marks.as_ref().is_some_and(|m| m.for_compensation);
-    let event_sub_process = matches!(&node.kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Event);
     node.incoming.is_empty()
         && !for_compensation
-        && !event_sub_process
+        && !node.kind.is_event_sub_process()
         && !matches!(node.kind, NodeKind::Boundary(_) | NodeKind::StartEvent(_))
 }

@@ -84,7 +84,7 @@ impl Run<'_> {
             }),
             Throw::Compensation { activity, wait } => {
                 let target = activity.map(|a| table.table().node(a).id.clone());
-                return if self.compensate(table, node, token.clone(), target, *wait) {
+                return if self.compensate(token.clone(), target, *wait) {
                     Thrower::Gone
                 } else {
                     Thrower::Goes(Box::new(token))
@@ -191,9 +191,7 @@ impl Run<'_> {
                 return interrupting;
             }
             // the boundary of a loop is that of its instances; an event sub-process is not caught by those beside it
-            let event =
-                matches!(&table.table().node(node).kind, NodeKind::SubProcess(kind) if **kind == SubProcess::Event);
-            (at, own) = (next, iteration || event);
+            (at, own) = (next, iteration || table.table().node(node).kind.is_event_sub_process());
         }
     }
 

@@ -84,7 +84,7 @@ fn a_standard_loop_tests_before_or_after_and_stops_at_its_maximum() {
 }
 
 #[test]
-fn ten_thousand_instances_cost_no_more_than_linear_time() {
+fn three_thousand_instances_cost_no_more_than_linear_time() {
     let marks = r#"<multiInstanceLoopCharacteristics><loopCardinality>3000</loopCardinality></multiInstanceLoopCharacteristics>"#;
     let (game, _) = completed(&marked(marks), echo(), &json!({}));
     assert_eq!(game.calls.len(), 3000);
