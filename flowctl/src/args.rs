@@ -88,7 +88,7 @@ impl Flowd {
 /// `-o`: the form of the answer.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct OutputArgs {
-    /// Form of the answer: json, yaml, wide or name; `-o` alone prints the original's JSON
+    /// Form of the answer: json, yaml, wide or name, sarif for what is found in models; `-o` alone prints the original's JSON
     #[arg(
         short = 'o',
         long = "output",

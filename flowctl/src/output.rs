@@ -12,6 +12,7 @@ pub(crate) mod instance;
 pub(crate) mod message;
 pub(crate) mod probe;
 pub(crate) mod report;
+pub(crate) mod sarif;
 pub(crate) mod swap;
 pub(crate) mod table;
 pub(crate) mod task;
@@ -27,6 +28,8 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::exit::Failure;
+
 /// The forms of `-o`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -41,6 +44,8 @@ pub(crate) enum Format {
     Wide,
     /// Kind and id, one per line
     Name,
+    /// SARIF 2.1.0: what was found in the models, for other tools
+    Sarif,
 }
 
 /// An answer that can be shown.
@@ -55,6 +60,11 @@ pub(crate) trait Show {
 
     /// `kind/id` of each thing named in the answer.
     fn names(&self) -> Vec<String>;
+
+    /// As a SARIF log; `None` for what finds nothing in files.
+    fn sarif(&self) -> Option<Value> {
+        None
+    }
 
     /// For people; `wide` asks for more columns, `now` is for ages. Ends with a newline unless empty.
     fn text(&self, wide: bool, now: Timestamp) -> String;
@@ -73,6 +83,12 @@ pub(crate) fn render(answer: &impl Show, format: Option<Format>, now: Timestamp)
         Some(Format::Json) => format!("{:#}\n", answer.json()),
         Some(Format::Original) => format!("{}\n", answer.original()),
         Some(Format::Yaml) => value::yaml(&answer.json())?,
+        Some(Format::Sarif) => {
+            let log = answer.sarif().ok_or_else(|| {
+                Failure::usage("-o sarif is for what is found in models").hint("flowctl validate FILE -o sarif")
+            })?;
+            format!("{log:#}\n")
+        }
         Some(Format::Name) => answer.names().iter().map(|name| format!("{name}\n")).collect(),
     })
 }

@@ -160,6 +160,33 @@ fn validate_needs_no_flowd() {
 }
 
 #[test]
+fn findings_of_several_files_are_one_sarif_log() {
+    let folder = std::env::temp_dir().join(format!("flowctl-sarif-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["a.bpmn", "b.bpmn"] {
+        std::fs::write(folder.join(name), "<definitions>").unwrap();
+    }
+    let ran = flowctl(1, &["validate", folder.to_str().unwrap(), "-o", "sarif"], "");
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(ran.code, 65, "{ran:?}");
+    let log = ran.json();
+    assert_eq!(log["version"], json!("2.1.0"));
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let files: Vec<_> = results
+        .iter()
+        .map(|it| it["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].as_str().unwrap())
+        .collect();
+    assert!(files.len() == 2 && files[0].ends_with("/a.bpmn") && files[1].ends_with("/b.bpmn"), "{files:?}");
+    assert!(results.iter().all(|it| it["level"] == "error" && it["ruleIndex"].is_u64()), "{log}");
+}
+
+#[test]
+fn a_list_of_instances_is_no_sarif() {
+    let ran = run(&["ps", "-o", "sarif"]);
+    assert!(ran.code == 2 && ran.stdout.is_empty() && ran.stderr.contains("validate"), "{ran:?}");
+}
+
+#[test]
 fn eval_answers_line_by_line() {
     let lines = "{\"expr\": \"x + 1\", \"context\": {\"x\": 1}}\n{\"expr\": \"1 +\"}\n";
     let ran = flowctl(1, &["eval"], lines);

@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 
 /// The forms a word after `-o` may name.
-const FORMS: [&str; 4] = ["json", "yaml", "wide", "name"];
+const FORMS: [&str; 5] = ["json", "yaml", "wide", "name", "sarif"];
 
 /// Short flags without a value that may stand before `o` in one word, as in `ps -wo json`.
 const FLAGS: &[u8] = b"dfiw";

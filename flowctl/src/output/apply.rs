@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::diagnostic::{Diagnostic, has_errors};
-use super::{Show, table};
+use super::{Show, sarif, table};
 use crate::exit::Exit;
 
 /// What became of a file; the words of `-o json`.
@@ -120,6 +120,10 @@ impl Show for Files {
             [file] => file.original(),
             files => files.iter().map(File::original).collect(),
         }
+    }
+
+    fn sarif(&self) -> Option<Value> {
+        Some(sarif::log(&self.0, self.exit()))
     }
 
     fn names(&self) -> Vec<String> {

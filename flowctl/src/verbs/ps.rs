@@ -118,7 +118,7 @@ fn followed(list: &impl Show, format: Option<Format>, first: bool, now: Timestam
         None | Some(Format::Wide) if !first => {
             rendered.split_once('\n').map(|(_, row)| row.to_owned()).unwrap_or_default()
         }
-        None | Some(Format::Wide | Format::Original | Format::Yaml | Format::Name) => rendered,
+        None | Some(Format::Wide | Format::Original | Format::Yaml | Format::Name | Format::Sarif) => rendered,
     })
 }
 

@@ -55,12 +55,20 @@ impl Validate {
     }
 }
 
-/// Takes decisions and forms into the options; what cannot be read is told.
+/// Takes decisions and forms into the options; those of which there is something to tell are told.
 fn beside(resources: Vec<Resource>, options: &mut bpmn::Options) -> Vec<File> {
-    let mut refused = Vec::new();
+    let mut told = Vec::new();
     for (name, content) in resources {
         match bpmn::beside(options, &name, &content) {
-            Ok(_) => {}
+            Ok(warnings) if warnings.is_empty() => {}
+            Ok(warnings) => {
+                let diagnostics = warnings.into_iter().map(Diagnostic::from).collect();
+                let deployments = Vec::new();
+                let file =
+                    File { file: name, status: Status::Valid, message: "Ok.".to_owned(), deployments, diagnostics };
+                tell(&file, &content);
+                told.push(file);
+            }
             Err(findings) => {
                 let file = File {
                     file: name,
@@ -70,11 +78,11 @@ fn beside(resources: Vec<Resource>, options: &mut bpmn::Options) -> Vec<File> {
                     diagnostics: findings.into_iter().map(Diagnostic::from).collect(),
                 };
                 tell(&file, &content);
-                refused.push(file);
+                told.push(file);
             }
         }
     }
-    refused
+    told
 }
 
 /// The verdict on one file.
