@@ -11,12 +11,14 @@ mod decisions;
 mod events;
 mod guard;
 mod mapping;
+mod mentions;
 mod nodes;
 mod repeat;
 mod slice;
 mod source;
 mod task;
 
+pub(crate) use mentions::{Reading, Setting};
 pub(crate) use source::Source;
 pub(crate) use task::{is_bound, says_service};
 
@@ -161,6 +163,7 @@ pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> 
         let mut own = Vec::new();
         lint::process(&cx, &mut own);
         own.append(&mut nodes::findings(&cx.source));
+        lint::variables(&cx, &mut own);
         if !own.iter().any(Diagnostic::is_error) {
             soundness.process(&graph, &mut own);
         }

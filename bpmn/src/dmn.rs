@@ -6,6 +6,7 @@
 
 mod boxed;
 mod expression;
+mod names;
 mod requirements;
 mod table;
 mod types;

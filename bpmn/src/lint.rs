@@ -20,6 +20,7 @@ mod references;
 mod scopes;
 mod structure;
 mod tasks;
+mod variables;
 mod waiting;
 
 pub(crate) use compensation::{associations, compensation_boundary, handlers};
@@ -28,6 +29,7 @@ pub(crate) use expressions::{Language, foreign, language_of, refused};
 pub(crate) use gateways::implicit_default;
 pub(crate) use references::is_bpmn;
 pub(crate) use structure::executable;
+pub(crate) use variables::variables;
 
 use std::collections::HashMap;
 

@@ -101,6 +101,11 @@ pub(crate) fn find(name: &str) -> Option<&'static Builtin> {
     INDEX.get(name).copied()
 }
 
+/// The names of all of them.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    INDEX.keys().copied()
+}
+
 /// The only item of a list of one, else the value itself: FEEL's conversion from a singleton list.
 fn single(value: &Value) -> &Value {
     match value {

@@ -26,6 +26,7 @@ mod temporal;
 mod value;
 
 pub use error::{EvalError, ParseError};
+pub use names::Names;
 pub use number::{Number, Rounding};
 pub use scope::{Env, Scope};
 pub use temporal::{Date, DateTime, Duration, Time, Zone};
@@ -93,6 +94,16 @@ impl Expression {
     pub fn variables(&self) -> BTreeSet<String> {
         names::free(&self.compiled.expr)
     }
+
+    /// What it surely asks for, variables and functions.
+    pub fn names(&self) -> Names {
+        names::certain(&self.compiled.expr)
+    }
+}
+
+/// The names of the built-in functions, in no order.
+pub fn builtin_names() -> impl Iterator<Item = &'static str> {
+    builtins::names()
 }
 
 /// The value of an expression without variables, for ends of `range(from)`: a literal, or a call that makes a temporal value.

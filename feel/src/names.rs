@@ -6,16 +6,34 @@ use std::sync::Arc;
 use crate::ast::{Arguments, Expr, Iteration, Test};
 use crate::builtins;
 
+/// What an expression surely asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Variables. Names within a filter are left out, they may be entries of its items.
+    pub variables: BTreeSet<String>,
+    /// Functions that are no built-ins and that the expression does not define: only a variable can hold them, and JSON holds none.
+    pub functions: BTreeSet<String>,
+}
+
+/// What `expr` surely asks for.
+pub(crate) fn certain(expr: &Expr) -> Names {
+    let mut walk = Walk::default();
+    walk.expr(expr);
+    walk.certain
+}
+
 /// The free names of `expr`, without those of built-in functions.
 pub(crate) fn free(expr: &Expr) -> BTreeSet<String> {
-    let mut walk = Walk { bound: Vec::new(), found: BTreeSet::new(), filters: 0 };
+    let mut walk = Walk::default();
     walk.expr(expr);
     walk.found
 }
 
+#[derive(Default)]
 struct Walk {
     bound: Vec<Arc<str>>,
     found: BTreeSet<String>,
+    certain: Names,
     /// How many filters enclose this place: within one a name may be an entry of the item.
     filters: usize,
 }
@@ -25,6 +43,19 @@ impl Walk {
         let of_filter = self.filters > 0 && &**name == "item";
         if !self.bound.contains(name) && !of_filter && builtins::find(name).is_none() {
             self.found.insert(name.to_string());
+            if self.filters == 0 {
+                self.certain.variables.insert(name.to_string());
+            }
+        }
+    }
+
+    fn called(&mut self, name: &Arc<str>) {
+        let free = !self.bound.contains(name) && builtins::find(name).is_none();
+        if free {
+            self.found.insert(name.to_string());
+            if self.filters == 0 {
+                self.certain.functions.insert(name.to_string());
+            }
         }
     }
 
@@ -95,7 +126,10 @@ impl Walk {
                 self.expr(&lambda.body);
             }
             Expr::Call(call) => {
-                self.expr(&call.callee);
+                match &call.callee {
+                    Expr::Name(name) => self.called(name),
+                    callee => self.expr(callee),
+                }
                 match &call.arguments {
                     Arguments::Positional(given) => self.all(given),
                     Arguments::Named(given) => self.all(given.iter().map(|(_, expr)| expr)),

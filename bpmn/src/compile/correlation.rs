@@ -97,7 +97,8 @@ fn path_of<'a>(property: &'a Element, message: &RootElement) -> Option<&'a Eleme
 }
 
 fn retrieval(source: &Source<'_>, node: &FlowNode, property: &Element, message: &RootElement) -> Option<String> {
-    source.feel_in(node, path_of(property, message)?)
+    let path = path_of(property, message)?;
+    source.mentions.aside(|| source.feel_in(node, path))
 }
 
 fn is_bpmn(element: &Element, name: &str) -> bool {

@@ -9,7 +9,7 @@ use super::data;
 use super::source::Source;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::lint;
-use crate::model::{Element, FlowNode, Namespace};
+use crate::model::{Element, FlowNode, Namespace, Position};
 
 /// The mapping of a node; `None` if it has none.
 pub(super) fn of(source: &Source<'_>, index: usize) -> Option<Mapping> {
@@ -30,13 +30,27 @@ fn zeebe(source: &Source<'_>, node: &FlowNode) -> Option<Mapping> {
             source.error(node, Rule::ExtensionInvalid, line.position, message);
             continue;
         }
-        let assignment = Assignment {
-            target: source.variable(node, line.position, line.target),
-            source: source.template(node, line.position, line.source),
-        };
+        let assignment = line_of(source, node, line.output, line.position, line.target, || {
+            Some(source.template(node, line.position, line.source))
+        });
+        let Some(assignment) = assignment else { continue };
         if line.output { mapping.outputs.push(assignment) } else { mapping.inputs.push(assignment) }
     }
     Some(mapping)
+}
+
+/// A line of a mapping. An output reads what the service or the called process has answered, too; an input is seen inside alone.
+fn line_of(
+    source: &Source<'_>,
+    node: &FlowNode,
+    output: bool,
+    position: Position,
+    target: &str,
+    read: impl FnOnce() -> Option<Template>,
+) -> Option<Assignment> {
+    let value = if output { source.mentions.aside(read) } else { read() };
+    let target = if output { source.variable(node, position, target) } else { source.local(node, position, target) };
+    Some(Assignment { target, source: value? })
 }
 
 /// `camunda:inputOutput`, of an element or of its connector.
@@ -49,10 +63,7 @@ pub(super) fn camunda(source: &Source<'_>, node: &FlowNode, io: &Element) -> Opt
         io.children_named(&Namespace::Camunda, name)
             .filter_map(|it| {
                 let target = source.required(node, it, "name")?;
-                Some(Assignment {
-                    target: source.variable(node, it.position, target),
-                    source: parameter(source, node, it)?,
-                })
+                line_of(source, node, name == "outputParameter", it.position, target, || parameter(source, node, it))
             })
             .collect()
     };
@@ -100,12 +111,14 @@ fn camunda_call(source: &Source<'_>, node: &FlowNode) -> Option<Mapping> {
         lines(name)
             .filter_map(|it| {
                 let target = it.attribute("target")?;
-                let value = match (it.attribute("source"), it.attribute("sourceExpression")) {
-                    (Some(variable), _) => Template::Feel(source.variable(node, it.position, variable)),
-                    (None, Some(expression)) => source.template(node, it.position, expression),
-                    (None, None) => return None,
+                let value = || {
+                    Some(match (it.attribute("source"), it.attribute("sourceExpression")) {
+                        (Some(variable), _) => Template::Feel(source.named(node, it.position, variable)),
+                        (None, Some(expression)) => source.template(node, it.position, expression),
+                        (None, None) => return None,
+                    })
                 };
-                Some(Assignment { target: source.variable(node, it.position, target), source: value })
+                line_of(source, node, name == "out", it.position, target, value)
             })
             .collect()
     };

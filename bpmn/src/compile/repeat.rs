@@ -125,9 +125,9 @@ fn data_of(source: &Source<'_>, node: &FlowNode, element: &Element) -> MultiInst
         let named = |name| said(name).map(|it| source.variable(node, own.position, it));
         let computed = |name| said(name).and_then(|it| source.feel_after_sign(node, own.position, name, it));
         multi.collection = computed("inputCollection");
-        multi.element = named("inputElement");
+        multi.element = said("inputElement").map(|it| source.local(node, own.position, it));
         multi.output_collection = named("outputCollection");
-        multi.output_element = computed("outputElement");
+        multi.output_element = source.mentions.aside(|| computed("outputElement"));
         if said("outputCollection").is_some() != said("outputElement").is_some() {
             let message = format!("{} has one of outputCollection and outputElement", lint::describe(node));
             source.error(node, Rule::ExtensionInvalid, own.position, message);
@@ -136,7 +136,7 @@ fn data_of(source: &Source<'_>, node: &FlowNode, element: &Element) -> MultiInst
     }
     if let Some(collection) = foreign(element, "collection") {
         multi.collection = source.feel_text(node, element.position, collection);
-        multi.element = foreign(element, "elementVariable").map(|it| source.variable(node, element.position, it));
+        multi.element = foreign(element, "elementVariable").map(|it| source.local(node, element.position, it));
         return multi;
     }
     let item = |name: &str| child(element, name).and_then(data::name);

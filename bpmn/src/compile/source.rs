@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 use routing::table::Template;
 
+use super::mentions::Mentions;
 use super::task::Names;
 use super::{Options, decisions};
 use crate::binding::Annotations;
@@ -24,6 +25,8 @@ pub(crate) struct Source<'a> {
     pub(super) names: Names,
     /// The DMN files.
     pub(super) files: decisions::Files<'a>,
+    /// What its expressions read and its elements set.
+    pub(crate) mentions: Mentions,
     findings: RefCell<Vec<Diagnostic>>,
 }
 
@@ -36,7 +39,16 @@ impl<'a> Source<'a> {
     ) -> Self {
         let names = Names::of(graph, annotations);
         let files = decisions::files(&options.decisions);
-        Self { definitions, graph, annotations, options, names, files, findings: RefCell::default() }
+        Self {
+            definitions,
+            graph,
+            annotations,
+            options,
+            names,
+            files,
+            mentions: Mentions::default(),
+            findings: RefCell::default(),
+        }
     }
 
     /// What has been found since the last call.
@@ -135,8 +147,20 @@ impl<'a> Source<'a> {
         text
     }
 
-    /// A name that a variable can have, perhaps a path into it.
+    /// A variable that a node sets, perhaps a path into it; a name that one can have.
     pub(super) fn variable(&self, node: &FlowNode, position: Position, name: &str) -> String {
+        self.mentions.set(&node.id, position, name.trim(), false);
+        self.named(node, position, name)
+    }
+
+    /// The same for one that is seen inside of the node alone.
+    pub(super) fn local(&self, node: &FlowNode, position: Position, name: &str) -> String {
+        self.mentions.set(&node.id, position, name.trim(), true);
+        self.named(node, position, name)
+    }
+
+    /// A name that a variable can have, perhaps a path into it.
+    pub(super) fn named(&self, node: &FlowNode, position: Position, name: &str) -> String {
         let usable = |part: &str| {
             let mut characters = part.chars();
             let first = characters.next().is_some_and(|it| it.is_alphabetic() || "_?$".contains(it));
@@ -167,7 +191,10 @@ impl<'a> Source<'a> {
             return false;
         }
         match feel::parse(text) {
-            Ok(_) => true,
+            Ok(expression) => {
+                self.mentions.read(&node.id, position, &expression);
+                true
+            }
             Err(error) => {
                 let message = format!("the expression of `{}` is not FEEL: {}", node.id, error.message);
                 self.error(node, Rule::ExpressionSyntax, position, message);

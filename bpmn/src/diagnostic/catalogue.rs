@@ -133,6 +133,8 @@ rules! {
     ExpressionSyntax "expression-syntax" "An expression cannot be parsed." "correct the expression";
     ExpressionEmpty "expression-empty" "An expression is empty." "write the expression, or remove the element";
     ExpressionLanguage "expression-language" "An expression is in a language that is not executed." "write the expression in FEEL";
+    UnknownVariable "unknown-variable" "An expression reads a variable that nothing can have set there." "check the name, and where it is set";
+    UnknownFunction "unknown-function" "An expression calls a function that does not exist." "use a function of FEEL; the call's value is null as it stands";
     UnsupportedElement "unsupported-element" "An element of BPMN is not executable." "use an element that is; see docs/bpmn-support.md";
     UnsupportedAttribute "unsupported-attribute" "An attribute or marker of BPMN is not executable." "remove it; see docs/bpmn-support.md";
     UnsupportedExtension "unsupported-extension" "An extension changes what is executed, and is not executable." "remove it, or model it with BPMN";
@@ -148,6 +150,7 @@ rules! {
     DmnTable "dmn-table" "The parts of a decision table do not fit together." "give every rule one cell per input and output, and each of several outputs a name of its own";
     DmnHitPolicy "dmn-hit-policy" "A hit policy or aggregation is unknown or does not fit the table." "use UNIQUE, FIRST, PRIORITY, ANY, COLLECT, RULE ORDER or OUTPUT ORDER; COLLECT with SUM, MIN, MAX or COUNT";
     DmnExpression "dmn-expression" "An expression or cell of DMN is not FEEL." "correct the expression; text stands in quotation marks";
+    DmnUnknownName "dmn-unknown-name" "An expression of DMN uses a name that it does not have." "draw the requirement, or correct the name";
     DmnLanguage "dmn-language" "An expression of DMN is in another language than FEEL." "write the expression in FEEL";
     DmnType "dmn-type" "A type of DMN is unknown." "use a type of FEEL or one that the file defines; dates in strings are understood only by their type";
     DmnUnsupported "dmn-unsupported" "An element of DMN is not executable." "express it by decision tables and FEEL";

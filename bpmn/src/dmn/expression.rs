@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use routing::decision::Decisions;
 
+use super::names::Results;
 use super::{Reader, id_of};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::model::{Element, Text};
 
 /// An expression as written.
 pub(super) struct Written<'x> {
-    text: &'x Text,
+    pub(super) text: &'x Text,
     tests: bool,
-    element: Arc<str>,
-    what: String,
+    pub(super) element: Arc<str>,
+    /// The id of the decision or knowledge model that it is part of.
+    pub(super) owner: String,
+    pub(super) what: String,
 }
 
 impl<'x> Reader<'x> {
@@ -42,7 +45,7 @@ impl<'x> Reader<'x> {
         let Some(text) = self.child(element, "text") else { return String::new() };
         let written = text.text.trimmed();
         if !(written.is_empty() || tests && written == "-") {
-            self.expressions.push(Written { text: &text.text, tests, element: id, what });
+            self.expressions.push(Written { text: &text.text, tests, element: id, owner: within.to_owned(), what });
         }
         written.to_owned()
     }
@@ -50,15 +53,19 @@ impl<'x> Reader<'x> {
     /// Parses every expression that was met.
     pub(super) fn check_expressions(&mut self, decisions: &Decisions) {
         let names = decisions.names();
+        let mut results = Results::of(decisions, &self.ids);
         for written in std::mem::take(&mut self.expressions) {
             let text = written.text.trimmed();
             let parsed =
                 if written.tests { feel::parse_unary_tests_with(text, &names) } else { feel::parse_with(text, &names) };
-            if let Err(error) = parsed {
-                let position = written.text.position_of(error.offset).unwrap_or_default();
-                let kind = if written.tests { "no FEEL unary tests" } else { "no FEEL" };
-                let message = format!("{} is {kind}: {}", written.what, error.message);
-                self.out.push(Diagnostic::error(Rule::DmnExpression, position, message).on(&*written.element));
+            match parsed {
+                Ok(expression) => self.out.extend(results.check(&written, &expression.names())),
+                Err(error) => {
+                    let position = written.text.position_of(error.offset).unwrap_or_default();
+                    let kind = if written.tests { "no FEEL unary tests" } else { "no FEEL" };
+                    let message = format!("{} is {kind}: {}", written.what, error.message);
+                    self.out.push(Diagnostic::error(Rule::DmnExpression, position, message).on(&*written.element));
+                }
             }
         }
     }

@@ -202,7 +202,7 @@ fn timer_value(
         let message = format!("the timer of {} is empty", cx.describe(index));
         out.push(Diagnostic::error(Rule::ExpressionEmpty, expression.position, message).on(id));
     } else if let Some(feel) = expression_text {
-        expressions::check(id, feel, Language::Feel, expression, out);
+        expressions::check(cx, id, feel, Language::Feel, expression, out);
     } else if let Some(foreign) = expressions::foreign(text) {
         out.push(expressions::refused(id, foreign, expression));
     } else if text.contains(['{', '(']) {

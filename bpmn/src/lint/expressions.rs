@@ -19,7 +19,7 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     for flow in &cx.process.flows {
         let Some(condition) = &flow.condition else { continue };
         match language_of(cx.definitions, cx.annotations, condition) {
-            Ok((language, text)) => check(&flow.id, text, language, condition, out),
+            Ok((language, text)) => check(cx, &flow.id, text, language, condition, out),
             Err(language) => out.push(refused(&flow.id, language, condition)),
         }
     }
@@ -82,14 +82,24 @@ pub(crate) fn refused(element: &str, language: impl std::fmt::Display, expressio
 }
 
 /// Parses `text`, a part of `expression`, and reports where it fails.
-pub(super) fn check(element: &str, text: &str, language: Language, expression: &Expression, out: &mut Vec<Diagnostic>) {
+pub(super) fn check(
+    cx: &Context<'_>,
+    element: &str,
+    text: &str,
+    language: Language,
+    expression: &Expression,
+    out: &mut Vec<Diagnostic>,
+) {
     if text.trim().is_empty() {
         let message = format!("the expression of `{element}` is empty");
         out.push(Diagnostic::error(Rule::ExpressionEmpty, expression.position, message).on(element));
         return;
     }
     let (name, parsed) = match language {
-        Language::Feel => ("FEEL", feel::parse(text).map(|_| ())),
+        Language::Feel => {
+            let read = |it| cx.source.mentions.read(element, expression.position_of(0), &it);
+            ("FEEL", feel::parse(text).map(read))
+        }
         Language::Python => ("the safe subset of Python", feel::python::parse(text).map(|_| ())),
     };
     if let Err(error) = parsed {
