@@ -53,6 +53,8 @@ impl Builtin {
         self.signatures.iter().any(|signature| {
             let parameters = || signature.split(',').filter(|name| !name.is_empty());
             let least = parameters().filter(|name| !name.ends_with('?') && !name.ends_with("...")).count();
+            // one that takes all there are takes at least one
+            let least = if signature.ends_with("...") { least.max(1) } else { least };
             let most = if signature.ends_with("...") { usize::MAX } else { parameters().count() };
             (least..=most).contains(&count)
         })

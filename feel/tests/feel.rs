@@ -14,6 +14,8 @@ mod models;
 mod python;
 #[path = "feel/speed.rs"]
 mod speed;
+#[path = "feel/standard.rs"]
+mod standard;
 #[path = "feel/temporal.rs"]
 mod temporal;
 #[path = "feel/tests.rs"]

@@ -10,10 +10,10 @@ pub(super) const BUILTINS: &[Builtin] = &[
     Builtin::new("decimal", &["n,scale"], |m, v| rounded(m, "decimal", v, Rounding::HalfEven)),
     Builtin::new("floor", &["n,scale?"], |m, v| rounded(m, "floor", v, Rounding::Floor)),
     Builtin::new("ceiling", &["n,scale?"], |m, v| rounded(m, "ceiling", v, Rounding::Ceiling)),
-    Builtin::new("round up", &["n,scale?"], |m, v| rounded(m, "round up", v, Rounding::Up)),
-    Builtin::new("round down", &["n,scale?"], |m, v| rounded(m, "round down", v, Rounding::Down)),
-    Builtin::new("round half up", &["n,scale?"], |m, v| rounded(m, "round half up", v, Rounding::HalfUp)),
-    Builtin::new("round half down", &["n,scale?"], |m, v| rounded(m, "round half down", v, Rounding::HalfDown)),
+    Builtin::new("round up", &["n,scale"], |m, v| rounded(m, "round up", v, Rounding::Up)),
+    Builtin::new("round down", &["n,scale"], |m, v| rounded(m, "round down", v, Rounding::Down)),
+    Builtin::new("round half up", &["n,scale"], |m, v| rounded(m, "round half up", v, Rounding::HalfUp)),
+    Builtin::new("round half down", &["n,scale"], |m, v| rounded(m, "round half down", v, Rounding::HalfDown)),
     Builtin::new("abs", &["n", "number"], abs),
     Builtin::new("modulo", &["dividend,divisor"], |m, v| {
         let found = number_at(v, 0).zip(number_at(v, 1)).and_then(|(a, b)| a.modulo(b));

@@ -2,6 +2,8 @@
 //!
 //! Patterns run in linear time. Back-references and look-around, which cannot, are null and a warning.
 
+mod xpath;
+
 use regex::{Regex, RegexBuilder};
 
 use super::{Builtin, refused, text};
@@ -73,9 +75,9 @@ fn compile(pattern: &str, flags: &str) -> Option<Regex> {
     let pattern = if literal {
         regex::escape(pattern)
     } else if extended {
-        without_space(pattern)
+        xpath::translated(&without_space(pattern), dot)?
     } else {
-        pattern.to_owned()
+        xpath::translated(pattern, dot)?
     };
     RegexBuilder::new(&pattern)
         .case_insensitive(insensitive)

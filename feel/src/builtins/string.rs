@@ -1,7 +1,8 @@
 //! Strings (DMN 1.5, table 74, and Camunda's `trim` and `is blank`). Positions count characters, from 1.
 
-use super::{Builtin, integer, items_of, list_at, number::optional_integer, refused, text};
+use super::{Builtin, items_of, list_at, number_at, refused, text};
 use crate::eval::{Machine, Outcome};
+use crate::number::Number;
 use crate::value::Value;
 
 pub(super) const BUILTINS: &[Builtin] = &[
@@ -66,8 +67,10 @@ fn asked(machine: &mut Machine<'_>, name: &str, values: &[Value], ask: fn(&str, 
 }
 
 fn substring(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
-    let (Some(text), Some(start), Some(length)) = (text(values, 0), integer(values, 1), optional_integer(values, 2))
-    else {
+    // digits behind the point are cut off
+    let cut = |index: usize| number_at(values, index).and_then(Number::truncated);
+    let length = if values.get(2).is_none_or(Value::is_null) { Some(None) } else { cut(2).map(Some) };
+    let (Some(text), Some(start), Some(length)) = (text(values, 0), cut(1), length) else {
         return refused(machine, "substring", values);
     };
     machine.spend(text.len() / 64)?;
