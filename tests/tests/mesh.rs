@@ -11,3 +11,4 @@ mod ledger_groups;
 mod ledger_messages;
 mod sidecar_core;
 mod simulation;
+mod untrusted;

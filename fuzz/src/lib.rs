@@ -1,0 +1,83 @@
+//! What is done with bytes from outside, one function per format: read them and use what was read. None may panic, hang or take memory
+//! without limit, whatever the bytes.
+//!
+//! The fuzz targets call these; so does a test of the workspace, over the corpus and its mutations, so that every change is checked on the
+//! stable compiler, too.
+
+use bytes::Bytes;
+use serde_json::json;
+
+/// 2026-01-01T00:00:00Z, in milliseconds.
+const NOW: u64 = 1_767_225_600_000;
+
+/// An expression, a cell of a decision table, a condition in the original's Python: parsed, asked for its names, and evaluated.
+pub fn expression(data: &[u8]) {
+    let Ok(source) = std::str::from_utf8(data) else { return };
+    let variables = json!({
+        "a": 1, "b": "two", "c": [1, 2, 3], "d": {"e": true, "f g": null}, "?": 5,
+        "when": "2026-01-01", "lines": [{"price": 1.5, "name": "x"}, {"price": 2, "name": "y"}],
+    });
+    let now = jiff::Timestamp::from_millisecond(NOW as i64).expect("it is a time");
+    let env = feel::Env { fuel: 50_000, ..feel::Env::at(now) };
+    for parsed in [feel::parse(source), feel::parse_unary_tests(source), feel::parse_with(source, &["a-b", "c and d"])]
+    {
+        match parsed {
+            Ok(expression) => {
+                let names = expression.names();
+                assert!(names.variables.is_subset(&expression.variables()), "what is surely read is read");
+                if let Ok(evaluated) = expression.evaluate(&variables, &env) {
+                    let _ = evaluated.value.to_json().to_string();
+                }
+            }
+            Err(error) => assert!(error.offset <= source.len() && source.is_char_boundary(error.offset)),
+        }
+    }
+    if let Ok(condition) = feel::python::parse(source) {
+        let _ = condition.evaluate(&variables);
+    }
+}
+
+/// A model: judged. What is accepted has tables that can be read back and are ready to run.
+pub fn model(data: &[u8]) {
+    match bpmn::check(data, &bpmn::Options::default()) {
+        Err(findings) => assert!(findings.iter().any(bpmn::Diagnostic::is_error), "refused without an error"),
+        Ok(checked) => {
+            for definition in &checked.definitions {
+                for table in definition.tasks.values().chain([&definition.ledger]) {
+                    let compiled = routing::compiled::Compiled::from_bytes(&table.bytes, table.digest);
+                    assert_eq!(compiled.expect("what is accepted compiles").table(), &table.table);
+                }
+            }
+        }
+    }
+}
+
+/// A file of decisions: read, and every decision made.
+pub fn decisions(data: &[u8]) {
+    let Ok(read) = bpmn::dmn::read(data, bpmn::Limits::default()) else { return };
+    let compiled = routing::decision::Compiled::new(read.decisions).expect("what is accepted compiles");
+    let variables = json!({"amount": 1, "a": "x", "day": "2026-01-01", "numbers": [1, 2, 3]});
+    let ids: Vec<String> = compiled.decisions().decisions.iter().take(4).map(|it| it.id.clone()).collect();
+    for id in ids {
+        let _ = compiled.evaluate(&id, &variables, NOW);
+    }
+}
+
+/// A routing table, as a sidecar gets it: refused, or the same when it is written again, and ready to run.
+pub fn table(data: &[u8]) {
+    let Ok(table) = routing::table::RoutingTable::from_bytes(data) else { return };
+    let again = routing::table::RoutingTable::from_bytes(&table.to_bytes()).expect("what is written is read");
+    assert_eq!(again, table);
+    if let Ok(compiled) = routing::compiled::Compiled::new(table, routing::Digest::of(data)) {
+        for flow in 0..compiled.table().flows.len() {
+            let _ = compiled.condition(flow as u32);
+        }
+    }
+}
+
+/// A record of a sidecar's journal: refused, or the same when it is written again.
+pub fn record(data: &[u8]) {
+    let Ok(record) = sidecar::record::Record::decode(Bytes::copy_from_slice(data)) else { return };
+    let again = sidecar::record::Record::decode(record.clone().encode()).expect("what is written is read");
+    assert_eq!(again, record);
+}
