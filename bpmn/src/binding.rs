@@ -20,7 +20,7 @@ pub use global::{ConditionLanguage, Durability, GlobalProperties};
 pub use name::safe_name;
 
 pub(crate) use closure::parameters;
-pub(crate) use extension::{TaskBinding, TypedTask, connector_element, of_task};
+pub(crate) use extension::{TaskBinding, TypedTask, connector_element, milliseconds, of_task};
 
 use crate::diagnostic::Diagnostic;
 use crate::model::{Definitions, Process};

@@ -5,6 +5,7 @@
 //! formatting, drawing and prefixes.
 
 mod activities;
+mod connector;
 mod correlation;
 mod data;
 mod decisions;
@@ -14,6 +15,7 @@ mod mapping;
 mod mentions;
 mod nodes;
 mod repeat;
+mod secrets;
 mod slice;
 mod source;
 mod task;

@@ -292,13 +292,23 @@ fn external_tasks_are_bound_by_their_topic() {
 
 #[test]
 fn the_rest_connector_is_for_the_connectors() {
-    let connector = r#"<zeebe:taskDefinition type="io.camunda:http-json:1" retries="2"/><zeebe:ioMapping><zeebe:input source="https://x" target="url"/></zeebe:ioMapping>
-        <zeebe:taskHeaders><zeebe:header key="resultVariable" value="r"/></zeebe:taskHeaders>"#;
+    let connector = r#"<zeebe:taskDefinition type="io.camunda:http-json:1" retries="2"/><zeebe:ioMapping><zeebe:input source="https://x/{{secrets.T}}" target="url"/>
+        <zeebe:input source="={a: &quot;{{secrets.K}}&quot;, b: n}" target="headers"/><zeebe:output source="=r.status" target="s"/></zeebe:ioMapping>
+        <zeebe:taskHeaders><zeebe:header key="resultVariable" value="r"/><zeebe:header key="resultExpression" value="={n: response.body.n}"/>
+        <zeebe:header key="errorExpression" value="if error.code = &quot;404&quot; then bpmnError(&quot;gone&quot;) else null"/><zeebe:header key="retryBackoff" value="PT2S"/></zeebe:taskHeaders>"#;
     let task = task(&extended("serviceTask", "", connector));
     assert_eq!((task.service.as_str(), task.retry.attempts), ("connectors", 2));
-    assert_eq!(task.labels["resultVariable"], "r");
-    let DataMapping::Mapped { inputs, inputs_only, .. } = task.data else { panic!() };
-    assert_eq!((inputs, inputs_only), (vec![assignment("url", fixed("https://x"))], true));
+    assert_eq!(task.labels["connector"], "io.camunda:http-json:1");
+    let DataMapping::Connector(connector) = task.data else { panic!() };
+    let url = feel(r#"("https://x/" + get value(secrets, "T"))"#);
+    let headers = feel(r#"{a: (get value(secrets, "K")), b: n}"#);
+    assert_eq!(connector.inputs, [assignment("url", url), assignment("headers", headers)]);
+    assert_eq!(connector.outputs, [assignment("s", feel("r.status"))]);
+    assert_eq!(connector.secrets, ["K", "T"]);
+    assert_eq!(connector.result_variable.as_deref(), Some("r"));
+    assert_eq!(connector.result_expression.as_deref(), Some("{n: response.body.n}"));
+    assert!(connector.error_expression.unwrap().starts_with("if error.code"));
+    assert_eq!(connector.retry_backoff, 2_000);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bpmn::ProcessDefinition;
 use bpmn::binding::{Annotations, GlobalProperties};
 use bytes::Bytes;
-use routing::table::{NodeKind, Place, RoutingTable, TableError};
+use routing::table::{CONNECTORS, NodeKind, Place, RoutingTable, TableError};
 use routing::{Compiled, DeploymentId, Digest, ElementId, ProcessId, ServiceName, Timestamp};
 
 pub(crate) use state::State;
@@ -206,8 +206,11 @@ impl Deployment {
         Self { definition, state, since: now, applied: now, bindings, message }
     }
 
-    /// The URL that apply gave for a task, if any.
+    /// The URL that apply gave for a task, if any; connectors call what the model says.
     pub(crate) fn bound(&self, element: &ElementId, service: &ServiceName) -> Option<String> {
+        if service.as_str() == CONNECTORS {
+            return None;
+        }
         let named = |name: &str| self.bindings.get(name).cloned();
         let url = named(element.as_str()).or_else(|| named(service.as_str())).or_else(|| named("*"))?;
         Some(url.replace("{type}", service.as_str()))

@@ -61,7 +61,7 @@ async fn mesh(
     services: &[Services],
     stopped: &mut signals::Stop,
 ) -> anyhow::Result<Exit> {
-    let mut mesh = Mesh::start(plan.data_dir.as_deref(), plan.port, plan.http_port).await?;
+    let mut mesh = Mesh::start(plan.data_dir.as_deref(), (plan.port, plan.http_port), plan.secrets.clone()).await?;
     let ready = format!("ready grpc={} http={}\n", mesh.grpc, mesh.http);
     let client = Client::connect(&mesh.address()?).await?;
     let ended = tokio::select! {

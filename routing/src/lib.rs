@@ -11,6 +11,7 @@
 pub mod advance;
 pub mod compiled;
 pub mod condition;
+mod connector;
 pub mod decision;
 pub mod evaluate;
 pub mod evaluation;
@@ -22,6 +23,7 @@ pub mod mapping;
 pub mod payload;
 pub mod record;
 pub mod retry;
+pub mod secret;
 pub mod step;
 pub mod table;
 pub mod timer;

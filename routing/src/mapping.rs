@@ -4,9 +4,11 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::compiled::Compiled;
+use crate::connector;
 use crate::evaluate;
 use crate::failure::FailureCode;
 use crate::payload::{Payload, Written};
+use crate::secret::SecretMark;
 use crate::table::{Assignment, DataMapping, Parameter, ParameterKind, Task};
 use crate::token::Timestamp;
 
@@ -21,6 +23,8 @@ pub struct Request {
     pub content_type: String,
     /// Body.
     pub body: Bytes,
+    /// How secrets stand in the body, when there may be any: a connector's inputs.
+    pub secrets: Option<SecretMark>,
 }
 
 /// What a task answered.
@@ -34,13 +38,30 @@ pub struct Answer {
     pub error_code: Option<String>,
     /// `Retry-After` in milliseconds from now, when given.
     pub retry_after: Option<u64>,
+    /// What a connector has called, for people: method, host and path, and the reason phrase.
+    pub called: Option<Called>,
+}
+
+/// What a connector has called, without query, payload and secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Called {
+    /// Such as `GET api.example.com/orders`.
+    pub call: String,
+    /// What the status means.
+    pub reason: String,
 }
 
 /// A mapping that did not work: the code, and why.
 pub type MappingError = (FailureCode, String);
 
-/// Builds the request for a task from the token's payload.
-pub fn request(table: &Compiled, task: &Task, payload: &Payload, now: Timestamp) -> Result<Request, MappingError> {
+/// Builds the request for a task from the token's payload. `random` is any 64 random bits, unknown to who wrote the payload.
+pub fn request(
+    table: &Compiled,
+    task: &Task,
+    payload: &Payload,
+    now: Timestamp,
+    random: u64,
+) -> Result<Request, MappingError> {
     let (content_type, body, path) = match &task.data {
         DataMapping::Replace | DataMapping::Merge { .. } => {
             (payload.content_type.clone(), payload.body.clone(), task.path.clone())
@@ -57,13 +78,20 @@ pub fn request(table: &Compiled, task: &Task, payload: &Payload, now: Timestamp)
             let value = select(inputs, &context).map_err(|e| (FailureCode::FailedContextInputParsing, e))?;
             (crate::payload::JSON.to_owned(), Bytes::from(value.to_string()), path)
         }
+        DataMapping::Connector(connector) => return connector::request(table, connector, payload, now, random),
     };
     let path = if path.starts_with('/') { path } else { format!("/{path}") };
     if task.method == "GET" || task.method == "HEAD" {
         let path = with_query(path, &Payload { content_type, body });
-        return Ok(Request { method: task.method.clone(), path, content_type: String::new(), body: Bytes::new() });
+        return Ok(Request {
+            method: task.method.clone(),
+            path,
+            content_type: String::new(),
+            body: Bytes::new(),
+            secrets: None,
+        });
     }
-    Ok(Request { method: task.method.clone(), path, content_type, body })
+    Ok(Request { method: task.method.clone(), path, content_type, body, secrets: None })
 }
 
 /// Applies a 2xx answer to the payload, noting what it wrote.
@@ -79,6 +107,9 @@ pub fn apply(
         let mapped = Mapped { table, inputs, result_variable: result_variable.as_deref(), outputs, now };
         return mapped.apply(before, written, answer);
     }
+    if let DataMapping::Connector(connector) = &task.data {
+        return connector::apply(table, connector, before, written, answer, now);
+    }
     if answer.body.is_empty() {
         return Ok(before.clone());
     }
@@ -87,7 +118,7 @@ pub fn apply(
             written.replaced(before, answer);
             Ok(answer.clone())
         }
-        DataMapping::Mapped { .. } => Ok(before.clone()),
+        DataMapping::Mapped { .. } | DataMapping::Connector(_) => Ok(before.clone()),
         DataMapping::Merge { result_variable } => merge(before, written, answer, result_variable.as_deref()),
         DataMapping::Closure { outputs, .. } => closure_outputs(before, written, answer, outputs),
     }
@@ -129,14 +160,14 @@ impl Mapped<'_> {
     }
 }
 
-fn variables(payload: &Payload) -> Result<Map<String, Value>, MappingError> {
+pub(crate) fn variables(payload: &Payload) -> Result<Map<String, Value>, MappingError> {
     match payload.to_json() {
         Some(Value::Object(map)) => Ok(map),
         _ => Err((FailureCode::FailedTask, "mappings need a JSON object as payload".into())),
     }
 }
 
-fn expression_failed(why: String) -> MappingError {
+pub(crate) fn expression_failed(why: String) -> MappingError {
     (FailureCode::ExpressionFailed, why)
 }
 

@@ -3,6 +3,8 @@
 //! [`step`] is given what happened and the time and answers with what to do. A [`Decision`] is final:
 //! once its record is on disk, the activation never decides again.
 
+mod connector;
+
 use serde_json::{Value, json};
 
 use crate::advance::{Passed, advance};
@@ -69,6 +71,15 @@ pub enum CallFailure {
     TimedOut,
     /// The answer is larger than allowed.
     TooLarge,
+    /// A connector's call had no whole answer: what was called, and why.
+    Unanswered {
+        /// Such as `GET api.example.com/orders`.
+        call: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// The call cannot be made as it is described, and trying again changes nothing.
+    Impossible(String),
 }
 
 /// What to do.
@@ -114,12 +125,12 @@ pub fn step(
         let why = "this table's element is no task; the sender's table and this one disagree";
         return incident(table, node, token, activity, Failure::new(FailureCode::FailedTask, &token.element, why));
     };
-    let activation = Activation { table, node, task, token, now };
+    let activation = Activation { table, node, task, token, now, random };
     match input {
         Input::Activated => activation.begin(activity),
         Input::Again => activation.call(activity),
-        Input::Answered(answer) => activation.answered(activity, &answer, random),
-        Input::CallFailed(failure) => activation.failed(activity, failure, random),
+        Input::Answered(answer) => activation.answered(activity, &answer),
+        Input::CallFailed(failure) => activation.failed(activity, failure),
         Input::TimerFired(boundary) => activation.interrupted(activity, boundary),
     }
 }
@@ -130,6 +141,7 @@ struct Activation<'a> {
     task: &'a Task,
     token: &'a Token,
     now: Timestamp,
+    random: u64,
 }
 
 impl Activation<'_> {
@@ -157,7 +169,7 @@ impl Activation<'_> {
     }
 
     fn call(&self, activity: &Activity) -> Vec<Effect> {
-        match mapping::request(self.table, self.task, &self.token.payload, self.now) {
+        match mapping::request(self.table, self.task, &self.token.payload, self.now, self.random) {
             Ok(request) => vec![Effect::Call(request)],
             Err((code, why)) => {
                 let failure = Failure::new(
@@ -170,14 +182,17 @@ impl Activation<'_> {
         }
     }
 
-    fn answered(&self, activity: &mut Activity, answer: &Answer, random: u64) -> Vec<Effect> {
+    fn answered(&self, activity: &mut Activity, answer: &Answer) -> Vec<Effect> {
         activity.attempts += 1;
         activity.down_since = None;
+        if let DataMapping::Connector(connector) = &self.task.data {
+            return self.responded(activity, connector, answer);
+        }
         match answer.status {
             200..=299 => complete(self.table, self.node, self.token, activity.attempts, &answer.payload, self.now),
             408 | 409 | 425 | 429 | 500..=599 | 0..=199 => {
                 let why = format!("{} answered {}", self.element().name, answer.status);
-                self.attempt_failed(activity, why, Some(answer), answer.retry_after, random)
+                self.attempt_failed(activity, why, Some(answer), answer.retry_after)
             }
             _ => {
                 let code = error_code(answer);
@@ -186,7 +201,7 @@ impl Activation<'_> {
         }
     }
 
-    fn failed(&self, activity: &mut Activity, failure: CallFailure, random: u64) -> Vec<Effect> {
+    fn failed(&self, activity: &mut Activity, failure: CallFailure) -> Vec<Effect> {
         let name = &self.element().name;
         match failure {
             CallFailure::Down(why) => self.down(activity, &why),
@@ -202,12 +217,21 @@ impl Activation<'_> {
             }
             CallFailure::Broken(why) => {
                 activity.attempts += 1;
-                self.attempt_failed(activity, format!("the call of {name} broke: {why}"), None, None, random)
+                self.attempt_failed(activity, format!("the call of {name} broke: {why}"), None, None)
+            }
+            CallFailure::Unanswered { call, why } => {
+                activity.attempts += 1;
+                self.unanswered(activity, &call, &why)
+            }
+            CallFailure::Impossible(why) => {
+                activity.attempts += 1;
+                let failure = Failure::new(FailureCode::FailedTask, &self.token.element, format!("{name}: {why}"));
+                incident(self.table, self.node, self.token, activity, failure)
             }
             CallFailure::TimedOut => {
                 activity.attempts += 1;
                 let why = format!("{name} did not answer within {} ms", self.task.timeout);
-                self.attempt_failed(activity, why, None, None, random)
+                self.attempt_failed(activity, why, None, None)
             }
         }
     }
@@ -238,16 +262,9 @@ impl Activation<'_> {
         why: String,
         answer: Option<&Answer>,
         retry_after: Option<u64>,
-        random: u64,
     ) -> Vec<Effect> {
         if activity.attempts < self.task.retry.attempts {
-            let wait = backoff(&self.task.retry, activity.attempts, retry_after, random);
-            if wait <= LONGEST_LOCAL_WAIT {
-                return vec![Effect::Again(self.now + wait)];
-            }
-            let token = Token { attempts: activity.attempts, ..self.token.clone() }.returned();
-            let product = Product { token, to: To::Wait(self.now + wait) };
-            return decided(vec![product], format!("waits {} s", wait / 1000), activity.attempts);
+            return self.again(activity, retry_after);
         }
         let code = FailureCode::FailedTask;
         let failure = Failure {
@@ -259,6 +276,17 @@ impl Activation<'_> {
             Some(boundary) => self.caught(activity, boundary, code.as_str(), &failure),
             None => incident(self.table, self.node, self.token, activity, failure),
         }
+    }
+
+    /// The next attempt, after the back-off, and after at least so many milliseconds.
+    fn again(&self, activity: &Activity, at_least: Option<u64>) -> Vec<Effect> {
+        let wait = backoff(&self.task.retry, activity.attempts, at_least, self.random);
+        if wait <= LONGEST_LOCAL_WAIT {
+            return vec![Effect::Again(self.now + wait)];
+        }
+        let token = Token { attempts: activity.attempts, ..self.token.clone() }.returned();
+        let product = Product { token, to: To::Wait(self.now + wait) };
+        decided(vec![product], format!("waits {} s", wait / 1000), activity.attempts)
     }
 
     fn bpmn_error(&self, activity: &Activity, code: &str, answer: &Answer) -> Vec<Effect> {
@@ -319,7 +347,7 @@ impl Activation<'_> {
     }
 
     fn in_original_dialect(&self) -> bool {
-        !matches!(self.task.data, DataMapping::Merge { .. } | DataMapping::Mapped { .. })
+        !matches!(self.task.data, DataMapping::Merge { .. } | DataMapping::Mapped { .. } | DataMapping::Connector(_))
     }
 }
 
@@ -350,21 +378,7 @@ pub fn complete(
             };
             decided_incident(token, failure)
         }
-        Ok(payload) => {
-            leaving.payload = payload;
-            if table.table().node(node).guarded {
-                return decided(vec![given_back(leaving, now)], "completed".to_owned(), attempts);
-            }
-            let left = advance(table, node, &leaving, now);
-            let status =
-                match left.products.iter().find_map(|p| if let To::Incident(f) = &p.to { Some(f) } else { None }) {
-                    Some(failure) if failure.element == token.element => format!("incident {}", failure.code),
-                    _ => "completed".to_owned(),
-                };
-            let decision =
-                Decision { products: left.products, passed: left.passed, status, attempts, warnings: left.warnings };
-            vec![Effect::Decided(Box::new(decision))]
-        }
+        Ok(payload) => leave(table, node, Token { payload, ..leaving }, attempts, now),
         Err((code, why)) => {
             let message = format!("map the answer of {}: {why}", table.table().node(node).name);
             let failure = Failure {
@@ -376,6 +390,20 @@ pub fn complete(
             decided_incident(token, failure)
         }
     }
+}
+
+/// The token with its results leaves the element.
+fn leave(table: &Compiled, node: NodeIx, token: Token, attempts: u32, now: Timestamp) -> Vec<Effect> {
+    if table.table().node(node).guarded {
+        return decided(vec![given_back(token, now)], "completed".to_owned(), attempts);
+    }
+    let left = advance(table, node, &token, now);
+    let status = match left.products.iter().find_map(|p| if let To::Incident(f) = &p.to { Some(f) } else { None }) {
+        Some(failure) if failure.element == token.element => format!("incident {}", failure.code),
+        _ => "completed".to_owned(),
+    };
+    let decision = Decision { products: left.products, passed: left.passed, status, attempts, warnings: left.warnings };
+    vec![Effect::Decided(Box::new(decision))]
 }
 
 /// A guarded activity's result: the ledger, which holds the activity, lets it leave.

@@ -7,12 +7,14 @@
 //! JSON bytes. Nodes and flows are in document order and refer to each other by index.
 
 mod activity;
+mod connector;
 mod event;
 mod task;
 
 pub use activity::{
     AdHoc, Behavior, Call, Evaluation, Mapping, Marks, MultiInstance, Repeat, SubProcess, UserTask, Version,
 };
+pub use connector::{CONNECTORS, Connector, ConnectorKind, SECRETS};
 pub use event::{Boundary, Catch, Message, MessageThrow, Start, Throw, Timer, Trigger};
 pub use task::{Address, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};
 

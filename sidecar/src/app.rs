@@ -30,6 +30,7 @@ use tonic::transport::Server;
 
 use crate::calls::Calls;
 use crate::config::Config;
+use crate::connector::Connectors;
 use crate::control::Control;
 use crate::core::{self, Core};
 use crate::directory::Directory;
@@ -246,7 +247,12 @@ impl Life {
             receiver,
             links,
             control: Control::new(config.flowd.clone(), config.tls.as_ref(), config.token.as_ref()),
-            calls: Calls::new(client.clone(), config.serves.clone(), config.tracer.propagators()),
+            calls: Calls::new(
+                client.clone(),
+                Connectors::new(config.connectors.clone()),
+                config.serves.clone(),
+                config.tracer.propagators(),
+            ),
             probes: Probes::new(client),
             tables,
             loaded,

@@ -1,7 +1,8 @@
 //! Calls of tasks under way: what is sent, what its end means, and ending one early.
 //!
 //! Headers (the original's, and the design's §5.3): `Idempotency-Key`, `x-rexflow-iid`, `-did`, `-tid`,
-//! `x-rexflow-attempt`, trace context as configured. The rest of the request is the mapping's.
+//! `x-rexflow-attempt`, trace context as configured. The rest of the request is the mapping's. A connector calls strangers: they get
+//! `Idempotency-Key` and `traceparent` only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -10,15 +11,18 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use routing::mapping::Answer;
 use routing::step::CallFailure;
+use routing::table::{ConnectorKind, DataMapping, NodeKind};
 use routing::{ActivationId, Payload, ServiceName};
 use runtime::telemetry::{Propagators, TraceContext};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::connector::Connectors;
 use crate::core::Call;
 use crate::task::{self, TaskAnswer, TaskClient, TaskRequest};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const INSTANCE: HeaderName = HeaderName::from_static("x-rexflow-iid");
 const DEPLOYMENT: HeaderName = HeaderName::from_static("x-rexflow-did");
 const ELEMENT: HeaderName = HeaderName::from_static("x-rexflow-tid");
@@ -34,6 +38,7 @@ pub(crate) type Ended = (ActivationId, u32, Result<Answer, CallFailure>);
 #[derive(Debug)]
 pub(crate) struct Calls {
     client: TaskClient,
+    connectors: Connectors,
     urls: BTreeMap<ServiceName, String>,
     swapped: HashMap<ServiceName, String>,
     running: HashMap<ActivationId, (u32, AbortHandle)>,
@@ -43,9 +48,14 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    pub(crate) fn new(client: TaskClient, urls: BTreeMap<ServiceName, String>, propagators: Propagators) -> Self {
+    pub(crate) fn new(
+        client: TaskClient,
+        connectors: Connectors,
+        urls: BTreeMap<ServiceName, String>,
+        propagators: Propagators,
+    ) -> Self {
         let (report, ended) = mpsc::channel(ENDS);
-        Self { client, urls, swapped: HashMap::new(), running: HashMap::new(), report, ended, propagators }
+        Self { client, connectors, urls, swapped: HashMap::new(), running: HashMap::new(), report, ended, propagators }
     }
 
     /// Where the task of a service is now.
@@ -59,9 +69,21 @@ impl Calls {
     }
 
     pub(crate) fn start(&mut self, call: Call, trace: &TraceContext) {
-        let request = self.request(&call, trace);
         let (activation, number) = (call.activation, call.number);
-        let (client, report) = (self.client.clone(), self.report.clone());
+        let report = self.report.clone();
+        if let Some(kind) = connector(&call) {
+            let (connectors, own) = (self.connectors.clone(), self.strangers(&call, trace));
+            let limit = usize::try_from(call.table.table().settings.max_payload).unwrap_or(usize::MAX);
+            let task = tokio::spawn(async move {
+                let result = connectors.call(kind, &call.request, own, limit).await;
+                // Without an engine nobody waits for it.
+                let _ = report.send((activation, number, result)).await;
+            });
+            self.running.insert(activation, (number, task.abort_handle()));
+            return;
+        }
+        let request = self.request(&call, trace);
+        let client = self.client.clone();
         let task = tokio::spawn(async move {
             let result = match client.call(request).await {
                 Ok(answer) => Ok(answered(answer)),
@@ -116,6 +138,20 @@ impl Calls {
         }
     }
 
+    /// The headers of a call to who is no part of the mesh.
+    fn strangers(&self, call: &Call, trace: &TraceContext) -> HeaderMap {
+        let mut all = HeaderMap::new();
+        self.propagators.inject(trace, &mut all);
+        let mut headers = HeaderMap::with_capacity(2);
+        if let Some(parent) = all.remove(TRACEPARENT) {
+            headers.insert(TRACEPARENT, parent);
+        }
+        if let Ok(key) = HeaderValue::from_str(&format!("\"{}\"", call.token.key)) {
+            headers.insert(IDEMPOTENCY_KEY, key);
+        }
+        headers
+    }
+
     fn headers(&self, call: &Call, trace: &TraceContext) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(10);
         let mut put = |name: HeaderName, value: &str| {
@@ -135,6 +171,18 @@ impl Calls {
     }
 }
 
+/// What the task is when it is a connector.
+fn connector(call: &Call) -> Option<ConnectorKind> {
+    let table = call.table.table();
+    match &table.node(table.find(call.token.element.as_str())?).kind {
+        NodeKind::Task(task) => match &task.data {
+            DataMapping::Connector(connector) => Some(connector.kind),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl Drop for Calls {
     fn drop(&mut self) {
         self.running.values().for_each(|(_, task)| task.abort());
@@ -147,6 +195,7 @@ fn answered(answer: TaskAnswer) -> Answer {
         error_code: answer.error_code().map(str::to_owned),
         retry_after: answer.retry_after().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         payload: Payload { content_type: answer.content_type().unwrap_or_default().to_owned(), body: answer.body },
+        called: None,
     }
 }
 

@@ -7,10 +7,13 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use http::Uri;
 use routing::ServiceName;
+use routing::table::CONNECTORS;
 use runtime::journal;
 use runtime::telemetry::{LogFormat, Tracer};
 use runtime::tls::{self, Tls};
 use runtime::token::{self, Token};
+
+use crate::connector;
 
 /// The flags of `flow-sidecar`.
 #[derive(Clone, Debug, Parser)]
@@ -19,7 +22,8 @@ pub struct Args {
     /// flowd's gRPC address, or those of several flowds; without it the sidecar lives from --tables
     #[arg(long, env = "FLOW_FLOWD", value_name = "HOST:PORT", value_delimiter = ',')]
     pub flowd: Vec<String>,
-    /// A service (an annotation's host, or a task type) and where its task listens; may be given often
+    /// A service (an annotation's host, or a task type) and where its task listens; may be given often. `connectors=`, without a URL, serves
+    /// Camunda's REST connector: this sidecar makes its calls itself
     #[arg(long, env = "FLOW_SERVE", value_name = "NAME=URL", value_delimiter = ',', required = true)]
     pub serve: Vec<String>,
     /// Where other sidecars and flowd offer tokens
@@ -37,6 +41,15 @@ pub struct Args {
     /// JSON file with tables and endpoints, to run without flowd
     #[arg(long, env = "FLOW_TABLES_FILE", value_name = "FILE")]
     pub tables: Option<PathBuf>,
+    /// Folder of secrets, one file each, for `{{secrets.NAME}}` in connectors
+    #[arg(long, env = "FLOW_SECRETS_DIR", value_name = "DIR")]
+    pub secrets: Option<PathBuf>,
+    /// Where connectors may connect although it is loopback, link-local or a metadata service; may be given often
+    #[arg(long, env = "FLOW_ALLOW_CONNECT", value_name = "CIDR|HOST[:PORT]", value_delimiter = ',')]
+    pub allow_connect: Vec<String>,
+    /// Certificates that servers of connectors may be signed by, besides those that the system trusts, PEM
+    #[arg(long, env = "FLOW_CONNECT_CA", value_name = "FILE")]
+    pub connect_ca: Option<PathBuf>,
     /// Own certificate, PEM, with one SPIFFE URI name such as spiffe://DOMAIN/svc/NAME
     #[arg(long, env = "FLOW_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -100,6 +113,15 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// The service of the connectors has no URL.
+    #[error("--serve {CONNECTORS}={0}: connectors call what the model says; write --serve {CONNECTORS}=")]
+    Connectors(String),
+    /// An exception that cannot be read.
+    #[error("--allow-connect: {0}")]
+    Allow(String),
+    /// A folder of secrets that is none.
+    #[error("--secrets {}: there is no such folder", .0.display())]
+    Secrets(PathBuf),
     /// A service is given twice.
     #[error("--serve names {0} twice; one sidecar calls one task per service, start a second sidecar for a replica")]
     Twice(ServiceName),
@@ -152,6 +174,8 @@ pub struct Config {
     pub max_held: usize,
     /// Calls under way at most, per service.
     pub max_calls: usize,
+    /// What connectors may do.
+    pub connectors: connector::Settings,
     /// Makes the spans.
     pub tracer: Tracer,
 }
@@ -177,6 +201,7 @@ impl Config {
             leave: true,
             max_held: rules.max_held,
             max_calls: rules.max_calls,
+            connectors: connector::Settings::default(),
             tracer: Tracer::off(),
         }
     }
@@ -208,7 +233,14 @@ impl Args {
         }
         let tls = Tls::from_flags(self.tls_cert.as_deref(), self.tls_key.as_deref(), self.tls_ca.as_deref())?;
         let token = self.token.as_deref().map(Token::from_file).transpose()?;
+        let allow: Result<_, _> = self.allow_connect.iter().map(|it| it.parse()).collect();
+        let connectors =
+            connector::Settings { secrets: self.secrets, allow: allow.map_err(Error::Allow)?, ca: self.connect_ca };
+        if let Some(folder) = connectors.secrets.as_ref().filter(|it| !it.is_dir()) {
+            return Err(Error::Secrets(folder.clone()));
+        }
         Ok(Config {
+            connectors,
             flowd: self.flowd,
             hop: self.hop,
             advertise: self.advertise,
@@ -235,6 +267,9 @@ fn served(given: &str) -> Result<(ServiceName, String), Error> {
     let (name, url) = (name.trim(), url.trim().trim_end_matches('/'));
     if name.is_empty() {
         return Err(Error::Serve(given.to_owned()));
+    }
+    if name == CONNECTORS {
+        return if url.is_empty() { Ok((name.into(), String::new())) } else { Err(Error::Connectors(url.to_owned())) };
     }
     match callable(url) {
         Ok(()) => Ok((name.into(), url.to_owned())),
@@ -281,6 +316,9 @@ mod tests {
             (&["--flowd", "h:1", "--serve", "a=h:1"], "http://HOST:PORT"),
             (&["--flowd", "h:1", "--serve", "a=http://h:1", "--serve", "a=http://h:2"], "twice"),
             (&["--flowd", "h:1", "--serve", "a=http://h:1", "--tls-cert", "c"], "--tls-key"),
+            (&["--flowd", "h:1", "--serve", "connectors=http://h:1"], "write --serve connectors="),
+            (&["--flowd", "h:1", "--serve", "connectors=", "--allow-connect", "1/2/3"], "CIDR"),
+            (&["--flowd", "h:1", "--serve", "connectors=", "--secrets", "/none"], "no such folder"),
         ] {
             let error = check(flags).unwrap_err().to_string();
             assert!(error.contains(hint), "{flags:?}: {error}");

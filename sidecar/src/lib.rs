@@ -11,6 +11,7 @@
 pub mod app;
 mod calls;
 pub mod config;
+pub mod connector;
 mod control;
 pub mod core;
 pub mod directory;

@@ -165,9 +165,10 @@ impl Metrics {
                 _ => ("5xx", "failed"),
             },
             Err(CallFailure::Down(_)) => ("none", "down"),
-            Err(CallFailure::Broken(_)) => ("none", "broken"),
+            Err(CallFailure::Broken(_) | CallFailure::Unanswered { .. }) => ("none", "broken"),
             Err(CallFailure::TimedOut) => ("none", "timeout"),
             Err(CallFailure::TooLarge) => ("none", "too_large"),
+            Err(CallFailure::Impossible(_)) => ("none", "impossible"),
         };
         self.requests.get_or_create(&Request { task: task.clone(), code_class, outcome }).inc();
         self.task_duration.get_or_create(&Task { task }).observe(since.elapsed().as_secs_f64());

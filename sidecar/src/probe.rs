@@ -31,6 +31,8 @@ pub enum ProbeKind {
     },
     /// A TCP connection; UP if it is accepted.
     TcpConnect,
+    /// Nothing: there is no task to ask, UP at once.
+    Nothing,
 }
 
 /// What to ask, and how often.
@@ -142,6 +144,7 @@ impl Probe {
     async fn once(&self) -> Result<(), String> {
         match &self.spec.kind {
             ProbeKind::TcpConnect => self.connect().await,
+            ProbeKind::Nothing => Ok(()),
             ProbeKind::Http { method, path, query } => {
                 let path = match query.is_empty() {
                     true => path.clone(),

@@ -16,6 +16,8 @@ use crate::task::TaskClient;
 const PERIOD: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(2);
 const THRESHOLD: u32 = 3;
+/// Where there is nothing to ask.
+const NOTHING: Duration = Duration::from_secs(3_600);
 
 /// See the module's documentation. Dropping it ends every probe.
 #[derive(Debug)]
@@ -99,6 +101,17 @@ impl Probes {
 
 fn spec(base: &str, health: Option<&table::Health>) -> ProbeSpec {
     let base = base.to_owned();
+    if base.is_empty() {
+        // connectors: there is no task beside this sidecar
+        return ProbeSpec {
+            base,
+            kind: ProbeKind::Nothing,
+            period: NOTHING,
+            timeout: TIMEOUT,
+            initial_delay: Duration::ZERO,
+            failure_threshold: THRESHOLD,
+        };
+    }
     let Some(health) = health else {
         return ProbeSpec {
             base,

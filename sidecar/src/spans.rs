@@ -159,8 +159,9 @@ fn path(target: &str) -> &str {
 fn kind(failure: &CallFailure) -> &'static str {
     match failure {
         CallFailure::Down(_) => "connection_refused",
-        CallFailure::Broken(_) => "connection_broken",
+        CallFailure::Broken(_) | CallFailure::Unanswered { .. } => "connection_broken",
         CallFailure::TimedOut => "timeout",
         CallFailure::TooLarge => "answer_too_large",
+        CallFailure::Impossible(_) => "impossible",
     }
 }

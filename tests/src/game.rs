@@ -17,7 +17,7 @@ pub type Behaviour = Box<dyn FnMut(&str, u32, &Value) -> (u64, Result<Answer, Ca
 
 /// A JSON answer with a status.
 pub fn answer(status: u16, body: &Value) -> Result<Answer, CallFailure> {
-    Ok(Answer { status, payload: Payload::json(body), error_code: None, retry_after: None })
+    Ok(Answer { status, payload: Payload::json(body), ..Answer::default() })
 }
 
 /// A task that answers what it was sent, with `{"<element>": true}` added.

@@ -38,6 +38,12 @@ fn every_example_is_accepted_and_its_services_are_started() {
 }
 
 #[test]
+fn the_connector_needs_no_service_of_its_own() {
+    let definition = definition(&example("rest-connector").join("rest-connector.bpmn"), BTreeSet::new());
+    assert_eq!(services(&definition), ["connectors".to_owned()].into());
+}
+
+#[test]
 fn the_benchmark_has_three_tasks() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/three.bpmn");
     let expected = ["one", "three", "two"].map(String::from).into();

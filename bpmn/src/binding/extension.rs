@@ -1,5 +1,7 @@
 //! One task's binding, out of annotation, `zeebe:taskDefinition` or `camunda:connector`.
 
+use routing::table::ConnectorKind;
+
 use super::{Annotations, Service};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::model::{FlowNode, Header, Namespace};
@@ -35,9 +37,15 @@ pub(crate) struct TypedTask {
 }
 
 impl TypedTask {
-    /// Whether it is Camunda 8's REST connector, which a sidecar without a container does.
-    pub(crate) fn is_http_connector(&self) -> bool {
-        self.task_type.starts_with("io.camunda:http-json:")
+    /// The connector of Camunda 8 that it is, of those that a sidecar without a container does.
+    pub(crate) fn native(&self) -> Option<ConnectorKind> {
+        if self.task_type.starts_with("io.camunda:http-json:") {
+            Some(ConnectorKind::Rest)
+        } else if self.task_type.starts_with("io.camunda:connector-graphql:") {
+            Some(ConnectorKind::GraphQl)
+        } else {
+            None
+        }
     }
 }
 
@@ -78,7 +86,7 @@ pub(crate) fn of_task(
             }
         };
         let mut task = TypedTask { task_type: task_type.to_owned(), attempts, ..TypedTask::default() };
-        if !task.is_http_connector() {
+        if task.native().is_none() {
             for header in node.extensions.task_headers() {
                 apply_header(node, &header, &mut task, out);
             }
@@ -150,7 +158,7 @@ fn apply_header(node: &FlowNode, header: &Header<'_>, task: &mut TypedTask, out:
 }
 
 /// Seconds, or an ISO 8601 duration without months and years.
-fn milliseconds(text: &str) -> Option<u64> {
+pub(crate) fn milliseconds(text: &str) -> Option<u64> {
     if let Ok(seconds) = text.parse::<f64>() {
         return (seconds > 0.0 && seconds < 31_536_000.0).then_some((seconds * 1000.0) as u64);
     }

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use routing::ServiceName;
-use routing::table::{Address, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};
+use routing::table::{Address, CONNECTORS, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};
 
-use super::mapping;
 use super::source::Source;
+use super::{connector, mapping};
 use crate::binding::{self, Annotations, Call, ParameterType, Service, TaskBinding, TypedTask};
 use crate::graph::Graph;
 use crate::model::{EventDefinitionKind, FlowNodeKind, Namespace};
@@ -44,9 +44,6 @@ impl Names {
     }
 }
 
-/// The service of Camunda 8's REST connector: sidecars without a container serve it.
-const CONNECTORS: &str = "connectors";
-
 /// Whether a service does the activity or event at `index`.
 pub(crate) fn is_bound(source: &Source<'_>, index: usize) -> bool {
     let node = source.node(index);
@@ -77,7 +74,7 @@ pub(super) fn service(source: &Source<'_>, index: usize) -> ServiceName {
     let node = &source.graph.process.nodes[index];
     match bound(source, index) {
         TaskBinding::Annotated(service) => source.names.name(&service),
-        TaskBinding::Typed(task) if task.is_http_connector() => ServiceName::from(CONNECTORS),
+        TaskBinding::Typed(task) if task.native().is_some() => ServiceName::from(CONNECTORS),
         TaskBinding::Typed(task) => ServiceName::from(task.task_type),
         TaskBinding::Unbound => ServiceName::from(node.id.as_str()),
     }
@@ -112,12 +109,10 @@ pub(super) fn compile(source: &Source<'_>, index: usize) -> Task {
     }
 }
 
-/// The annotation's, and the headers of the REST connector under their own keys.
+/// The annotation's, and which connector it is.
 fn labels(source: &Source<'_>, index: usize, typed: &TypedTask) -> BTreeMap<String, String> {
     let mut labels = source.annotations.elements[index].labels.clone();
-    if typed.is_http_connector() {
-        let headers = source.node(index).extensions.task_headers();
-        labels.extend(headers.into_iter().map(|it| (it.key.to_owned(), it.value.to_owned())));
+    if typed.native().is_some() {
         labels.insert("connector".to_owned(), typed.task_type.clone());
     }
     labels
@@ -135,6 +130,9 @@ fn address(bound: &TaskBinding) -> Option<Address> {
 /// The original's dialect replaces the payload; Camunda 8's tasks merge into the variables.
 fn data(source: &Source<'_>, index: usize, bound: &TaskBinding, typed: &TypedTask) -> DataMapping {
     let node = source.node(index);
+    if let Some(kind) = typed.native() {
+        return DataMapping::Connector(Box::new(connector::compile(source, index, kind)));
+    }
     let connector = binding::connector_element(node).filter(|_| typed.connector);
     let of_connector = connector.and_then(|it| it.children_named(&Namespace::Camunda, "inputOutput").next());
     let mapped = match of_connector {
@@ -153,13 +151,12 @@ fn data(source: &Source<'_>, index: usize, bound: &TaskBinding, typed: &TypedTas
         TaskBinding::Typed(task) => task.connector,
         TaskBinding::Unbound => source.annotations.dialect,
     };
-    if mapped.is_some() || typed.is_http_connector() {
-        let mapped = mapped.unwrap_or_default();
+    if let Some(mapped) = mapped {
         return DataMapping::Mapped {
             inputs: mapped.inputs,
             result_variable: typed.result_variable.clone(),
             outputs: mapped.outputs,
-            inputs_only: typed.connector || typed.is_http_connector(),
+            inputs_only: typed.connector,
         };
     }
     if replaces { DataMapping::Replace } else { DataMapping::Merge { result_variable: typed.result_variable.clone() } }

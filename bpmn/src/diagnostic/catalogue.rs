@@ -121,6 +121,9 @@ rules! {
     MessageFlowInPool "message-flow-in-pool" "A message flow stays inside of one pool." "use a sequence flow inside of a pool; messages go from one pool to another";
     BindingMissing "binding-missing" "A task does not say which service does it." "annotate the task (rexflow: service: host ...), give it a zeebe:taskDefinition type, or bind it with --bind TYPE=URL";
     BindingInvalid "binding-invalid" "What says which service does a task cannot be used." "correct the value";
+    ConnectorInvalid "connector-invalid" "What a connector is told cannot be used." "correct the input or header; docs/connectors.md lists what a connector takes";
+    ConnectorSecret "connector-secret" "A password or token is written into the model." "write {{secrets.NAME}} and give the sidecar a file NAME below --secrets: models are read by many";
+    ConnectorForeign "connector-foreign" "A connector of Camunda that is not built in." "bind its type to a service of your own that does it, as any task type: it gets the inputs as variables";
     AnnotationSyntax "annotation-syntax" "A REXFlow annotation is not YAML." "correct the YAML; indentation with spaces, one `key: value` a line";
     AnnotationValue "annotation-value" "A REXFlow annotation has a value that cannot be used." "correct the value";
     AnnotationUnknownKey "annotation-unknown-key" "A REXFlow annotation has a key that does not exist." "check the key's spelling; unknown keys do nothing";

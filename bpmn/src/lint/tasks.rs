@@ -20,10 +20,17 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
                 continue;
             }
             // a sidecar without a container does it, with no word of the model's author
-            TaskBinding::Typed(task) if task.is_http_connector() => continue,
+            TaskBinding::Typed(task) if task.native().is_some() => continue,
             TaskBinding::Typed(task) => (task.task_type.as_str(), format!("type `{}`", task.task_type)),
             TaskBinding::Unbound => (node.id.as_str(), "no service".to_owned()),
         };
+        if let TaskBinding::Typed(task) = &task
+            && task.task_type.starts_with("io.camunda:")
+        {
+            let message =
+                format!("{} is the connector `{}`, which is not built in", cx.describe(index), task.task_type);
+            out.push(cx.at(index, Diagnostic::info, Rule::ConnectorForeign, message));
+        }
         if !cx.options.is_bound(name) {
             let message = match &task {
                 TaskBinding::Unbound => format!("{} names {what}", cx.describe(index)),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use routing::ServiceName;
+use routing::table::CONNECTORS;
 
 use super::{Error, Operations};
 use crate::mesh::{InForce, Target};
@@ -44,6 +45,10 @@ impl Operations {
             None => None,
         };
         let services = self.mesh.services_named(&swap.task, deployment.as_ref().map(|it| it.as_str()));
+        if services.iter().any(|it| it.as_str() == CONNECTORS) {
+            let why = format!("{:?} is a connector, which calls what its model says: apply the model anew", swap.task);
+            return Err(Error::Invalid(why));
+        }
         if services.is_empty() {
             let place = deployment.map(|it| format!(" in {it}")).unwrap_or_default();
             return Err(Error::NotFound(format!("there is no task or service {:?}{place}", swap.task)));

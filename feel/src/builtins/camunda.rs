@@ -67,6 +67,11 @@ pub(super) const BUILTINS: &[Builtin] = &[
         entries.extend(optional(v, &["variables", "retries", "retryBackoff"], 1));
         m.context(entries)
     }),
+    Builtin::new("ignoreError", &["variables?"], |m, v| {
+        let mut entries = vec![entry("errorType", Value::string("ignoreError"))];
+        entries.extend(optional(v, &["variables"], 0));
+        m.context(entries)
+    }),
 ];
 
 fn entry(name: &str, value: Value) -> (Arc<str>, Value) {

@@ -5,7 +5,7 @@
 //! their journals, for the next `dev` on the same folder.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use control_plane::app as flowd;
 use futures_util::StreamExt as _;
 use runtime::drain::{self, DrainTrigger, DrainWatcher};
 use runtime::telemetry::Tracing;
+use sidecar::connector::{Allow, CONNECTORS, Settings};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -38,6 +39,7 @@ pub(crate) struct Mesh {
     _temporary: Option<TempDir>,
     flowd: Part,
     sidecars: BTreeMap<String, Part>,
+    connectors: Settings,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
 }
@@ -50,8 +52,13 @@ struct Part {
 }
 
 impl Mesh {
-    /// Starts flowd on its ports, with its data in a folder, or in one that goes with this process.
-    pub(crate) async fn start(folder: Option<&Path>, port: u16, http_port: u16) -> anyhow::Result<Self> {
+    /// Starts flowd on its ports, with its data in a folder, or in one that goes with this process. Connectors may call services of this
+    /// machine, and have the secrets of a folder.
+    pub(crate) async fn start(
+        folder: Option<&Path>,
+        (port, http_port): (u16, u16),
+        secrets: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
         let (folder, temporary) = match folder {
             Some(folder) => (folder.to_owned(), None),
             None => {
@@ -76,7 +83,11 @@ impl Mesh {
         ready.map_err(|_| {
             anyhow::anyhow!("flowd is not ready after {READY:?}: it waits for {:?}", readiness.awaited())
         })?;
-        Ok(Self { folder, _temporary: temporary, flowd, sidecars: BTreeMap::new(), grpc, http })
+        let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let allow =
+            loopback.into_iter().map(|address| Allow::Net(address, if address.is_ipv4() { 8 } else { 128 }, None));
+        let connectors = Settings { secrets, allow: allow.collect(), ca: None };
+        Ok(Self { folder, _temporary: temporary, flowd, sidecars: BTreeMap::new(), connectors, grpc, http })
     }
 
     /// How a client reaches this flowd.
@@ -131,6 +142,7 @@ impl Mesh {
             flowd: vec![self.grpc.to_string()],
             leave: false,
             drain_timeout: DRAIN,
+            connectors: self.connectors.clone(),
             ..sidecar::config::Config::new(serves, self.folder.join("sidecars").join(folder_name(name)))
         };
         let (name, url) = (name.to_owned(), url.to_owned());
@@ -138,7 +150,8 @@ impl Mesh {
             let spans = Tracing::from_env(&name);
             let config = sidecar::config::Config { tracer: spans.tracer(), ..config };
             let app = sidecar::app::App::build(config).await?;
-            output::note(format_args!("sidecar of {name} at {} calls {url}", app.hop_address));
+            let calls = if url.is_empty() { "what the models say" } else { url.as_str() };
+            output::note(format_args!("sidecar of {name} at {} calls {calls}", app.hop_address));
             let _ = bound.send(app.hop_address);
             let ended = app.run(drain).await;
             // what could not be sent is lost with the process, and only spans are
@@ -203,7 +216,11 @@ async fn services(client: &mut Client) -> anyhow::Result<BTreeMap<String, String
     let mut deployments = client.deployments(Selection::default()).await?;
     while let Some(deployment) = deployments.next().await {
         for task in deployment?.tasks {
-            let url = if task.url.is_empty() { "http://127.0.0.1:80".to_owned() } else { task.url };
+            let url = match task.url.as_str() {
+                _ if task.service == CONNECTORS => String::new(),
+                "" => "http://127.0.0.1:80".to_owned(),
+                _ => task.url,
+            };
             services.entry(task.service).or_insert(url);
         }
     }

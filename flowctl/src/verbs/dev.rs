@@ -23,6 +23,10 @@ pub(crate) struct Dev {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
+    /// Folder of secrets for connectors, one file each; else a folder `secrets` beside the models
+    #[arg(long, value_name = "DIR")]
+    secrets: Option<PathBuf>,
+
     /// gRPC port; 0: a free one
     #[arg(long, value_name = "PORT", default_value_t = 9001)]
     port: u16,
@@ -34,7 +38,7 @@ pub(crate) struct Dev {
 
 impl Dev {
     pub(crate) async fn run(self) -> anyhow::Result<Exit> {
-        let plan = Plan::new(self.sources, self.bind, self.data_dir, (self.port, self.http_port))?;
+        let plan = Plan::new(self.sources, self.bind, self.data_dir, self.secrets, (self.port, self.http_port))?;
         dev::run(plan).await
     }
 }

@@ -23,7 +23,7 @@ fn table() -> Compiled {
 }
 
 fn request(task: &Task, payload: &Payload) -> Result<Request, MappingError> {
-    super::request(&table(), task, payload, 0)
+    super::request(&table(), task, payload, 0, 0)
 }
 
 fn apply(task: &Task, before: &Payload, written: &mut Written, answer: &Payload) -> Result<Payload, MappingError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Assignment;
+use super::{Assignment, Connector};
 use crate::id::ServiceName;
 
 /// How a task's service is called and what its answer means (design §6).
@@ -76,6 +76,8 @@ pub enum DataMapping {
         /// What of its answer is kept.
         outputs: Vec<Parameter>,
     },
+    /// The sidecar itself calls what the inputs describe.
+    Connector(Box<Connector>),
 }
 
 /// One line of closure transport: `name` from `source` (either may be `.`), of a type, with a default.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use proto::{convert, v1};
+use routing::table::CONNECTORS;
 use routing::{ActivationId, Digest, Incarnation, InstanceId, ServiceName};
 
 use super::{End, Engine, Input};
@@ -121,7 +122,9 @@ impl Engine {
     pub(super) fn rebind(&mut self, bindings: &v1::Bindings) -> Result<(), convert::Malformed> {
         self.parts.directory.push(bindings)?;
         let mut urls: HashMap<ServiceName, String> = HashMap::new();
-        for v1::Service { name, url } in bindings.urls.iter().filter(|service| !service.url.is_empty()) {
+        for v1::Service { name, url } in
+            bindings.urls.iter().filter(|service| !service.url.is_empty() && service.name != CONNECTORS)
+        {
             match crate::config::callable(url) {
                 Ok(()) => {
                     urls.insert(name.as_str().into(), url.clone());

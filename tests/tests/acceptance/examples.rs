@@ -25,6 +25,14 @@ fn expected(name: &str) -> Runs {
             (json!({"amount": -1}), "rejected", json!({"amount": -1})),
         ],
         "underpants" | "parallel" => vec![(json!({}), "done", underpants)],
+        "rest-connector" => vec![
+            (
+                json!({"amount": 250}),
+                "unpaid",
+                json!({"amount": 250, "reason": "The card does not cover this amount."}),
+            ),
+            (json!({"amount": 20}), "paid", json!({"amount": 20, "payment": "Paid."})),
+        ],
         // Half of its calls fail; it is run below until it completes.
         "retries" => vec![],
         other => panic!("no expectation for examples/{other}: a new example needs one"),
@@ -130,6 +138,11 @@ async fn parallel_holds_the_keys_of_both_branches() {
 #[tokio::test]
 async fn error_boundary_takes_the_way_of_the_error() {
     shows("error-boundary").await;
+}
+
+#[tokio::test]
+async fn rest_connector_calls_the_bank_itself() {
+    shows("rest-connector").await;
 }
 
 #[tokio::test]
