@@ -62,6 +62,9 @@ fn headers(source: &Source<'_>, node: &FlowNode, connector: &mut Connector) {
             }
             "resultExpression" => {
                 connector.result_expression = some().and_then(|it| source.feel_text(node, header.position, it));
+                for name in connector.result_expression.iter().flat_map(|it| made(it)) {
+                    source.mentions.set(&node.id, header.position, &name, false);
+                }
             }
             "errorExpression" => {
                 connector.error_expression = some().and_then(|it| source.feel_text(node, header.position, it));
@@ -80,6 +83,17 @@ fn headers(source: &Source<'_>, node: &FlowNode, connector: &mut Connector) {
                 source.report(Diagnostic::info(Rule::UnknownExtension, header.position, message).on(node.id.as_str()));
             }
         }
+    }
+}
+
+/// The variables that a result expression makes, whatever the response is: what it gives without one.
+fn made(expression: &str) -> Vec<String> {
+    let nothing = serde_json::Value::Null;
+    let env = feel::Env::at(jiff::Timestamp::UNIX_EPOCH);
+    let made = feel::parse(expression).ok().and_then(|it| it.evaluate(&nothing, &env).ok());
+    match made.map(|it| it.value.to_json()) {
+        Some(serde_json::Value::Object(entries)) => entries.into_iter().map(|(name, _)| name).collect(),
+        _ => Vec::new(),
     }
 }
 
