@@ -191,10 +191,9 @@ fn content(headers: &HeaderMap, body: &[u8]) -> Value {
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
     let begins = body.trim_ascii_start().first().is_some_and(|it| matches!(it, b'{' | b'['));
-    if kind.to_ascii_lowercase().contains("json") || begins {
-        if let Ok(value) = serde_json::from_slice(body) {
-            return value;
-        }
+    let json = kind.to_ascii_lowercase().contains("json") || begins;
+    if json && let Ok(value) = serde_json::from_slice(body) {
+        return value;
     }
     Value::String(String::from_utf8_lossy(body).into_owned())
 }
