@@ -290,7 +290,7 @@ async fn a_call_survives_the_death_of_its_sidecar_and_its_leaving() {
     let counted = calls.clone();
     // the first call of each instance hangs
     let slow = Service::start(move |call: Call| {
-        let hangs = counted.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+        let hangs = counted.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
         async move {
             if hangs {
                 std::future::pending::<()>().await;
