@@ -20,7 +20,10 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
                 continue;
             }
             // a sidecar without a container does it, with no word of the model's author
-            TaskBinding::Typed(task) if task.native().is_some() => continue,
+            TaskBinding::Typed(task) if task.native().is_some() => {
+                bound_connector(cx, index, &task.task_type, out);
+                continue;
+            }
             TaskBinding::Typed(task) => (task.task_type.as_str(), format!("type `{}`", task.task_type)),
             TaskBinding::Unbound => (node.id.as_str(), "no service".to_owned()),
         };
@@ -42,6 +45,16 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
                     .help(format!("bind it: --bind {name}=http://HOST:PORT/PATH, or start a sidecar that serves `{name}`, or annotate the task with its service")),
             );
         }
+    }
+}
+
+/// A connector calls what the model says: a binding would not be used.
+fn bound_connector(cx: &Context<'_>, index: usize, task_type: &str, out: &mut Vec<Diagnostic>) {
+    let bound = |name: &str| cx.options.bindings.contains_key(name);
+    if bound(task_type) || bound(&cx.process.nodes[index].id) {
+        let message = format!("{} is a connector, which calls its `url`: no binding has an effect", cx.describe(index));
+        let finding = cx.at(index, Diagnostic::warning, Rule::BindingInvalid, message);
+        out.push(finding.help("change the input `url`, or give the task a type of your own"));
     }
 }
 

@@ -79,7 +79,7 @@ impl Target {
         }
     }
 
-    /// Where a redirect leads, when that is a place that may be followed to without asking: the same host, and not from TLS to none.
+    /// Where a redirect leads, when what was sent may be sent there too: the same server, or the same host's usual one with TLS.
     pub(super) fn redirected(&self, location: &str) -> Option<Self> {
         let target = if location.starts_with('/') && !location.starts_with("//") {
             let scheme = if self.https { "https" } else { "http" };
@@ -87,7 +87,9 @@ impl Target {
         } else {
             Self::parse(location).ok()?
         };
-        (target.host == self.host && (target.https || !self.https)).then_some(target)
+        let same = (target.https, target.port) == (self.https, self.port);
+        let upgraded = (self.https, self.port, target.https, target.port) == (false, 80, true, 443);
+        (target.host == self.host && (same || upgraded)).then_some(target)
     }
 }
 
@@ -168,8 +170,11 @@ mod tests {
     fn redirects_stay_with_their_host() {
         let from = Target::parse("https://h:8443/a").unwrap();
         assert_eq!(from.redirected("/b?c").unwrap().path, "/b?c");
-        assert_eq!(from.redirected("https://h/b").unwrap().port, 443);
-        for location in ["http://h:8443/a", "https://other/a", "//other/a", "file:///etc", "b"] {
+        assert_eq!(from.redirected("https://h:8443/b").unwrap().path, "/b");
+        let plain = Target::parse("http://h/a").unwrap();
+        assert!(plain.redirected("https://h/a").unwrap().https);
+        assert_eq!(plain.redirected("http://h:8080/a"), None);
+        for location in ["http://h:8443/a", "https://other/a", "https://h/a", "//other/a", "file:///etc", "b"] {
             assert_eq!(from.redirected(location), None, "{location}");
         }
     }

@@ -351,4 +351,14 @@ async fn validate_tells_what_is_wrong_with_a_connector() {
     let found: Value = mesh.flowctl.run(&["validate", &file, "-o", "json"]).await.expect_code(65).json();
     let told = found.to_string();
     assert!(told.contains("connector-invalid") && told.contains("no input `url`") && told.contains("FETCH"), "{told}");
+    let task = Task {
+        inputs: vec![("https://h", "url"), ("basic", "authentication.type"), ("hunter2", "authentication.password")],
+        ..Task::default()
+    };
+    let file = mesh.file("d.bpmn", model("d", &task));
+    let bind = "call=http://127.0.0.1:1/";
+    let found: Value = mesh.flowctl.run(&["validate", &file, "--bind", bind, "-o", "json"]).await.expect_code(0).json();
+    let told = found.to_string();
+    assert!(told.contains("connector-secret") && told.contains("no binding has an effect"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
 }
