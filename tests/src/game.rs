@@ -90,8 +90,12 @@ pub struct Game {
 impl Game {
     /// Compiles a model and stands ready to start instances of it.
     pub fn new(xml: &str, behaviour: Behaviour) -> Self {
-        let checked =
-            check(xml.as_bytes(), &Options::default()).unwrap_or_else(|d| panic!("the model is refused: {d:#?}"));
+        Self::with(xml, behaviour, &Options::default())
+    }
+
+    /// The same for a model that stands beside decisions or forms.
+    pub fn with(xml: &str, behaviour: Behaviour, options: &Options) -> Self {
+        let checked = check(xml.as_bytes(), options).unwrap_or_else(|d| panic!("the model is refused: {d:#?}"));
         let mut definitions = checked.definitions;
         // the process under test is `p`; what it calls stands beside it
         definitions.sort_by_key(|d| d.process.as_str() != "p");

@@ -7,5 +7,6 @@ mod gateways;
 mod incidents;
 mod parallel;
 mod repetition;
+mod standard;
 mod sub_process;
 mod timers;
