@@ -11,4 +11,5 @@ mod ledger_groups;
 mod ledger_messages;
 mod sidecar_core;
 mod simulation;
+mod support_page;
 mod untrusted;

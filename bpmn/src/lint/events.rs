@@ -17,6 +17,7 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
             coded(cx, index, definition, out);
             timer(cx, index, definition, out);
         }
+        conditional_start(cx, index, out);
         boundary(cx, index, out);
     }
 }
@@ -29,6 +30,16 @@ fn defined(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
     if none && needs {
         let message = format!("{} does not say what it waits for", cx.describe(index));
         out.push(cx.error(index, Rule::EventDefinitionMissing, message));
+    }
+}
+
+/// A condition is over the variables of an instance; before there is one, nothing looks at it.
+fn conditional_start(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
+    let node = &cx.process.nodes[index];
+    let starts = matches!(node.kind, FlowNodeKind::StartEvent { .. }) && node.parent.is_none();
+    if starts && node.defines(|it| matches!(it, EventDefinitionKind::Conditional { .. })) {
+        let message = format!("{} starts no instance by itself", cx.describe(index));
+        out.push(cx.at(index, Diagnostic::warning, Rule::ConditionalStart, message));
     }
 }
 
