@@ -168,7 +168,48 @@ fn usable(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What an expression gives where the secret `N` has the value `<N>`.
+    fn evaluated(feel: &str, names: &BTreeSet<String>) -> serde_json::Value {
+        let secrets = names.iter().map(|it| (it.clone(), serde_json::Value::from(format!("<{it}>"))));
+        let scope = serde_json::json!({SECRETS: serde_json::Map::from_iter(secrets)});
+        let env = feel::Env::at(jiff::Timestamp::UNIX_EPOCH);
+        feel::parse(feel).unwrap().evaluate(&scope, &env).unwrap().value.to_json()
+    }
+
+    proptest! {
+        /// Whatever stands around secrets comes out as it went in, from a text and from a literal of an expression.
+        #[test]
+        fn nothing_is_lost_around_secrets(
+            parts in prop::collection::vec(
+                prop::sample::select(vec!["{{secrets.A}}", "secrets.B", " ", "\"", "\\", "\u{e9}", "}}", "{{", "x", "\n", "secrets.", "//", "`"]),
+                0..12,
+            )
+        ) {
+            let text = parts.concat();
+            let mut names = BTreeSet::new();
+            let read = read(Template::Static(text.clone()), &mut names);
+            let Ok(cut) = pieces(&text) else { return Ok(prop_assert!(read.is_err())) };
+            let expected: String = cut.iter().map(|it| match it {
+                Piece::Text(text) => (*text).to_owned(),
+                Piece::Secret(name) => format!("<{name}>"),
+            }).collect();
+            match read.unwrap() {
+                Template::Static(same) => prop_assert_eq!(same, text.clone()),
+                Template::Feel(feel) => prop_assert_eq!(evaluated(&feel, &names), serde_json::Value::from(expected)),
+            }
+            // as a literal: escapes are looked at before they are read
+            let source = format!("{} + \"end\"", serde_json::Value::from(text));
+            let mut names = BTreeSet::new();
+            if let Ok(Template::Feel(feel)) = super::read(Template::Feel(source), &mut names) {
+                let found = evaluated(&feel, &names);
+                prop_assert!(found.as_str().is_some_and(|it| it.ends_with("end")), "{}: {}", feel, found);
+            }
+        }
+    }
 
     fn feel(template: Template) -> (String, Vec<String>) {
         let mut names = BTreeSet::new();
