@@ -11,6 +11,7 @@
 //! It is asked only of processes without errors. What costs too much is said to be undecided.
 
 mod explore;
+mod inclusive;
 mod net;
 mod reduce;
 mod replay;
@@ -57,6 +58,18 @@ impl Soundness {
         }
     }
 
+    /// Inclusive joins leave nothing to reduce: of what is left of the budget they get a part, so that other processes are decided, too.
+    fn explored(&mut self, reduced: &Reduced) -> explore::Outcome {
+        if !reduced.has_inclusive_joins() {
+            return explore::explore(reduced, &mut self.budget);
+        }
+        let share = self.budget.0 / SHARE;
+        let mut budget = Budget(share);
+        let found = explore::explore(reduced, &mut budget);
+        self.budget.spend(share - budget.0);
+        found
+    }
+
     fn scope(&mut self, graph: &Graph<'_>, scope: Option<usize>, out: &mut Vec<Diagnostic>) -> Result<(), Unmodelled> {
         let net = Net::of(graph, scope)?;
         let mut report = Report { graph, net: &net, findings: BTreeMap::new() };
@@ -69,12 +82,13 @@ impl Soundness {
             }
             let Some(initial) = net.start(event) else { continue };
             let size = net.places.len() + net.nodes.len();
-            if !self.budget.spend(size * 4) {
+            let inclusive = net.nodes.iter().filter(|it| it.inclusive).map(|it| it.inputs.len()).sum::<usize>();
+            if !self.budget.spend(size * (4 + inclusive)) {
                 report.tell(out);
                 return Err(too_many());
             }
             let reduced = Reduced::of(&net, initial);
-            let found = explore::explore(&reduced, &mut self.budget);
+            let found = self.explored(&reduced);
             report.add(&reduced, &found);
             if found.cut_short {
                 report.tell(out);
@@ -92,6 +106,9 @@ impl Soundness {
         Ok(())
     }
 }
+
+/// See [`Soundness::explored`].
+const SHARE: usize = 4;
 
 /// Whether a scope begins at the node.
 fn begins(kind: &FlowNodeKind) -> bool {
@@ -258,11 +275,9 @@ impl Report<'_> {
                 path.push(*before);
             }
             path.reverse();
-            let message = format!(
-                "{} never has a token on each incoming flow{behind}: {}",
-                self.describe(join),
-                self.words(&path)
-            );
+            let inclusive = self.net.of_drawn.get(&join).is_some_and(|it| self.net.nodes[*it].inclusive);
+            let why = if inclusive { "can never go on" } else { "never has a token on each incoming flow" };
+            let message = format!("{} {why}{behind}: {}", self.describe(join), self.words(&path));
             self.warn(Rule::DeadElement, join, message);
         }
     }

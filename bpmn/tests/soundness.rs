@@ -47,13 +47,24 @@ fn blocks_are_sound() {
 
 #[test]
 fn the_token_game_agrees_on_changed_models() {
+    agrees(Model::of_blocks, 1, 9);
+}
+
+#[test]
+fn the_token_game_agrees_on_models_with_inclusive_joins() {
+    agrees(Model::of_inclusive_blocks, 2, 6);
+}
+
+/// Compares what is found in models of that kind, of up to `most` tasks and gateways, a few things in them changed.
+fn agrees(make: fn(&mut Random, usize) -> Model, part: u64, most: usize) {
     let seed = seed();
+    let cases = || cases() / part;
     let (mut compared, mut unsound) = (0, 0);
     for case in 0..cases() {
         let mut random = Random(seed.wrapping_add(case));
-        let size = 2 + random.below(9);
-        let mut model = Model::of_blocks(&mut random, size);
-        for _ in 0..1 + random.below(3) {
+        let size = 2 + random.below(most);
+        let mut model = make(&mut random, size);
+        for _ in 0..random.below(4) {
             model.change(&mut random);
         }
         let Some(found) = findings(&model) else { continue };
@@ -96,6 +107,93 @@ fn agree(found: &[Diagnostic], truth: &game::Truth) -> Result<(), String> {
         return Err(format!("no-completion: said {endless}, true {}", truth.endless));
     }
     within("dead", &at(&["dead-element"]), &truth.dead, safe && !truth.endless)
+}
+
+#[test]
+fn a_cycle_without_an_end_starves_nobody_who_could_end_all() {
+    let model = Model::new(
+        &[
+            ("S", Kind::Start),
+            ("F", Kind::Parallel),
+            ("X", Kind::Exclusive),
+            ("A", Kind::Task),
+            ("B", Kind::Task),
+            ("J", Kind::Parallel),
+            ("M", Kind::Exclusive),
+            ("C", Kind::Task),
+            ("R", Kind::Exclusive),
+            ("late", Kind::Boundary(4)),
+            ("T", Kind::Terminate),
+        ],
+        &[
+            ("S", "F"),
+            ("F", "X"),
+            ("X", "A"),
+            ("X", "B"),
+            ("A", "J"),
+            ("B", "J"),
+            ("J", "E"),
+            ("late", "T"),
+            ("F", "M"),
+            ("M", "C"),
+            ("C", "R"),
+            ("R", "M"),
+            ("R", "M"),
+        ],
+    );
+    let found = findings(&model).unwrap();
+    assert!(found.iter().any(|it| it.rule == "no-completion"), "{found:#?}");
+    agree(&found, &game::play(&model, 2_000).unwrap()).unwrap();
+}
+
+#[test]
+fn inclusive_joins_wait_for_what_can_come_and_for_nothing_else() {
+    let joined = |split: Kind| {
+        let model = Model::new(
+            &[
+                ("S", Kind::Start),
+                ("G", split),
+                ("A", Kind::Task),
+                ("B", Kind::Task),
+                ("J", Kind::Inclusive),
+                ("C", Kind::Task),
+            ],
+            &[("S", "G"), ("G", "A"), ("G", "B"), ("A", "J"), ("B", "J"), ("J", "C"), ("C", "E")],
+        );
+        findings(&model).unwrap()
+    };
+    for split in [Kind::Inclusive, Kind::Exclusive, Kind::Parallel] {
+        assert_eq!(joined(split), [], "{split:?}");
+    }
+    // two joins, each behind the other: neither can know that nothing more comes
+    let model = Model::new(
+        &[
+            ("S", Kind::Start),
+            ("F", Kind::Parallel),
+            ("I", Kind::Inclusive),
+            ("J", Kind::Inclusive),
+            ("X", Kind::Exclusive),
+            ("Y", Kind::Exclusive),
+            ("A", Kind::Task),
+            ("B", Kind::Task),
+        ],
+        &[
+            ("S", "F"),
+            ("F", "I"),
+            ("F", "J"),
+            ("I", "A"),
+            ("A", "X"),
+            ("X", "J"),
+            ("X", "E"),
+            ("J", "B"),
+            ("B", "Y"),
+            ("Y", "I"),
+            ("Y", "E"),
+        ],
+    );
+    let found = findings(&model).unwrap();
+    assert!(found.iter().any(|it| it.rule == "deadlock"), "{found:#?}");
+    agree(&found, &game::play(&model, 2_000).unwrap()).unwrap();
 }
 
 #[test]

@@ -3,11 +3,13 @@
 //! Elements never compete for a token, so the order among independent ones does not matter: only
 //! the first component (in the order of the flow) that can move does. Tokens behind so catch up
 //! with tokens before them, and what is found is what any order would find. If a cycle can hold a
-//! token for ever that order would starve the rest, and all orders are tried.
+//! token for ever that order would starve the rest, and all orders are tried; so they are if an
+//! inclusive join looks at tokens that are not its own.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use super::inclusive::Inclusive;
 use super::net::PlaceIx;
 use super::reduce::Reduced;
 use super::run::RunIx;
@@ -52,6 +54,9 @@ pub(super) struct Outcome {
 
 /// Looks at every state, as far as the budget goes.
 pub(super) fn explore(net: &Reduced, budget: &mut Budget) -> Outcome {
+    if net.has_inclusive_joins() {
+        return Exploration::of(net, false).run(budget);
+    }
     let first = Exploration::of(net, true).run(budget);
     if first.endless.is_none() {
         return first;
@@ -68,6 +73,7 @@ struct State {
 
 struct Exploration<'a> {
     net: &'a Reduced,
+    inclusive: Inclusive,
     /// The order of the nodes' components along the flow.
     rank: Vec<usize>,
     states: Vec<State>,
@@ -92,6 +98,7 @@ impl<'a> Exploration<'a> {
         }
         Self {
             net,
+            inclusive: Inclusive::of(net),
             rank,
             states: Vec::new(),
             known: HashMap::new(),
@@ -145,15 +152,21 @@ impl<'a> Exploration<'a> {
                 ends = true;
             } else if self.net.is_sink(node) {
                 self.moved[node].fill(true);
+            } else if it.inclusive {
+                let first = it.inputs.iter().find(|it| marking.binary_search(it).is_ok());
+                if first == Some(place) && self.inclusive.fires(self.net, node, &marking) {
+                    able.push(node);
+                }
             } else if it.inputs.first() == Some(place) && it.inputs.iter().all(|it| marking.binary_search(it).is_ok()) {
                 able.push(node);
             }
         }
+        let first = able.iter().map(|it| self.rank[*it]).min();
+        able.retain(|it| Some(self.rank[*it]) == first);
+        // what is not to move yet may be starved: whether it could end the instance does not count
         if ends || able.iter().any(|it| self.net.nodes[*it].outcomes.iter().any(|it| it.may_end)) {
             self.over.push(state);
         }
-        let first = able.iter().map(|it| self.rank[*it]).min();
-        able.retain(|it| Some(self.rank[*it]) == first);
         able
     }
 

@@ -6,8 +6,9 @@
 //! flow. End events have none: a token is gone there, alone, as implicit termination wants it.
 //!
 //! A new kind of element is added in [`Builder::outcomes`] if it chooses or forks in a new way, in
-//! [`Builder::joins`] if it waits for several tokens. What waits for something that is not in its
-//! own places (the inclusive join) is [`Unmodelled`] until the exploration asks for it.
+//! [`Builder::joins`] if it waits for several tokens. An inclusive join takes what is there once
+//! nothing more can come ([`Node::inclusive`]); what waits for something else that is not in its own
+//! places (the complex gateway) is [`Unmodelled`].
 
 use std::collections::HashMap;
 
@@ -44,6 +45,9 @@ pub(super) struct Node {
     pub(super) drawn: usize,
     /// It takes one token from each of these at once.
     pub(super) inputs: Vec<PlaceIx>,
+    /// It takes a token from each of them that has one, once no token can come to another that could
+    /// not as well come to one of these (BPMN 13.4.3).
+    pub(super) inclusive: bool,
     /// What it can do then; exactly one of them.
     pub(super) outcomes: Vec<Outcome>,
 }
@@ -134,18 +138,17 @@ impl Builder<'_> {
 
     /// Whether the element waits for a token on each incoming flow.
     fn joins(&self, drawn: usize) -> bool {
-        matches!(self.node(drawn).kind, FlowNodeKind::ParallelGateway) && self.graph.incoming[drawn].len() > 1
+        let gateway = matches!(self.node(drawn).kind, FlowNodeKind::ParallelGateway | FlowNodeKind::InclusiveGateway);
+        gateway && self.graph.incoming[drawn].len() > 1
     }
 
     fn places(&mut self, drawn: usize) -> Result<(), Unmodelled> {
         let it = self.node(drawn);
         let ends_all = ends_all(it);
+        let inclusive = matches!(it.kind, FlowNodeKind::InclusiveGateway) && self.joins(drawn);
         match &it.kind {
             FlowNodeKind::BoundaryEvent { .. } | FlowNodeKind::SubProcess { triggered_by_event: true } => return Ok(()),
             FlowNodeKind::EndEvent if !ends_all => return Ok(()),
-            FlowNodeKind::InclusiveGateway if self.graph.incoming[drawn].len() > 1 => {
-                return Err(Unmodelled(format!("inclusive join `{}` is not followed", it.id)));
-            }
             FlowNodeKind::ComplexGateway { .. } => {
                 return Err(Unmodelled(format!("complex gateway `{}` is not followed", it.id)));
             }
@@ -172,7 +175,7 @@ impl Builder<'_> {
             };
         }
         self.net.of_drawn.insert(drawn, consumer);
-        self.net.nodes.push(Node { drawn, inputs, outcomes: Vec::new() });
+        self.net.nodes.push(Node { drawn, inputs, inclusive, outcomes: Vec::new() });
         Ok(())
     }
 

@@ -15,6 +15,8 @@ const MOST_PASSES: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Node {
     pub(super) inputs: Vec<PlaceIx>,
+    /// See [`super::net::Node::inclusive`].
+    pub(super) inclusive: bool,
     pub(super) outcomes: Vec<Outcome>,
 }
 
@@ -44,6 +46,10 @@ impl Reduced {
     /// The net, reduced for instances that begin with a token at `initial`.
     pub(super) fn of(net: &Net, initial: PlaceIx) -> Self {
         let mut reduced = Self::as_drawn(net, initial);
+        if reduced.has_inclusive_joins() {
+            // the rules are of joins that wait for all
+            return reduced;
+        }
         for _ in 0..MOST_PASSES {
             // each of them in every pass: one makes room for the next
             let changed = [reduced.choices(), reduced.branches(), reduced.sequences(), reduced.ends()];
@@ -60,7 +66,7 @@ impl Reduced {
             let outcomes = node.outcomes.iter().enumerate();
             let outcomes =
                 outcomes.map(|(o, it)| Outcome { places: it.places.clone(), run: runs.of(index, o), may_end: false });
-            Node { outcomes: outcomes.collect(), inputs: node.inputs.clone() }
+            Node { outcomes: outcomes.collect(), inputs: node.inputs.clone(), inclusive: node.inclusive }
         });
         Self {
             nodes: nodes.collect(),
@@ -70,6 +76,10 @@ impl Reduced {
             ends_all: net.places.iter().map(|it| it.ends_all).collect(),
             uses: Vec::new(),
         }
+    }
+
+    pub(super) fn has_inclusive_joins(&self) -> bool {
+        self.nodes.iter().any(|it| it.inclusive)
     }
 
     /// Whether a node only takes tokens away.

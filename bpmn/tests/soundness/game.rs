@@ -90,7 +90,38 @@ pub(crate) fn play(model: &Model, most: usize) -> Option<Truth> {
 
 impl Game<'_> {
     fn joins(&self, node: usize) -> bool {
-        self.model.nodes[node].1 == Kind::Parallel && self.incoming[node].len() > 1
+        matches!(self.model.nodes[node].1, Kind::Parallel | Kind::Inclusive) && self.incoming[node].len() > 1
+    }
+
+    /// Whether a token on `from` can come to `to` over flows, not by way of `join`.
+    fn leads(&self, from: usize, to: usize, join: usize) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut pending = vec![from];
+        while let Some(flow) = pending.pop() {
+            let node = self.model.flows[flow].1;
+            if node == join || !seen.insert(flow) {
+                continue;
+            }
+            let boundaries = (0..self.model.nodes.len()).filter(|it| self.model.nodes[*it].1 == Kind::Boundary(node));
+            let next: Vec<usize> =
+                std::iter::once(node).chain(boundaries).flat_map(|it| self.outgoing[it].iter().copied()).collect();
+            if next.contains(&to) {
+                return true;
+            }
+            pending.extend(next);
+        }
+        false
+    }
+
+    /// Whether an inclusive join with tokens on some flows fires: nothing comes to the others that could not come to these.
+    fn fires(&self, node: usize, state: &State) -> bool {
+        let (full, empty): (Vec<usize>, Vec<usize>) =
+            self.incoming[node].iter().partition(|it| state.contains_key(*it));
+        let elsewhere = state.keys().filter(|it| self.model.flows[**it].1 != node);
+        let awaited = |it: &usize| {
+            empty.iter().any(|to| self.leads(*it, *to, node)) && !full.iter().any(|to| self.leads(*it, *to, node))
+        };
+        !elsewhere.into_iter().any(awaited)
     }
 
     /// Ends, and exclusive gateways that lead to nothing else.
@@ -131,7 +162,10 @@ impl Game<'_> {
         let mut next = Vec::new();
         for node in 0..self.model.nodes.len() {
             let tokens: Vec<usize> = self.incoming[node].iter().copied().filter(|it| state.contains_key(it)).collect();
-            if tokens.is_empty() || (self.joins(node) && tokens.len() < self.incoming[node].len()) {
+            let inclusive = self.model.nodes[node].1 == Kind::Inclusive;
+            let all = tokens.len() == self.incoming[node].len();
+            let ready = if inclusive { self.fires(node, state) } else { all };
+            if tokens.is_empty() || (self.joins(node) && !ready) {
                 continue;
             }
             self.passed.insert(node);
@@ -163,6 +197,13 @@ impl Game<'_> {
         let outgoing = &self.outgoing[node];
         match self.model.nodes[node].1 {
             Kind::Exclusive => outgoing.iter().map(|it| vec![*it]).collect(),
+            Kind::Inclusive if outgoing.len() > 1 => {
+                let subset = |bits: usize| {
+                    (0..outgoing.len()).filter(move |it| bits >> it & 1 == 1).map(|it| outgoing[it]).collect()
+                };
+                // the default flow, the first, is taken alone
+                (1..1_usize << outgoing.len()).filter(|it| *it == 1 || it & 1 == 0).map(subset).collect()
+            }
             Kind::Task => {
                 let boundaries = (0..self.model.nodes.len())
                     .filter(|it| self.model.nodes[*it].1 == Kind::Boundary(node))

@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     Task,
     Exclusive,
     Parallel,
+    Inclusive,
     /// An error boundary event of this node.
     Boundary(usize),
 }
@@ -31,6 +32,8 @@ pub(crate) enum Kind {
 pub(crate) struct Model {
     pub(crate) nodes: Vec<(String, Kind)>,
     pub(crate) flows: Vec<(usize, usize)>,
+    /// Whether blocks may be of inclusive gateways.
+    pub(crate) inclusive: bool,
 }
 
 impl Model {
@@ -62,7 +65,16 @@ impl Model {
 
     /// Start, nested blocks of about `size` tasks and gateways, end.
     pub(crate) fn of_blocks(random: &mut Random, size: usize) -> Self {
-        let mut model = Self::default();
+        Self::default().with_blocks(random, size)
+    }
+
+    /// The same with inclusive gateways, too.
+    pub(crate) fn of_inclusive_blocks(random: &mut Random, size: usize) -> Self {
+        Self { inclusive: true, ..Self::default() }.with_blocks(random, size)
+    }
+
+    fn with_blocks(self, random: &mut Random, size: usize) -> Self {
+        let mut model = self;
         let start = model.add(Kind::Start);
         let (first, last) = model.block(random, size, 0);
         let end = model.add(Kind::End);
@@ -75,7 +87,7 @@ impl Model {
         if size < 3 || depth > 30 {
             return self.task(random);
         }
-        match random.below(6) {
+        match random.below(if self.inclusive { 8 } else { 6 }) {
             0 | 1 => {
                 let (first, a) = self.block(random, size / 2, depth + 1);
                 let (b, last) = self.block(random, size - size / 2, depth + 1);
@@ -84,6 +96,7 @@ impl Model {
             }
             2 => self.fork(random, Kind::Exclusive, size - 2, depth),
             3 | 4 => self.fork(random, Kind::Parallel, size - 2, depth),
+            6 | 7 => self.fork(random, Kind::Inclusive, size - 2, depth),
             _ => {
                 let (merge, split) = (self.add(Kind::Exclusive), self.add(Kind::Exclusive));
                 let (first, last) = self.block(random, size - 2, depth + 1);
@@ -127,11 +140,15 @@ impl Model {
 
     /// Changes the kind of a gateway, or where a flow leads.
     pub(crate) fn change(&mut self, random: &mut Random) {
-        let gateways: Vec<usize> =
-            (0..self.nodes.len()).filter(|it| matches!(self.nodes[*it].1, Kind::Exclusive | Kind::Parallel)).collect();
+        let gateway = |it: &usize| matches!(self.nodes[*it].1, Kind::Exclusive | Kind::Parallel | Kind::Inclusive);
+        let gateways: Vec<usize> = (0..self.nodes.len()).filter(gateway).collect();
         if random.below(4) > 0 && !gateways.is_empty() {
             let kind = &mut self.nodes[gateways[random.below(gateways.len())]].1;
-            *kind = if *kind == Kind::Exclusive { Kind::Parallel } else { Kind::Exclusive };
+            *kind = match *kind {
+                Kind::Exclusive if self.inclusive && random.below(2) == 0 => Kind::Inclusive,
+                Kind::Exclusive => Kind::Parallel,
+                _ => Kind::Exclusive,
+            };
         } else {
             let targets: Vec<usize> = (0..self.nodes.len())
                 .filter(|it| !matches!(self.nodes[*it].1, Kind::Start | Kind::Boundary(_)))
@@ -219,13 +236,14 @@ impl Model {
                 Kind::Task => format!(
                     "<serviceTask id='{id}'><extensionElements><zeebe:taskDefinition type='t'/></extensionElements></serviceTask>"
                 ),
-                Kind::Exclusive => {
+                Kind::Exclusive | Kind::Inclusive => {
+                    let gateway = if *kind == Kind::Exclusive { "exclusiveGateway" } else { "inclusiveGateway" };
                     let flows: Vec<usize> = leaving(index).collect();
                     match flows[..] {
-                        [] | [_] => format!("<exclusiveGateway id='{id}'/>"),
+                        [] | [_] => format!("<{gateway} id='{id}'/>"),
                         [default, ref rest @ ..] => {
                             rest.iter().for_each(|it| conditional[*it] = true);
-                            format!("<exclusiveGateway id='{id}' default='f{default}'/>")
+                            format!("<{gateway} id='{id}' default='f{default}'/>")
                         }
                     }
                 }
