@@ -122,3 +122,44 @@ fn data_associations_move_values_between_data_objects_and_activities() {
     let (_, result) = completed(game, &json!({"order": {"total": 20}}));
     assert_eq!(result["order"], json!(41));
 }
+
+#[test]
+fn a_compensation_throw_names_an_activity_and_may_not_wait() {
+    let mut body = r#"<startEvent id="s"/><endEvent id="e"/>"#.to_owned();
+    for id in ["a", "b"] {
+        body += &task(id);
+        body += &format!(
+            r#"<boundaryEvent id="{id}-c" attachedToRef="{id}"><compensateEventDefinition/></boundaryEvent><serviceTask id="undo-{id}" isForCompensation="true"><extensionElements><zeebe:taskDefinition type="undo-{id}"/></extensionElements></serviceTask><association id="as-{id}" associationDirection="One" sourceRef="{id}-c" targetRef="undo-{id}"/>"#
+        );
+    }
+    body += r#"<intermediateThrowEvent id="undo"><compensateEventDefinition activityRef="a" waitForCompletion="false"/></intermediateThrowEvent>"#;
+    body += &task("after");
+    for (id, from, to) in
+        [("1", "s", "a"), ("2", "a", "b"), ("3", "b", "undo"), ("4", "undo", "after"), ("5", "after", "e")]
+    {
+        body += &flow(id, from, to);
+    }
+    let (game, _) = completed(Game::new(&model_beside("", &body), echo()), &json!({}));
+    let mut calls: Vec<&str> = game.calls.iter().map(String::as_str).collect();
+    calls.sort_unstable();
+    assert_eq!(calls, ["a", "after", "b", "undo-a"], "b is not undone, and the throw goes on");
+}
+
+#[test]
+fn a_multiple_event_catches_one_of_its_triggers_and_a_parallel_one_all() {
+    for (all, waits) in [(false, 1_000), (true, 9_000)] {
+        let timer =
+            |due: &str| format!("<timerEventDefinition><timeDuration>{due}</timeDuration></timerEventDefinition>");
+        let body = format!(
+            r#"<startEvent id="s"/><intermediateCatchEvent id="c" parallelMultiple="{all}">{}{}</intermediateCatchEvent><endEvent id="e"/>{}{}"#,
+            timer("PT1S"),
+            timer("PT9S"),
+            flow("1", "s", "c"),
+            flow("2", "c", "e"),
+        );
+        let game = Game::new(&model_beside("", &body), echo());
+        let began = game.now();
+        let (game, _) = completed(game, &json!({}));
+        assert_eq!(game.now() - began, waits);
+    }
+}
