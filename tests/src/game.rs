@@ -1,5 +1,6 @@
 //! The token game without a mesh: the real tables, steps and ledger, moved by hand in one thread, so that a
-//! test of an element reads as five lines. Nothing is lost or late here; the simulation is for that.
+//! test of an element reads as five lines. Tasks take the time that their behaviour says, side by side; nothing else takes any.
+//! Nothing is lost or late here; the simulation is for that.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -68,6 +69,23 @@ fn compiled(table: &bpmn::Table) -> Arc<Compiled> {
 
 const REPLICA: Incarnation = Incarnation(1);
 
+/// A task that works on a token.
+struct Running {
+    table: Arc<Compiled>,
+    token: Token,
+    activity: Activity,
+    due: Timestamp,
+    then: step::Input,
+    alarm: Option<(u32, Timestamp)>,
+}
+
+impl Running {
+    /// When something of it happens next.
+    fn next(&self) -> Timestamp {
+        self.alarm.map_or(self.due, |(_, at)| at.min(self.due))
+    }
+}
+
 /// See the module's documentation.
 pub struct Game {
     definitions: Vec<ProcessDefinition>,
@@ -76,12 +94,15 @@ pub struct Game {
     now: Timestamp,
     behaviour: Behaviour,
     offers: VecDeque<Token>,
+    running: Vec<Running>,
     store: BTreeMap<Vec<u8>, Vec<u8>>,
     views: HashMap<InstanceId, InstanceView>,
     /// Elements that tokens went through, in order, with how they left.
     pub moves: Vec<(String, String)>,
     /// Calls of tasks, in order.
     pub calls: Vec<String>,
+    /// When each of them was made.
+    pub called_at: Vec<Timestamp>,
     /// Broken rules that the ledger saw; a test that ends with some has found a bug.
     pub alarms: Vec<String>,
     instances: u32,
@@ -95,7 +116,10 @@ impl Game {
 
     /// The same for a model that stands beside decisions or forms.
     pub fn with(xml: &str, behaviour: Behaviour, options: &Options) -> Self {
-        let checked = check(xml.as_bytes(), options).unwrap_or_else(|d| panic!("the model is refused: {d:#?}"));
+        let checked = check(xml.as_bytes(), options).unwrap_or_else(|mut found| {
+            found.retain(|it| it.severity == bpmn::Severity::Error);
+            panic!("the model is refused: {found:#?}\n{xml}")
+        });
         let mut definitions = checked.definitions;
         // the process under test is `p`; what it calls stands beside it
         definitions.sort_by_key(|d| d.process.as_str() != "p");
@@ -110,10 +134,12 @@ impl Game {
             now: 1_000_000,
             behaviour,
             offers: VecDeque::new(),
+            running: Vec::new(),
             store: BTreeMap::new(),
             views: HashMap::new(),
             moves: Vec::new(),
             calls: Vec::new(),
+            called_at: Vec::new(),
             alarms: Vec::new(),
             instances: 0,
             definitions,
@@ -186,22 +212,31 @@ impl Game {
     /// Lets everything happen, time included, until nothing more can.
     pub fn settle(&mut self) {
         for _ in 0..100_000 {
+            let due = self.running.iter().map(Running::next).min();
             if let Some(token) = self.offers.pop_front() {
                 self.act(token);
-            } else if let Some(at) = self.ledger.next_tick() {
+            } else if let Some(at) = self.ledger.next_tick().filter(|at| due.is_none_or(|due| *at < due)) {
                 self.now = self.now.max(at);
                 self.tell(Input::Tick);
-            } else {
+            } else if !self.next_of_tasks() {
                 return;
             }
         }
         panic!("it never comes to rest");
     }
 
-    /// Lets the tasks act that were offered tokens, without letting time pass for the ledger.
+    /// Lets the tasks act that were offered tokens; of the ledger's times, only those that come before their ends pass.
     pub fn settle_offers(&mut self) {
-        while let Some(token) = self.offers.pop_front() {
-            self.act(token);
+        while !self.offers.is_empty() || !self.running.is_empty() {
+            let due = self.running.iter().map(Running::next).min();
+            if let Some(token) = self.offers.pop_front() {
+                self.act(token);
+            } else if let Some(at) = self.ledger.next_tick().filter(|at| due.is_some_and(|due| *at < due)) {
+                self.now = self.now.max(at);
+                self.tell(Input::Tick);
+            } else {
+                self.next_of_tasks();
+            }
         }
     }
 
@@ -286,63 +321,56 @@ impl Game {
         }
     }
 
-    /// One activation of a task, from offer to products; a boundary timer that is due earlier interrupts it.
+    /// A task takes a token.
     fn act(&mut self, token: Token) {
         self.tell(Input::Answered(REPLICA, vec![token.activation], Vec::new()));
         let table = self.tables[&(token.definition, token.element.clone())].clone();
+        let activity = Activity::new(&token, self.now);
+        let running = Running { table, activity, token, due: self.now, then: step::Input::Activated, alarm: None };
+        self.drive(running, step::Input::Activated);
+    }
+
+    /// Whatever comes next of the tasks that run: an answer, a boundary timer. False when none runs.
+    fn next_of_tasks(&mut self) -> bool {
+        let next =
+            self.running.iter().enumerate().min_by_key(|(index, it)| (it.next(), *index)).map(|(index, _)| index);
+        let Some(next) = next else { return false };
+        let mut running = self.running.remove(next);
+        self.now = self.now.max(running.next());
+        let input = match running.alarm {
+            Some((boundary, at)) if at < running.due => step::Input::TimerFired(boundary),
+            _ => std::mem::replace(&mut running.then, step::Input::Activated),
+        };
+        self.drive(running, input);
+        true
+    }
+
+    /// One step of a task, up to what it waits for next or its decision.
+    fn drive(&mut self, mut running: Running, input: step::Input) {
+        let Running { table, token, activity, .. } = &mut running;
         let node = table.find(token.element.as_str()).expect("its own element");
-        let mut activity = Activity::new(&token, self.now);
-        let mut effects: VecDeque<Effect> =
-            step::step(&table, node, &mut activity, &token, step::Input::Activated, self.now, 0).into();
-        let mut alarm: Option<(u32, Timestamp)> = None;
-        while let Some(effect) = effects.pop_front() {
-            let input = match effect {
+        for effect in step::step(table, node, activity, token, input, self.now, 0) {
+            match effect {
                 Effect::Arm(boundary, at) => {
-                    alarm = alarm.filter(|(_, earlier)| *earlier <= at).or(Some((boundary, at)));
-                    continue;
+                    running.alarm = running.alarm.filter(|(_, earlier)| *earlier <= at).or(Some((boundary, at)));
                 }
-                Effect::Again(at) => self.until(at, alarm, || step::Input::Again),
+                Effect::Again(at) => (running.due, running.then) = (at, step::Input::Again),
                 Effect::Call(request) => {
-                    self.calls.push(token.element.as_str().to_owned());
+                    let element = running.token.element.as_str();
+                    self.calls.push(element.to_owned());
+                    self.called_at.push(self.now);
                     let input = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
-                    let (takes, result) = (self.behaviour)(token.element.as_str(), activity.attempts, &input);
-                    let done = match result {
+                    let (takes, result) = (self.behaviour)(element, running.activity.attempts, &input);
+                    running.due = self.now + takes;
+                    running.then = match result {
                         Ok(answer) => step::Input::Answered(answer),
                         Err(failure) => step::Input::CallFailed(failure),
                     };
-                    self.until(self.now + takes, alarm, || done)
                 }
-                Effect::Decided(decision) => {
-                    self.decided(&table, &token, *decision);
-                    return;
-                }
-            };
-            effects = step::step(&table, node, &mut activity, &token, input, self.now, 0).into();
-        }
-    }
-
-    fn until(
-        &mut self,
-        at: Timestamp,
-        alarm: Option<(u32, Timestamp)>,
-        then: impl FnOnce() -> step::Input,
-    ) -> step::Input {
-        // what the ledger has to do until then comes first
-        let end = alarm.map_or(at, |(_, due)| due.min(at));
-        while let Some(tick) = self.ledger.next_tick().filter(|tick| *tick < end) {
-            self.now = self.now.max(tick);
-            self.tell(Input::Tick);
-        }
-        match alarm {
-            Some((boundary, due)) if due < at => {
-                self.now = self.now.max(due);
-                step::Input::TimerFired(boundary)
-            }
-            _ => {
-                self.now = self.now.max(at);
-                then()
+                Effect::Decided(decision) => return self.decided(&running.table, &running.token, *decision),
             }
         }
+        self.running.push(running);
     }
 
     fn decided(&mut self, table: &Compiled, token: &Token, decision: step::Decision) {

@@ -2,7 +2,9 @@
 //! this crate.
 
 pub mod bench;
+pub mod blocks;
 pub mod game;
 pub mod harness;
+mod random;
 pub mod simulation;
 pub mod solo;

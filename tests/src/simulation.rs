@@ -12,7 +12,6 @@ mod faults;
 mod flowd;
 mod model;
 mod network;
-mod random;
 mod reference;
 mod sidecar;
 mod task;

@@ -6,6 +6,7 @@ mod flows;
 mod gateways;
 mod incidents;
 mod parallel;
+mod random;
 mod repetition;
 mod standard;
 mod sub_process;

@@ -322,15 +322,16 @@ impl Run<'_> {
         let Some(node) = table.table().node(start).parent else { return };
         let Some((stay, activity)) = self.activity(scope) else { return };
         let owner = stay.token.clone();
-        let definition = match activity.body {
-            Body::Call(definition) => definition,
-            _ => owner.definition,
+        let (definition, called) = match activity.body {
+            Body::Call(definition) => (definition, true),
+            _ => (owner.definition, false),
         };
         if interrupting {
             self.close_inside(scope);
             if let Some(mut stay) = self.instance.take(scope) {
-                let boundary = |s: &Subscription| !matches!(table.table().node(s.event).kind, NodeKind::StartEvent(_));
-                stay.subscriptions.retain(|s| !s.called && boundary(s));
+                // of a call, what is not the called process's own is the caller's boundary
+                let begins = |s: &Subscription| matches!(table.table().node(s.event).kind, NodeKind::StartEvent(_));
+                stay.subscriptions.retain(|s| !s.called && (called || !begins(s)));
                 if let Reason::Activity(activity) = &mut stay.reason {
                     activity.interrupted = true;
                 }

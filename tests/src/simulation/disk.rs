@@ -5,7 +5,7 @@ use bytes::Bytes;
 use runtime::journal::simulated::SimulatedDisk;
 use runtime::journal::{Log, Options};
 
-use super::random::Random;
+use crate::random::Random;
 
 /// What a sidecar's journal is made of.
 #[derive(Debug)]

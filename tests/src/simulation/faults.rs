@@ -1,6 +1,6 @@
 //! What may go wrong. Every seed has its own mixture: some kinds not at all, some often (swarm testing).
 
-use super::random::Random;
+use crate::random::Random;
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident $rate:literal;)*) => {

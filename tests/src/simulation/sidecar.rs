@@ -15,9 +15,9 @@ use super::disk::Disk;
 use super::faults::Fault;
 use super::model::{SERVICES, models};
 use super::network::{Frame, LinkId, Peers};
-use super::random::Random;
 use super::task;
 use super::world::{Event, Proc, World};
+use crate::random::Random;
 
 /// Where a sidecar runs, and what stays when it does not.
 pub(super) struct Host {

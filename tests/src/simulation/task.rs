@@ -5,9 +5,9 @@ use routing::{Payload, step::CallFailure};
 
 use super::faults::Fault;
 use super::model::{Block, Work};
-use super::random::mix;
 use super::reference::Variables;
 use super::world::World;
+use crate::random::mix;
 
 /// The value that a task computes from its input.
 pub(super) fn value(element: &str, input: &Variables) -> i64 {

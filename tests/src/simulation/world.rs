@@ -13,8 +13,8 @@ use super::faults::{Fault, Faults};
 use super::flowd::Flowd;
 use super::model::{SERVICES, models};
 use super::network::{Frame, Link, LinkId, Peers};
-use super::random::Random;
 use super::sidecar::Host;
+use crate::random::Random;
 
 /// A process: a sidecar's host, or flowd.
 pub(super) type Proc = usize;
@@ -156,7 +156,7 @@ impl World {
         let ((at, number), event) = entry.remove_entry();
         self.now = at;
         self.handled += 1;
-        self.fingerprint = super::random::mix(self.fingerprint ^ at ^ number << 32 ^ self.random.clone().next());
+        self.fingerprint = crate::random::mix(self.fingerprint ^ at ^ number << 32 ^ self.random.clone().next());
         self.handle(event);
         true
     }
