@@ -7,8 +7,10 @@ use clap::Parser as _;
 use flow_control_plane::{App, Config};
 use runtime::{drain, memory, shutdown, telemetry};
 
+#[global_allocator]
+static ALLOCATOR: memory::Allocator = memory::Allocator;
+
 fn main() -> ExitCode {
-    memory::keep_while_loaded();
     let config = Config::parse();
     if let Err(error) = telemetry::init_logging(config.log_format, &config.log_level) {
         eprintln!("flowd: {error}");

@@ -17,6 +17,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+// for `dev`
+#[global_allocator]
+static ALLOCATOR: runtime::memory::Allocator = runtime::memory::Allocator;
+
 fn main() -> ExitCode {
     let argv = args::words::settle_output(std::env::args_os());
     let cli = args::Cli::parse_from(argv);

@@ -158,6 +158,10 @@ impl Engine {
             if let Some(end) = self.end {
                 return Ok((end, self.parts.journal));
             }
+            if self.is_written() {
+                self.written()?;
+                continue;
+            }
             let wake = self.wake(&mut drain).await;
             if pulse.paused() {
                 self.resume().await?;
@@ -349,6 +353,11 @@ impl Engine {
         self.parts.metrics.task_up(&service, down.is_none());
         self.tell_health(&service, &health);
         self.inputs.push(Input::Health(service, down));
+    }
+
+    /// Whether something is durable that the core has not been told of.
+    fn is_written(&self) -> bool {
+        self.marks.front().is_some_and(|(lsn, ..)| *lsn <= *self.durable.borrow())
     }
 
     /// What the journal has made durable, and whether it still works.

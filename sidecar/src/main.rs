@@ -7,7 +7,7 @@ use clap::Parser as _;
 use flow_sidecar::app::{App, Fatal};
 use flow_sidecar::config::Args;
 use runtime::telemetry::{Tracing, init_logging};
-use runtime::{drain, shutdown};
+use runtime::{drain, memory, shutdown};
 
 /// Exit codes of sysexits.h: wrong usage or configuration, and a disk that does not work.
 const USAGE: u8 = 64;
@@ -18,6 +18,9 @@ const IO: u8 = 74;
 const GREETING: Duration = Duration::from_secs(3);
 /// How long the last spans may take at the end.
 const FLUSH: Duration = Duration::from_secs(3);
+
+#[global_allocator]
+static ALLOCATOR: memory::Allocator = memory::Allocator;
 
 fn main() -> ExitCode {
     let args = Args::parse();

@@ -9,7 +9,9 @@
 //! * **restate**: the same three steps on a Restate server (`--restate BINARY`).
 //!
 //! A side whose programs are absent is left out and said so. The three services are the same
-//! processes for all sides. It promises that every answer counted was compared with what it had to
+//! processes for all sides: by default `example-service echo`, an HTTP server as people write them (hyper,
+//! JSON parsed and written), since what stands before a service is to be compared with the service, not with
+//! an echo that no one runs; with `--lean-services` such an echo. The table says which. It promises that every answer counted was compared with what it had to
 //! be. It does not tune the machine beyond what `--pin` and `--realtime` say.
 
 mod bars;

@@ -162,8 +162,10 @@ impl<D: Disk> Log<D> {
     /// Replaces everything appended so far by `live`. False if the disk has no room for it, even
     /// with the reserve: nothing has changed then.
     pub fn checkpoint(&mut self, live: &[Bytes]) -> Result<bool, Error> {
+        let mut has_room = !self.disk_full && self.reserved;
         let made = match self.next_segment(self.last, Some(live)) {
             Err(error) if error.is_full() => {
+                has_room = false;
                 self.drop_reserve()?;
                 self.next_segment(self.last, Some(live))
             }
@@ -176,8 +178,10 @@ impl<D: Disk> Log<D> {
                 (self.written, self.synced) = (self.last, self.last);
                 self.since_checkpoint = 0;
                 self.disk_full = false;
-                let older: Vec<_> = self.older.drain(..).map(|it| it.number).collect();
-                self.remove(older.into_iter().chain([replaced.number]))?;
+                let Segment { number, end, ahead, .. } = replaced;
+                let mut gone = std::mem::take(&mut self.older);
+                gone.push(Older { number, bytes: end, ahead, last: self.last });
+                self.retire(&gone, has_room)?;
                 Ok(true)
             }
             Err(error) if error.is_full() => {
@@ -203,6 +207,11 @@ impl<D: Disk> Log<D> {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Whether [`Self::maintain`] has something to do.
+    pub fn needs_care(&self) -> bool {
+        self.options.durability != Durability::None && (self.ahead_target().is_some() || !self.reserved)
     }
 
     /// Makes everything durable, whatever the mode, and leaves a mark after it, so that damage to
@@ -324,12 +333,17 @@ impl<D: Disk> Log<D> {
         let gone = self.older.iter().take_while(|it| it.last <= upto).count();
         let gone: Vec<Older> = self.older.drain(..gone).collect();
         self.since_checkpoint = self.since_checkpoint.saturating_sub(gone.iter().map(|it| it.bytes).sum());
-        let Some(spare) = gone.last() else { return Ok(()) };
-        let (kept, removed) = if self.spare.is_none() { (1, &gone[..gone.len() - 1]) } else { (0, gone.as_slice()) };
-        if kept == 1 {
+        if gone.is_empty() { Ok(()) } else { self.retire(&gone, true) }
+    }
+
+    /// Removes segments; the last of them is kept to be written over, if there is none yet and room for it.
+    fn retire(&mut self, gone: &[Older], has_room: bool) -> Result<(), Error> {
+        let (mut removed, spare) = (gone, gone.last().filter(|_| has_room && self.spare.is_none()));
+        if let Some(spare) = spare {
             let name = segment_name(spare.number);
             self.disk.rename(&name, SPARE).map_err(failed(&self.disk, "set aside", &name))?;
             self.spare = Some(spare.ahead);
+            removed = &gone[..gone.len() - 1];
         }
         self.remove(removed.iter().map(|it| it.number))
     }
@@ -359,17 +373,19 @@ impl<D: Disk> Log<D> {
 
     /// Keeps at least half a step of zeros ahead of the appends, up to the segment's size.
     fn write_ahead(&mut self) -> Result<(), Error> {
-        let step = self.options.ahead_bytes;
-        let Segment { end, ahead, .. } = self.segment;
-        let target = (ahead + step).min(self.options.segment_bytes);
-        if ahead - end >= step / 2 || target <= ahead {
-            return Ok(());
-        }
+        let (Some(target), ahead) = (self.ahead_target(), self.segment.ahead) else { return Ok(()) };
         let zeros = vec![0; usize::try_from(target - ahead).expect("a step fits in memory")];
         let written = self.segment.file.write_at(&zeros, ahead);
         written.map_err(|error| self.failed("extend")(error))?;
         self.segment.ahead = target;
         Ok(())
+    }
+
+    /// Up to where zeros should be written now.
+    fn ahead_target(&self) -> Option<u64> {
+        let (step, Segment { end, ahead, .. }) = (self.options.ahead_bytes, &self.segment);
+        let target = (ahead + step).min(self.options.segment_bytes);
+        (ahead - end < step / 2 && target > *ahead).then_some(target)
     }
 
     fn make_reserve(&mut self) -> Result<(), Error> {

@@ -1,11 +1,13 @@
-//! The thread around a [`Log`]: takes what has gathered, commits it at once, announces it.
+//! Around a [`Log`]: the thread that takes what has gathered, commits it at once and announces it, and the way past
+//! it, for an owner that has nothing else to do anyway.
 //!
-//! No timer decides on a batch: while one commit is on its way the next one gathers. The thread
-//! sleeps when nothing is queued; only a full disk makes it look again every second.
+//! No timer decides on a batch: while one commit is on its way the next one gathers. The thread sleeps when nothing
+//! is queued; only a full disk makes it look again every second. On a fast disk a commit is over before the thread
+//! would have run, so one that nothing is before, and nothing is beside, is made where it is asked for.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -14,12 +16,16 @@ use super::{Disk, Error, Log, Lsn, Status};
 
 /// How often a full disk is tried again, beside every time that something is appended.
 const FULL_RETRY: Duration = Duration::from_secs(1);
+/// A commit that takes no longer than this may be awaited where it is asked for.
+const FAST: Duration = Duration::from_micros(500);
 
 /// What the owner asks of the writer.
 #[derive(Debug)]
 pub(super) enum Command {
     Append(Vec<Bytes>),
     Checkpoint(Vec<Bytes>),
+    /// A commit past the thread has failed: the journal ends.
+    Fail(Error),
 }
 
 /// What owner and writer share.
@@ -27,6 +33,9 @@ pub(super) enum Command {
 pub(super) struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// The position up to which everything is durable.
+    pub(super) durable: watch::Sender<Lsn>,
+    pub(super) status: watch::Sender<Status>,
     /// Bytes appended that are not durable yet.
     backlog: AtomicU64,
     backlog_limit: u64,
@@ -39,16 +48,23 @@ pub(super) struct Shared {
 struct Queue {
     commands: Vec<Command>,
     last: Lsn,
+    /// The thread has taken commands and is not done with them.
+    busy: bool,
+    /// The thread should look after the log.
+    attend: bool,
     closing: bool,
 }
 
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn new(last: Lsn, written: u64, backlog_limit: u64) -> Self {
+    pub(super) fn new(last: Lsn, written: u64, backlog_limit: u64, status: Status) -> Self {
+        let queue = Queue { commands: Vec::new(), last, busy: false, attend: false, closing: false };
         Self {
-            queue: Mutex::new(Queue { commands: Vec::new(), last, closing: false }),
+            queue: Mutex::new(queue),
             wake: Condvar::new(),
+            durable: watch::Sender::new(last),
+            status: watch::Sender::new(status),
             backlog: AtomicU64::new(0),
             backlog_limit,
             written: AtomicU64::new(written),
@@ -63,7 +79,7 @@ impl Shared {
                 queue.last.0 += records.len() as u64;
                 self.backlog.fetch_add(size(records), Ordering::Relaxed);
             }
-            Command::Checkpoint(_) => {}
+            Command::Checkpoint(_) | Command::Fail(_) => {}
         }
         let last = queue.last;
         // After its end nobody takes commands: they are dropped, and never become durable.
@@ -98,10 +114,24 @@ impl Shared {
         self.backlog() < self.backlog_limit
     }
 
-    /// Waits for commands and swaps them into `taken`; true when the owner closes.
+    /// The queue, if nothing in it and nothing taken from it is still to be done.
+    fn quiet(&self) -> Option<MutexGuard<'_, Queue>> {
+        let queue = self.queue();
+        let quiet = queue.commands.is_empty() && !queue.busy && !queue.closing;
+        (quiet && !self.ended.load(Ordering::Relaxed)).then_some(queue)
+    }
+
+    /// Has the thread look after the log.
+    fn attend(&self) {
+        self.queue().attend = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for something to do and swaps commands into `taken`; true when the owner closes.
     fn wait(&self, taken: &mut Vec<Command>, full: bool) -> bool {
         let mut queue = self.queue();
-        while queue.commands.is_empty() && !queue.closing {
+        queue.busy = false;
+        while queue.commands.is_empty() && !queue.closing && !queue.attend {
             if full {
                 let waited = self.wake.wait_timeout(queue, FULL_RETRY);
                 queue = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -110,6 +140,7 @@ impl Shared {
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::swap(&mut queue.commands, taken);
+        (queue.busy, queue.attend) = (true, false);
         queue.closing
     }
 
@@ -119,10 +150,111 @@ impl Shared {
     }
 }
 
+/// The log, held by whoever commits.
+pub(super) struct Writing<D: Disk> {
+    log: Log<D>,
+    /// Bytes given to the log that are not durable yet.
+    waiting: u64,
+    /// How long a commit takes when nothing else holds the CPU: what is longer counts little.
+    takes: Duration,
+}
+
+/// The log of any disk, for the owner's thread.
+pub(super) trait AtOnce: Send + Sync {
+    /// Commits on this thread; gives the records back if that is not possible now, or not fast.
+    fn append(&self, shared: &Shared, records: Vec<Bytes>) -> Result<Lsn, Vec<Bytes>>;
+}
+
+// === impl Writing ===
+
+impl<D: Disk> Writing<D> {
+    pub(super) fn new(log: Log<D>) -> Self {
+        Self { log, waiting: 0, takes: Duration::ZERO }
+    }
+
+    fn append(&mut self, records: Vec<Bytes>) {
+        self.waiting += size(&records);
+        self.log.append(records);
+    }
+
+    fn commit(&mut self, shared: &Shared) -> Result<(), Error> {
+        let began = Instant::now();
+        let durable = self.log.commit()?;
+        let took = began.elapsed();
+        if self.waiting > 0 {
+            self.takes = if took < self.takes { took } else { self.takes + (took - self.takes).min(FAST * 8) / 16 };
+        }
+        self.announce(shared, durable);
+        self.announce_status(shared);
+        Ok(())
+    }
+
+    /// What one command asks for.
+    fn take(&mut self, shared: &Shared, command: Command) -> Result<(), Error> {
+        match command {
+            Command::Append(records) => self.append(records),
+            Command::Checkpoint(live) => {
+                self.commit(shared)?;
+                if self.log.checkpoint(&live)? {
+                    self.announce(shared, self.log.last());
+                }
+            }
+            Command::Fail(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn announce(&mut self, shared: &Shared, durable: Lsn) {
+        shared.written.store(self.log.bytes(), Ordering::Relaxed);
+        if durable == self.log.last() {
+            shared.backlog.fetch_sub(self.waiting, Ordering::Relaxed);
+            self.waiting = 0;
+        }
+        shared.durable.send_if_modified(|announced| std::mem::replace(announced, durable) != durable);
+    }
+
+    fn announce_status(&self, shared: &Shared) {
+        let now = self.log.status();
+        shared.status.send_if_modified(|status| {
+            let news = *status != now;
+            *status = now;
+            news
+        });
+    }
+}
+
+impl<D> AtOnce for Mutex<Writing<D>>
+where
+    D: Disk + Send,
+    D::File: Send,
+{
+    fn append(&self, shared: &Shared, records: Vec<Bytes>) -> Result<Lsn, Vec<Bytes>> {
+        let Some(mut queue) = shared.quiet() else { return Err(records) };
+        let Ok(mut writing) = self.try_lock() else { return Err(records) };
+        if writing.takes > FAST || writing.log.status() != Status::Running {
+            return Err(records);
+        }
+        queue.last.0 += records.len() as u64;
+        let last = queue.last;
+        // Whatever is queued from here on finds the log held, and so comes after this.
+        drop(queue);
+        shared.backlog.fetch_add(size(&records), Ordering::Relaxed);
+        writing.append(records);
+        let committed = writing.commit(shared);
+        let attend = writing.log.needs_care() || writing.log.status() != Status::Running;
+        drop(writing);
+        match committed {
+            Err(error) => drop(shared.push(Command::Fail(error))),
+            Ok(()) if attend => shared.attend(),
+            Ok(()) => {}
+        }
+        Ok(last)
+    }
+}
+
 /// Publishes a failure if the thread ends in any other way than it should.
 struct Ending<'a> {
     shared: &'a Shared,
-    status: &'a watch::Sender<Status>,
     as_status: Status,
 }
 
@@ -132,91 +264,41 @@ impl Drop for Ending<'_> {
         self.shared.ended.store(true, Ordering::Relaxed);
         queue.commands.clear();
         drop(queue);
-        self.status.send_replace(self.as_status.clone());
+        self.shared.status.send_replace(self.as_status.clone());
     }
 }
 
 /// Runs until the owner closes, or writing fails.
-pub(super) fn run<D: Disk>(log: Log<D>, shared: &Shared, durable: &watch::Sender<Lsn>, status: &watch::Sender<Status>) {
-    let as_status = Status::Failed("the journal's thread panicked".into());
-    let mut ending = Ending { shared, status, as_status };
-    let mut writer = Writer { log, shared, durable, status, waiting: 0 };
-    ending.as_status = match writer.run() {
-        Ok(status) => status,
+pub(super) fn run<D: Disk>(writing: &Mutex<Writing<D>>, shared: &Shared) {
+    let panicked = || Status::Failed("whoever wrote the journal panicked".into());
+    let mut ending = Ending { shared, as_status: panicked() };
+    ending.as_status = match until_closed(writing, shared) {
+        Ok(status) => status.unwrap_or_else(panicked),
         Err(error) => Status::Failed(Arc::from(error.to_string())),
     };
 }
 
-struct Writer<'a, D: Disk> {
-    log: Log<D>,
-    shared: &'a Shared,
-    durable: &'a watch::Sender<Lsn>,
-    status: &'a watch::Sender<Status>,
-    /// Bytes given to the log that are not durable yet.
-    waiting: u64,
-}
-
-// === impl Writer ===
-
-impl<D: Disk> Writer<'_, D> {
-    fn run(&mut self) -> Result<Status, Error> {
-        let mut commands = Vec::new();
-        loop {
-            self.log.maintain()?;
-            self.announce_status();
-            let full = self.log.status() == Status::Full;
-            let closing = self.shared.wait(&mut commands, full);
-            for command in commands.drain(..) {
-                match command {
-                    Command::Append(records) => {
-                        self.waiting += size(&records);
-                        self.log.append(records);
-                    }
-                    Command::Checkpoint(live) => {
-                        self.commit()?;
-                        if self.log.checkpoint(&live)? {
-                            self.announce(self.log.last());
-                        }
-                    }
-                }
-            }
-            self.commit()?;
-            if closing {
-                let durable = self.log.close()?;
-                self.announce(durable);
-                let left = durable < self.log.last();
-                return Ok(if left { Status::Full } else { Status::Closed });
-            }
+/// `None` when the log was left in the middle of something.
+fn until_closed<D: Disk>(log: &Mutex<Writing<D>>, shared: &Shared) -> Result<Option<Status>, Error> {
+    let mut commands = Vec::new();
+    loop {
+        let Ok(mut writing) = log.lock() else { return Ok(None) };
+        writing.log.maintain()?;
+        writing.announce_status(shared);
+        let full = writing.log.status() == Status::Full;
+        drop(writing);
+        let closing = shared.wait(&mut commands, full);
+        let Ok(mut writing) = log.lock() else { return Ok(None) };
+        for command in commands.drain(..) {
+            writing.take(shared, command)?;
         }
-    }
-
-    fn commit(&mut self) -> Result<(), Error> {
-        let durable = self.log.commit()?;
-        self.announce(durable);
-        self.announce_status();
-        Ok(())
-    }
-
-    fn announce(&mut self, durable: Lsn) {
-        self.shared.written.store(self.log.bytes(), Ordering::Relaxed);
-        if durable == self.log.last() {
-            self.shared.backlog.fetch_sub(self.waiting, Ordering::Relaxed);
-            self.waiting = 0;
+        writing.commit(shared)?;
+        if closing {
+            let durable = writing.log.close()?;
+            writing.announce(shared, durable);
+            let left = durable < writing.log.last();
+            return Ok(Some(if left { Status::Full } else { Status::Closed }));
         }
-        self.durable.send_if_modified(|announced| {
-            let news = *announced != durable;
-            *announced = durable;
-            news
-        });
-    }
-
-    fn announce_status(&self) {
-        let now = self.log.status();
-        self.status.send_if_modified(|status| {
-            let news = *status != now;
-            *status = now;
-            news
-        });
     }
 }
 

@@ -36,9 +36,9 @@ pub(crate) struct Options {
     /// The folder that `tests/bench/restate/setup.sh` filled.
     #[arg(long)]
     pub(crate) restate_service: Option<PathBuf>,
-    /// Call `example-service echo` (hyper, JSON parsed and written) instead of the lean services.
+    /// Call services of this program, which do nothing that an HTTP server does, instead of `example-service echo`.
     #[arg(long)]
-    pub(crate) example_services: bool,
+    pub(crate) lean_services: bool,
     /// Where flowd, flow-sidecar, flowctl and example-service are. [default: beside this program]
     #[arg(long)]
     pub(crate) bin_dir: Option<PathBuf>,
@@ -80,6 +80,16 @@ impl Options {
     /// Where the other programs of this project are; `beside` is the folder of this one.
     pub(crate) fn programs<'a>(&'a self, beside: &'a Path) -> &'a Path {
         self.bin_dir.as_deref().unwrap_or(beside)
+    }
+
+    /// Whether the services are this program's own; said where the other ones are absent.
+    pub(crate) fn lean(&self, beside: &Path) -> bool {
+        let example = self.programs(beside).join("example-service");
+        if !self.lean_services && !example.is_file() {
+            eprintln!("with lean services: {} is absent", example.display());
+            return true;
+        }
+        self.lean_services
     }
 
     /// How many rounds.

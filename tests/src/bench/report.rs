@@ -6,9 +6,10 @@ use super::bars::{Verdict, cpu_per_instance, latency_of, mib, sync_of, throughpu
 use super::rounds::Results;
 
 /// Prints one line per side and number in flight.
-pub(crate) fn table(results: &Results) {
+pub(crate) fn table(results: &Results, lean_services: bool) {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    println!("three tasks on loopback; medians over the rounds; CPUs: {cpus}");
+    let services = if lean_services { "lean services" } else { "example-service echo (hyper, JSON)" };
+    println!("three tasks on loopback, each {services}; medians over the rounds; CPUs: {cpus}");
     println!("raw fdatasync of 1 KiB: p50 {:.1?}", sync_of(results));
     println!();
     println!(

@@ -53,9 +53,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         .tempdir_in(&place)
         .with_context(|| format!("cannot write to {}", place.display()))?;
     folder.disable_cleanup(options.keep);
+    let lean = options.lean(&beside);
     let run = async {
-        let results = measure(options, &beside, folder.path()).await?;
-        report::table(&results);
+        let results = measure(options, &beside, folder.path(), lean).await?;
+        report::table(&results, lean);
         let verdicts = bars::judge(&results);
         report::verdicts(&verdicts);
         Ok(!options.assert || !verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Fail))
@@ -74,8 +75,8 @@ fn beside_this_program() -> anyhow::Result<PathBuf> {
     Ok(program.parent().context("this program is in no folder")?.to_path_buf())
 }
 
-async fn measure(options: &Options, beside: &Path, folder: &Path) -> anyhow::Result<Results> {
-    let services = services(options, beside, folder).await?;
+async fn measure(options: &Options, beside: &Path, folder: &Path, lean: bool) -> anyhow::Result<Results> {
+    let services = services(options, beside, folder, lean).await?;
     let addresses = services.iter().map(Process::address).collect::<Result<Vec<_>, _>>()?;
     let service_pids: Vec<u32> = services.iter().map(Process::pid).collect();
     let payload = payload(options.body_bytes);
@@ -117,17 +118,17 @@ async fn measure(options: &Options, beside: &Path, folder: &Path) -> anyhow::Res
     Ok(results)
 }
 
-/// The three services: this program once more, or the examples' `echo`.
-async fn services(options: &Options, beside: &Path, folder: &Path) -> anyhow::Result<Vec<Process>> {
+/// The three services: the examples' `echo`, or this program once more.
+async fn services(options: &Options, beside: &Path, folder: &Path, lean: bool) -> anyhow::Result<Vec<Process>> {
     let mut services = Vec::new();
     for index in 1..=3 {
-        let mut command = if options.example_services {
-            let mut command = Command::new(options.programs(beside).join("example-service"));
-            command.arg("echo");
-            command
-        } else {
+        let mut command = if lean {
             let mut command = Command::new(std::env::current_exe()?);
             command.arg("service");
+            command
+        } else {
+            let mut command = Command::new(options.programs(beside).join("example-service"));
+            command.arg("echo");
             command
         };
         command.args(["--port", "0"]);
