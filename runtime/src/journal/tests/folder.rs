@@ -78,6 +78,62 @@ async fn a_failed_sync_is_published_and_nothing_is_acknowledged_after_it() {
 }
 
 #[tokio::test]
+async fn what_is_appended_at_once_is_durable_at_once_and_keeps_its_place() {
+    let disk = SimulatedDisk::default();
+    let (log, _) = reopen(&disk).unwrap();
+    let journal = Journal::start(log, &small()).unwrap();
+    let (mut at_once, mut n) = (0, 0);
+    while at_once < 100 {
+        for _ in 0..n % 3 {
+            journal.append(records(n..n + 1));
+            n += 1;
+        }
+        let lsn = journal.append_at_once(records(n..n + 1));
+        at_once += u64::from(*journal.durable().borrow() >= lsn);
+        n += 1;
+        assert_eq!(lsn, Lsn(n));
+        until(&journal, lsn).await;
+        assert!(n < 1_000_000, "never at once");
+    }
+    assert_eq!(journal.backlog(), 0);
+    journal.close().unwrap();
+    assert_eq!(reopen(&disk).unwrap().1.records, records(0..n));
+}
+
+#[tokio::test]
+async fn a_failed_sync_at_once_ends_the_journal() {
+    let disk = SimulatedDisk::default();
+    let (mut log, _) = reopen(&disk).unwrap();
+    log.maintain().unwrap();
+    let journal = Journal::start(log, &small()).unwrap();
+    disk.fail_next_sync();
+    let lsn = journal.append_at_once(records(0..1));
+    let mut status = journal.status();
+    let failed = status.wait_for(|status| matches!(status, Status::Failed(_)));
+    tokio::time::timeout(Duration::from_secs(20), failed).await.unwrap().unwrap();
+    assert!(*journal.durable().borrow() < lsn);
+    journal.append_at_once(records(1..2));
+    let error = journal.close().unwrap_err();
+    assert!(error.to_string().contains("simulated input/output error"), "{error}");
+}
+
+#[test]
+fn what_a_checkpoint_replaces_is_written_over_unless_the_disk_is_full() {
+    let disk = SimulatedDisk::default();
+    let mut log = written(&disk, 5);
+    assert!(log.checkpoint(&records(0..5)).unwrap());
+    assert!(disk.names().unwrap().iter().any(|name| name == "spare.tmp"));
+    for n in 5..9 {
+        log.append(records(n..n + 1));
+        log.commit().unwrap();
+        assert!(log.checkpoint(&records(0..n + 1)).unwrap());
+    }
+    drop(log);
+    disk.cut_power(|| false);
+    assert_eq!(reopen(&disk).unwrap().1.records, records(0..9));
+}
+
+#[tokio::test]
 async fn a_full_disk_is_a_status_and_goes_on_when_there_is_room() {
     let disk = SimulatedDisk::default();
     let (mut log, _) = reopen(&disk).unwrap();
