@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -21,6 +21,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync>;
+
+/// How long to wait for the port of a service that was stopped.
+const REBIND: Duration = Duration::from_secs(30);
 
 /// One request to a service.
 #[derive(Debug, Clone)]
@@ -162,10 +165,17 @@ impl Service {
     /// Listens again, at the same place.
     pub async fn resume(&mut self) {
         self.stop().await;
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).unwrap();
-        let listener = socket.listen(1024).unwrap();
+        let deadline = tokio::time::Instant::now() + REBIND;
+        let listener = loop {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            match socket.bind(self.address).and_then(|()| socket.listen(1024)) {
+                Ok(listener) => break listener,
+                // a connection of somebody else's may have been given the port meanwhile; it goes away
+                Err(why) => assert!(tokio::time::Instant::now() < deadline, "{}: {why}", self.address),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
         self.accepting = Some(tokio::spawn(accept(listener, self.handler.clone(), self.calls.clone())));
     }
 }
