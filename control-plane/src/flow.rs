@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 pub(crate) use wire::{failure_record, instance};
 
+use crate::ledger::{Operation, Operator};
 use crate::operations::{Apply, Error, Gate, Operations, Run, Selection, Swap};
 
 /// The longest that one call may wait; whoever wants to wait longer asks again.
@@ -79,6 +80,26 @@ impl Service {
             Err(error) => Err(status(error)),
         });
         Ok(Response::new(Box::pin(answers)))
+    }
+
+    /// The same operation on every instance that the request names.
+    async fn operate(
+        &self,
+        request: v1::OperateRequest,
+        operation: Operation,
+        done: &str,
+    ) -> Result<Response<v1::OperateResponse>, Status> {
+        let operations = self.pass()?;
+        if request.kind() != v1::Kind::Instance {
+            return Err(Status::invalid_argument("only instances can be suspended and resumed"));
+        }
+        let by = Operator { who: request.who, why: request.reason };
+        let mut results = Vec::new();
+        for id in request.ids {
+            let operated = operations.operate(&InstanceId::from(id.as_str()), by.clone(), operation.clone()).await;
+            results.push(wire::operated(id, operated.map(|()| done.to_owned())));
+        }
+        Ok(Response::new(v1::OperateResponse { results }))
     }
 }
 
@@ -224,6 +245,14 @@ impl Flow for Service {
             results.push(wire::operated(id, done.map(|()| "Stopped.".to_owned())));
         }
         Ok(Response::new(v1::OperateResponse { results }))
+    }
+
+    async fn suspend(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
+        self.operate(request.into_inner(), Operation::Suspend, "Suspended.").await
+    }
+
+    async fn resume(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
+        self.operate(request.into_inner(), Operation::Resume, "Resumed.").await
     }
 
     async fn delete(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {

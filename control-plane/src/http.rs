@@ -1,9 +1,10 @@
-//! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map`, `POST /start/<ID>`, messages, signals and user tasks.
+//! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map`, `POST /start/<ID>`, messages, signals, user tasks, `POST /instances/<ID>/...`.
 //!
 //! HTTP/1 with kept connections; heads, bodies, times and connections are limited. Every route passes
-//! `security::Access` first. Starting is in [`start`], messages and tasks in [`messages`]; what a flowd that stands by cannot answer goes to the leader
+//! `security::Access` first. Starting is in [`start`], messages and tasks in [`messages`], operations in [`instances`]; what a flowd that stands by cannot answer goes to the leader
 //! (`standby`).
 
+mod instances;
 mod messages;
 mod query;
 mod start;
@@ -65,7 +66,7 @@ impl Port {
             return refused;
         }
         if self.inner.gate.pass().is_err()
-            && (path.starts_with("/start/") || path == "/wf_map" || messages::answers(path))
+            && (path.starts_with("/start/") || path == "/wf_map" || messages::answers(path) || instances::answers(path))
         {
             match self.inner.standby.request(request).await {
                 Passed::Answer(answer) => return answer,
@@ -89,6 +90,12 @@ impl Port {
                 Err(error) => told(&error),
             };
         }
+        if instances::answers(path) {
+            return match self.inner.gate.pass() {
+                Ok(operations) => instances::answer(operations, &request).await,
+                Err(error) => told(&error),
+            };
+        }
         if path == "/wf_map" {
             return match (request.method(), self.inner.gate.pass()) {
                 (&(Method::GET | Method::POST | Method::HEAD), Ok(operations)) => self.map(operations),
@@ -103,8 +110,8 @@ impl Port {
             Some(answer) => answer,
             None => failed(
                 StatusCode::NOT_FOUND,
-                "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME> \
-                 and /tasks",
+                "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME>, \
+                 /tasks and /instances/<ID>",
             ),
         }
     }

@@ -36,6 +36,7 @@ use routing::{
 
 pub use instance::{IncidentView, InstanceView, State, TaskView, WaitView};
 pub use message::Receipt;
+pub use operate::{Operated, Operation, Operator};
 pub use stored::{decode_instance, key};
 
 use instance::Open;
@@ -109,6 +110,8 @@ pub enum Input {
     Cancel(Request, InstanceId, String),
     /// An operator starts a stopped instance again, perhaps with another payload; the flag keeps the tasks' keys.
     Restart(Request, InstanceId, Option<Payload>, bool),
+    /// An operator changes how an open instance goes on, and who and why.
+    Operate(Request, InstanceId, Operator, Operation),
     /// An operator, or retention, forgets a closed instance.
     Delete(Request, InstanceId),
     /// A sidecar hands over what it holds.
@@ -303,6 +306,9 @@ impl Ledger {
             Input::Cancel(request, instance, reason) => self.cancel(now, request, &instance, reason, &mut effects),
             Input::Restart(request, instance, payload, same_key) => {
                 self.restart(now, request, &instance, payload, same_key, &mut effects);
+            }
+            Input::Operate(request, instance, by, operation) => {
+                self.operate(now, request, &instance, by, operation, &mut effects);
             }
             Input::Delete(request, instance) => self.delete(request, &instance, &mut effects),
             Input::Leave(request, replica, leaving) => self.leave(now, request, replica, leaving, &mut effects),

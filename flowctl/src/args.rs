@@ -7,6 +7,7 @@ pub(crate) mod address;
 pub(crate) mod bind;
 pub(crate) mod duration;
 pub(crate) mod kind;
+pub(crate) mod operator;
 pub(crate) mod words;
 
 use std::path::PathBuf;

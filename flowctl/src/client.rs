@@ -98,11 +98,29 @@ pub(crate) struct Repoint {
 }
 
 /// What to do to a deployment or an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Operation {
-    Start { same_key: bool },
-    Stop { force: bool },
-    Delete { force: bool },
+    /// With another payload, or as it is.
+    Start {
+        same_key: bool,
+        payload: Option<Payload>,
+    },
+    Stop {
+        force: bool,
+        by: Operator,
+    },
+    Delete {
+        force: bool,
+    },
+    Suspend(Operator),
+    Resume(Operator),
+}
+
+/// Who does something, and why; empty: unsaid.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Operator {
+    pub(crate) who: String,
+    pub(crate) why: String,
 }
 
 /// Everything about one thing.
@@ -263,11 +281,13 @@ impl Client {
     }
 
     /// Does something to one deployment or instance; that it could not be done is an answer too.
-    pub(crate) async fn operate(&mut self, operation: Operation, kind: Kind, id: String) -> anyhow::Result<Outcome> {
+    pub(crate) async fn operate(&mut self, operation: &Operation, kind: Kind, id: String) -> anyhow::Result<Outcome> {
         let request = wire::operate(operation, kind, &id);
         let (answer, verb) = match operation {
             Operation::Start { .. } => (self.flow.start(request).await, "start"),
             Operation::Stop { .. } => (self.flow.stop(request).await, "stop"),
+            Operation::Suspend(_) => (self.flow.suspend(request).await, "suspend"),
+            Operation::Resume(_) => (self.flow.resume(request).await, "resume"),
             Operation::Delete { .. } => (self.flow.delete(request).await, "delete"),
         };
         match answer {

@@ -16,6 +16,7 @@ mod run;
 mod send;
 mod start;
 mod stop;
+mod suspend;
 mod swap;
 mod trace;
 mod update;
@@ -42,6 +43,8 @@ pub(crate) enum Verb {
     Trace(trace::Trace),
     Start(start::Start),
     Stop(stop::Stop),
+    Suspend(suspend::Suspend),
+    Resume(suspend::Resume),
     Delete(delete::Delete),
     Probe(probe::Probe),
     Swap(swap::Swap),
@@ -67,6 +70,8 @@ impl Verb {
             Verb::Trace(verb) => verb.run(flowd).await,
             Verb::Start(verb) => verb.run(flowd).await,
             Verb::Stop(verb) => verb.run(flowd).await,
+            Verb::Suspend(verb) => verb.run(flowd).await,
+            Verb::Resume(verb) => verb.run(flowd).await,
             Verb::Delete(verb) => verb.run(flowd).await,
             Verb::Probe(verb) => verb.run(flowd).await,
             Verb::Swap(verb) => verb.run(flowd).await,

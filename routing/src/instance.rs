@@ -24,6 +24,7 @@ mod record;
 mod repeat;
 mod run;
 mod scope;
+mod suspend;
 mod throw;
 mod user_task;
 
@@ -125,6 +126,8 @@ pub struct Instance {
     joins: HashMap<(ScopeId, ElementId), Join>,
     /// Records that wait for an operator.
     halted: usize,
+    /// Nothing goes on until an operator says so.
+    suspended: bool,
     order: u64,
     end_event: String,
     changes: Changes,
@@ -150,6 +153,7 @@ impl Instance {
             counts: HashMap::new(),
             joins: HashMap::new(),
             halted: 0,
+            suspended: false,
             order: 0,
             end_event: String::new(),
             changes: Changes::new(),
@@ -237,7 +241,7 @@ impl Instance {
             match &stay.reason {
                 Reason::Incident(_) | Reason::Held => {}
                 Reason::Ended | Reason::Joining | Reason::Output { .. } | Reason::Reset(_) => {}
-                Reason::Again(_) => return false,
+                Reason::Again(_) | Reason::Suspended => return false,
                 Reason::Waiting => return false,
                 Reason::Activity(activity) => match activity.body {
                     Body::Service if !self.has_incident_inside(stay.token.activation) => return false,

@@ -13,6 +13,7 @@ mod examples;
 mod flow_daemon;
 mod kills;
 mod messages;
+mod operations;
 mod original;
 mod outage;
 mod security;

@@ -10,4 +10,5 @@ mod random;
 mod repetition;
 mod standard;
 mod sub_process;
+mod suspended;
 mod timers;

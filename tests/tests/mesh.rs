@@ -9,6 +9,7 @@ mod layering;
 mod ledger_core;
 mod ledger_groups;
 mod ledger_messages;
+mod ledger_operations;
 mod sidecar_core;
 mod simulation;
 mod support_page;

@@ -77,6 +77,7 @@ pub(crate) fn instance(operations: &Operations, view: &InstanceView) -> v1::Inst
         waiting: view.waiting.iter().map(waiting).collect(),
         trace_id: view.trace.traceparent.split('-').nth(1).unwrap_or_default().to_owned(),
         tasks: view.tasks.iter().map(|it| user_task(view, it)).collect(),
+        operations: view.operations.iter().map(|it| it.clone().into()).collect(),
         missing_weight: if view.state.is_closed() { String::new() } else { view.missing.to_string() },
     }
 }

@@ -146,6 +146,13 @@ impl Ledger {
 
     /// Times are hints, looked at when they come; names are exact.
     pub(super) fn index(&mut self, instance: &InstanceId, stay: &Stay) {
+        self.index_times(instance, stay);
+        if !stay.subscriptions.is_empty() {
+            self.subscribed(instance, stay);
+        }
+    }
+
+    pub(super) fn index_times(&mut self, instance: &InstanceId, stay: &Stay) {
         let activation = stay.token.activation;
         if let Reason::Again(at) = stay.reason {
             self.timers.insert((at, activation, instance.clone()));
@@ -154,9 +161,6 @@ impl Ledger {
             if let On::Timer { at, .. } = &subscription.on {
                 self.timers.insert((*at, activation, instance.clone()));
             }
-        }
-        if !stay.subscriptions.is_empty() {
-            self.subscribed(instance, stay);
         }
     }
 
@@ -184,8 +188,9 @@ impl Ledger {
     /// Puts products where they belong.
     pub(super) fn place(&mut self, now: Timestamp, pending: Pending, out: &mut Vec<Output>) {
         for product in pending {
+            let open = self.instances.get(&product.token.instance);
             match &product.to {
-                To::Service(_) if self.instances.contains_key(&product.token.instance) => self.dispatch(product),
+                To::Service(_) if open.is_some_and(|it| !it.inner.is_suspended()) => self.dispatch(product),
                 _ => self.report(now, product, out),
             }
         }
@@ -205,7 +210,9 @@ impl Ledger {
                 break;
             }
             self.timers.remove(&(at, activation, instance.clone()));
-            let Some(stay) = self.instances.get(&instance).and_then(|o| o.inner.stay(activation)) else { continue };
+            // a suspended instance's timers are set again when it is resumed
+            let Some(open) = self.instances.get(&instance).filter(|it| !it.inner.is_suspended()) else { continue };
+            let Some(stay) = open.inner.stay(activation) else { continue };
             if matches!(stay.reason, Reason::Again(due) if due <= now) {
                 self.run(now, &instance, out, |run| run.again(activation));
                 continue;
@@ -225,8 +232,9 @@ impl Ledger {
     pub(super) fn settle_state(&mut self, instance: &InstanceId, out: &mut Vec<Output>) {
         let Some(open) = self.instances.get_mut(instance) else { return };
         let state = match (open.state, open.inner.is_stuck()) {
+            _ if open.inner.is_suspended() => State::Suspended,
             (_, true) => State::Stopped,
-            (State::Stopped, false) => State::Running,
+            (State::Stopped | State::Suspended, false) => State::Running,
             (other, false) => other,
         };
         self.set_state(instance, state, out);
@@ -238,7 +246,8 @@ impl Ledger {
             return;
         }
         // RUNNING after STARTING needs no record: both mean the same to a restarted ledger
-        if state == State::Stopped || open.base.state == State::Stopped {
+        let told = |it: State| matches!(it, State::Stopped | State::Suspended);
+        if told(state) || told(open.base.state) {
             open.base.state = state;
             let bytes = encode_instance(&open.base);
             self.put(key::open(instance), bytes);
@@ -313,6 +322,7 @@ fn first_view(start: Start, now: Timestamp, state: State) -> InstanceView {
         failure: None,
         reason: String::new(),
         correlation_key: None,
+        operations: Vec::new(),
         incidents: Vec::new(),
         waiting: Vec::new(),
         tasks: Vec::new(),

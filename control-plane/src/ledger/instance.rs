@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use super::operate::Operated;
 use routing::instance::{Assigned, Body, Instance, On, Reason, Stay};
 use routing::{
     ActivationId, Compiled, DeploymentId, Digest, ElementId, Failure, InstanceId, Payload, ProcessId, Timestamp,
@@ -21,6 +22,8 @@ pub enum State {
     Completed,
     /// Nothing can move until `flowctl start`; inputs are kept.
     Stopped,
+    /// Nothing goes on until `flowctl resume`; what comes from outside is kept.
+    Suspended,
     /// Closed by a failure that its model does not want to recover from.
     Error,
     /// Closed by an operator.
@@ -28,8 +31,8 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 6] =
-        [Self::Starting, Self::Running, Self::Completed, Self::Stopped, Self::Error, Self::Cancelled];
+    const ALL: [Self; 7] =
+        [Self::Starting, Self::Running, Self::Completed, Self::Stopped, Self::Suspended, Self::Error, Self::Cancelled];
 
     /// As scripts see it.
     pub fn as_str(self) -> &'static str {
@@ -38,6 +41,7 @@ impl State {
             Self::Running => "RUNNING",
             Self::Completed => "COMPLETED",
             Self::Stopped => "STOPPED",
+            Self::Suspended => "SUSPENDED",
             Self::Error => "ERROR",
             Self::Cancelled => "CANCELLED",
         }
@@ -97,6 +101,8 @@ pub struct InstanceView {
     pub reason: String,
     /// The key of the message that started it: no other starts the process while it is open.
     pub correlation_key: Option<String>,
+    /// What operators did to it, oldest first.
+    pub operations: Vec<Operated>,
     /// What waits for an operator.
     pub incidents: Vec<IncidentView>,
     /// What else waits at the ledger.
@@ -244,6 +250,9 @@ fn waits(stay: &Stay, tables: &HashMap<Digest, Arc<Compiled>>) -> Vec<WaitView> 
     let mut all = Vec::new();
     match &stay.reason {
         Reason::Again(at) => all.push(view(&stay.token.element, format!("due {at}"))),
+        Reason::Suspended => {
+            all.push(view(&stay.token.element, "suspended: `flowctl resume` lets it go on".to_owned()))
+        }
         Reason::Held => all.push(view(&stay.token.element, "created stopped: `flowctl start` lets it go".to_owned())),
         Reason::Activity(activity) if activity.body == Body::Waits && stay.subscriptions.is_empty() => {
             all.push(view(&stay.token.element, "waits for `flowctl complete`".to_owned()));

@@ -130,6 +130,7 @@ impl Ledger {
             let Some(open) = self.instances.get_mut(&id) else { continue };
             open.stored = own.iter().map(|s| s.token.activation).collect();
             open.inner = Instance::load(id.clone(), own, gone.iter().copied(), &known);
+            open.inner.set_suspended(open.state == super::State::Suspended);
             open.stored_seen = gone;
         }
     }

@@ -1,12 +1,122 @@
-//! What operators ask for: cancel, start again, delete.
+//! What operators ask for: cancel, start again, suspend, resume, delete.
+//!
+//! What changes how an open instance goes on is recorded in it, with who, when and why, in the same atomic group as the change itself.
 
-use routing::{Payload, Timestamp};
+use proto::v1;
+use routing::{ActivationId, HopRecord, Payload, Timestamp};
 
 use super::instance::State;
-use super::stored::key;
+use super::stored::{encode_instance, key};
 use super::{Answer, InstanceId, Ledger, Output, Request};
 
+/// Operations that an instance remembers; of more, the last ones.
+const MAX_OPERATIONS: usize = 100;
+
+/// Bytes kept of who did something, and of why.
+const MAX_WORDS: usize = 1024;
+
+/// Who does something to an instance, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Operator {
+    /// As the caller says.
+    pub who: String,
+    /// Empty: unsaid.
+    pub why: String,
+}
+
+/// What is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// No token goes on, no timer fires.
+    Suspend,
+    /// They do again.
+    Resume,
+}
+
+/// What was done to an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operated {
+    /// When.
+    pub at: Timestamp,
+    /// By whom, and why.
+    pub by: Operator,
+    /// What: `suspend`, `resume`.
+    pub what: String,
+}
+
+impl From<Operated> for v1::Operation {
+    fn from(it: Operated) -> Self {
+        Self { at_ms: it.at, who: it.by.who, why: it.by.why, what: it.what }
+    }
+}
+
+impl From<v1::Operation> for Operated {
+    fn from(it: v1::Operation) -> Self {
+        Self { at: it.at_ms, by: Operator { who: it.who, why: it.why }, what: it.what }
+    }
+}
+
 impl Ledger {
+    /// Changes how an open instance goes on, or says why it cannot be.
+    pub(super) fn operate(
+        &mut self,
+        now: Timestamp,
+        request: Request,
+        instance: &InstanceId,
+        by: Operator,
+        operation: Operation,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(open) = self.instances.get_mut(instance) else {
+            out.push(Output::Answer(request, Answer::NotFound));
+            return;
+        };
+        let answer = match (operation, open.inner.is_suspended()) {
+            (Operation::Suspend, true) => Answer::WrongState(format!("{instance} is suspended already")),
+            (Operation::Suspend, false) => {
+                open.inner.set_suspended(true);
+                self.record_operation(now, instance, by, "suspend", out);
+                Answer::Done
+            }
+            (Operation::Resume, false) => Answer::WrongState(format!("{instance} is {}, not SUSPENDED", open.state)),
+            (Operation::Resume, true) => {
+                self.record_operation(now, instance, by, "resume", out);
+                self.run(now, instance, out, |run| run.go_on());
+                self.index_all_times(instance);
+                Answer::Done
+            }
+        };
+        self.settle_state(instance, out);
+        out.push(Output::Answer(request, answer));
+    }
+
+    /// Timers that came due while the instance was suspended fire now.
+    fn index_all_times(&mut self, instance: &InstanceId) {
+        let open = self.instances.get(instance);
+        let stays: Vec<_> = open.into_iter().flat_map(|it| it.inner.stays().cloned()).collect();
+        stays.iter().for_each(|stay| self.index_times(instance, stay));
+    }
+
+    /// Who, when and why, for `describe` and the trace.
+    fn record_operation(
+        &mut self,
+        now: Timestamp,
+        instance: &InstanceId,
+        by: Operator,
+        what: &str,
+        out: &mut Vec<Output>,
+    ) {
+        let by = Operator { who: shortened(by.who), why: shortened(by.why) };
+        let nth = self.next_number();
+        out.push(Output::Hop(hop(now, instance, nth, &by, what)));
+        let Some(open) = self.instances.get_mut(instance) else { return };
+        let operations = &mut open.base.operations;
+        operations.drain(..(operations.len() + 1).saturating_sub(MAX_OPERATIONS));
+        operations.push(Operated { at: now, by, what: what.to_owned() });
+        let bytes = encode_instance(&open.base);
+        self.put(key::open(instance), bytes);
+    }
+
     pub(super) fn cancel(
         &mut self,
         now: Timestamp,
@@ -68,5 +178,30 @@ impl Ledger {
             self.keys.retain(|_, i| i != instance);
         }
         out.push(Output::Answer(request, answer));
+    }
+}
+
+fn shortened(mut words: String) -> String {
+    words.truncate(words.floor_char_boundary(MAX_WORDS));
+    words
+}
+
+fn hop(now: Timestamp, instance: &InstanceId, nth: u64, by: &Operator, what: &str) -> HopRecord {
+    let root = ActivationId::root(instance);
+    let who = if by.who.is_empty() { String::new() } else { format!(" by {}", by.who) };
+    let why = if by.why.is_empty() { String::new() } else { format!(": {}", by.why) };
+    HopRecord {
+        instance: instance.clone(),
+        element: "operator".into(),
+        name: what.to_owned(),
+        kind: "operation".to_owned(),
+        activation: ActivationId::product(instance, root, what, nth as u32),
+        parent: root,
+        started: now,
+        ended: now,
+        attempts: 0,
+        status: format!("done{who}{why}"),
+        warnings: Vec::new(),
+        trace_id: String::new(),
     }
 }

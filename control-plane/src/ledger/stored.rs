@@ -121,6 +121,7 @@ pub(super) fn encode_stay(stay: &Stay) -> Vec<u8> {
         Reason::Again(at) => Why::AgainMs(at),
         Reason::Incident(failure) => Why::Incident((*failure).into()),
         Reason::Held => Why::Held(v1::Empty {}),
+        Reason::Suspended => Why::Suspended(v1::Empty {}),
         Reason::Waiting => Why::Waiting(v1::Empty {}),
         Reason::Activity(activity) => {
             parts.activity = Some(activity);
@@ -155,6 +156,7 @@ pub(super) fn decode_stay(bytes: &[u8]) -> Result<Stay, Malformed> {
         Why::AgainMs(at) => Reason::Again(at),
         Why::Incident(failure) => Reason::Incident(Box::new(failure.try_into()?)),
         Why::Held(_) => Reason::Held,
+        Why::Suspended(_) => Reason::Suspended,
         Why::Waiting(_) => Reason::Waiting,
         Why::PartsOnly(_) => match (parts.activity, parts.output, parts.reset) {
             (Some(activity), ..) => Reason::Activity(activity),
@@ -192,6 +194,7 @@ pub(super) fn encode_instance(view: &InstanceView) -> Vec<u8> {
         failure_input,
         reason: view.reason.clone(),
         correlation_key: view.correlation_key.clone().unwrap_or_default(),
+        operations: view.operations.iter().map(|it| it.clone().into()).collect(),
     }
     .encode_to_vec()
 }
@@ -220,6 +223,7 @@ pub fn decode_instance(bytes: &[u8]) -> Result<InstanceView, Malformed> {
         failure: failure.map(|f| (f, failure_input)),
         reason: stored.reason,
         correlation_key: (!stored.correlation_key.is_empty()).then_some(stored.correlation_key),
+        operations: stored.operations.into_iter().map(Into::into).collect(),
         incidents: Vec::new(),
         waiting: Vec::new(),
         tasks: Vec::new(),

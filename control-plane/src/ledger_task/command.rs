@@ -7,7 +7,9 @@ use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, Instanc
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::LedgerTask;
-use crate::ledger::{self, Answer, Deployed, Input, InstanceView, Leaving, Start, decode_instance, key};
+use crate::ledger::{
+    self, Answer, Deployed, Input, InstanceView, Leaving, Operation, Operator, Start, decode_instance, key,
+};
 use crate::metrics::OfProcess;
 use crate::store::{self, AnyStore, Store};
 
@@ -22,6 +24,7 @@ pub(super) enum Command {
     Start(Box<Start>, oneshot::Sender<Result<InstanceId, Refused>>, Option<oneshot::Sender<Settled>>),
     Cancel(InstanceId, String, oneshot::Sender<Answer>),
     Restart(InstanceId, Option<Payload>, bool, oneshot::Sender<Answer>),
+    Operate(InstanceId, Operator, Operation, oneshot::Sender<Answer>),
     Delete(InstanceId, oneshot::Sender<Answer>),
     Reports(Incarnation, Vec<(u64, Product)>),
     Leave(Incarnation, Leaving, oneshot::Sender<Answer>),
@@ -193,6 +196,16 @@ impl Handle {
         self.ask(|reply| Command::Restart(instance.clone(), payload, same_key, reply)).await
     }
 
+    /// Changes how an open instance goes on; answers when that is durable.
+    pub(crate) async fn operate(
+        &self,
+        instance: &InstanceId,
+        by: Operator,
+        operation: Operation,
+    ) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Operate(instance.clone(), by, operation, reply)).await
+    }
+
     pub(crate) async fn delete(&self, instance: &InstanceId) -> Result<Answer, Refused> {
         self.ask(|reply| Command::Delete(instance.clone(), reply)).await
     }
@@ -271,6 +284,9 @@ impl LedgerTask {
             Command::Cancel(instance, reason, reply) => self.asks(reply, |r| Input::Cancel(r, instance, reason)),
             Command::Restart(instance, payload, same_key, reply) => {
                 self.asks(reply, |r| Input::Restart(r, instance, payload, same_key));
+            }
+            Command::Operate(instance, by, operation, reply) => {
+                self.asks(reply, |r| Input::Operate(r, instance, by, operation));
             }
             Command::Delete(instance, reply) => self.asks(reply, |r| Input::Delete(r, instance)),
             Command::Reports(from, reports) => {

@@ -184,6 +184,6 @@ fn result(state: State) -> &'static str {
         State::Completed => "completed",
         State::Error => "error",
         State::Cancelled => "cancelled",
-        State::Starting | State::Running | State::Stopped => "open",
+        State::Starting | State::Running | State::Stopped | State::Suspended => "open",
     }
 }

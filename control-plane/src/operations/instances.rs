@@ -1,4 +1,4 @@
-//! Instances: run, wait, start again, cancel, delete.
+//! Instances: run, wait, start again, suspend, resume, cancel, delete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{Error, Operations, no_instance};
 use crate::definitions::Definition;
-use crate::ledger::{Answer, InstanceView, Start, State, key};
+use crate::ledger::{Answer, InstanceView, Operation, Operator, Start, State, key};
 use crate::ledger_task::Settled;
 use crate::store::Write;
 
@@ -106,6 +106,17 @@ impl Operations {
         match self.ledger.restart(id, payload, same_key).await? {
             Answer::NotFound => match self.ledger.get(id).await? {
                 Some(closed) => Err(Error::WrongState(format!("{id} has ended: it is {}", closed.state))),
+                None => Err(no_instance(id)),
+            },
+            other => done(id, other),
+        }
+    }
+
+    /// Changes how an open instance goes on.
+    pub(crate) async fn operate(&self, id: &InstanceId, by: Operator, operation: Operation) -> Result<(), Error> {
+        match self.ledger.operate(id, by, operation).await? {
+            Answer::NotFound => match self.ledger.get(id).await? {
+                Some(closed) => Err(Error::WrongState(format!("{id} has ended already: it is {}", closed.state))),
                 None => Err(no_instance(id)),
             },
             other => done(id, other),

@@ -16,7 +16,7 @@ use crate::output::diagnostic::{Diagnostic, Severity, has_errors};
 use crate::output::instance::{Body, Failed, Instance, State, Waiting};
 use crate::output::message::Receipt;
 use crate::output::report::Outcome;
-use crate::output::{probe, swap, task, trace};
+use crate::output::{instance, probe, swap, task, trace};
 use crate::payload::Payload;
 
 pub(super) fn list(selection: Selection) -> v1::ListRequest {
@@ -24,23 +24,27 @@ pub(super) fn list(selection: Selection) -> v1::ListRequest {
     v1::ListRequest { ids, metadata, deployment, limit }
 }
 
-pub(super) fn operate(operation: Operation, kind: Kind, id: &str) -> v1::OperateRequest {
-    let (force, same_key) = match operation {
-        Operation::Start { same_key } => (false, same_key),
-        Operation::Stop { force } | Operation::Delete { force } => (force, false),
-    };
+pub(super) fn operate(operation: &Operation, kind: Kind, id: &str) -> v1::OperateRequest {
+    let mut request = v1::OperateRequest { ids: vec![id.to_owned()], ..v1::OperateRequest::default() };
+    match operation {
+        Operation::Start { same_key, payload: new } => {
+            request.same_key = *same_key;
+            request.payload = new.clone().map(payload);
+        }
+        Operation::Stop { force, by } => {
+            request.force = *force;
+            (request.who, request.reason) = (by.who.clone(), by.why.clone());
+        }
+        Operation::Delete { force } => request.force = *force,
+        Operation::Suspend(by) | Operation::Resume(by) => {
+            (request.who, request.reason) = (by.who.clone(), by.why.clone());
+        }
+    }
     let kind = match kind {
         Kind::Deployment => v1::Kind::Deployment,
         Kind::Instance => v1::Kind::Instance,
     };
-    v1::OperateRequest {
-        kind: kind.into(),
-        ids: vec![id.to_owned()],
-        force,
-        payload: None,
-        same_key,
-        reason: String::new(),
-    }
+    v1::OperateRequest { kind: kind.into(), ..request }
 }
 
 pub(super) fn file(name: &str, answer: v1::ApplyResponse) -> File {
@@ -102,8 +106,13 @@ pub(super) fn instance(wire: v1::Instance) -> Instance {
             .map(|place| Waiting { element: place.element, kind: place.kind, reason: place.reason })
             .collect(),
         tasks: wire.tasks.into_iter().map(user_task).collect(),
+        operations: wire.operations.into_iter().map(operation).collect(),
         trace_id: wire.trace_id,
     }
+}
+
+fn operation(wire: v1::Operation) -> instance::Operation {
+    instance::Operation { at: instant(wire.at_ms), what: wire.what, by: wire.who, reason: wire.why }
 }
 
 pub(super) fn user_task(wire: v1::UserTask) -> task::Task {
@@ -142,6 +151,7 @@ fn state(word: &str) -> State {
         "RUNNING" => State::Running,
         "COMPLETED" => State::Completed,
         "STOPPED" => State::Stopped,
+        "SUSPENDED" => State::Suspended,
         "ERROR" => State::Error,
         "CANCELLED" => State::Cancelled,
         _ => State::Unknown,

@@ -138,6 +138,11 @@ impl Show for OfInstance {
         let waiting = instance.waiting.iter();
         let waiting = waiting.map(|place| [place.element.clone(), place.kind.clone(), place.reason.clone()]);
         section(&mut text, "Waiting", &table::render(["ELEMENT", "KIND", "FOR"], waiting));
+        let operations = instance.operations.iter().map(|it| {
+            let at = it.at.map_or_else(String::new, |at| format!("{at:.3}"));
+            [at, it.what.clone(), it.by.clone(), it.reason.clone()]
+        });
+        section(&mut text, "Operations", &table::render(["AT", "WHAT", "BY", "REASON"], operations));
         section(&mut text, "Trace", &self.trace.text(wide, now));
         text
     }

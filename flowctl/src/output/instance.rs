@@ -17,6 +17,7 @@ pub(crate) enum State {
     Running,
     Completed,
     Stopped,
+    Suspended,
     Error,
     Cancelled,
     /// A state that this flowctl, older than flowd, does not know.
@@ -31,6 +32,7 @@ impl State {
             State::Running => "RUNNING",
             State::Completed => "COMPLETED",
             State::Stopped => "STOPPED",
+            State::Suspended => "SUSPENDED",
             State::Error => "ERROR",
             State::Cancelled => "CANCELLED",
             State::Unknown => "UNKNOWN",
@@ -41,7 +43,7 @@ impl State {
     pub(crate) fn is_settled(self) -> bool {
         match self {
             State::Completed | State::Stopped | State::Error | State::Cancelled => true,
-            State::Starting | State::Running | State::Unknown => false,
+            State::Starting | State::Running | State::Suspended | State::Unknown => false,
         }
     }
 }
@@ -149,6 +151,8 @@ pub(crate) struct Instance {
     pub(crate) waiting: Vec<Waiting>,
     /// Open user tasks.
     pub(crate) tasks: Vec<Task>,
+    /// What operators did to it, oldest first.
+    pub(crate) operations: Vec<Operation>,
     /// Empty if the instance is not traced.
     pub(crate) trace_id: String,
 }
@@ -160,6 +164,23 @@ pub(crate) struct Waiting {
     pub(crate) kind: String,
     /// What it waits for.
     pub(crate) reason: String,
+}
+
+/// Something that an operator did to an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Operation {
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) what: String,
+    /// Empty: unsaid.
+    pub(crate) by: String,
+    /// Empty: unsaid.
+    pub(crate) reason: String,
+}
+
+impl Operation {
+    fn json(&self) -> Value {
+        json!({ "at": instant(self.at), "what": self.what, "by": or_null(&self.by), "reason": or_null(&self.reason) })
+    }
 }
 
 impl Instance {
@@ -191,6 +212,7 @@ impl Instance {
             "start_event": or_null(&self.start_event),
             "waiting": self.waiting,
             "tasks": self.tasks.iter().map(Task::json).collect::<Vec<_>>(),
+            "operations": self.operations.iter().map(Operation::json).collect::<Vec<_>>(),
             "trace_id": or_null(&self.trace_id),
         })
     }

@@ -33,7 +33,7 @@ impl Delete {
         let operation = Operation::Delete { force: self.force };
         let mut outcomes = Vec::new();
         for (kind, id) in self.kind.resolve(&self.ids) {
-            outcomes.push(client.operate(operation, kind, id).await?);
+            outcomes.push(client.operate(&operation, kind, id).await?);
         }
         show_report(&Report { original_key: "result", outcomes }, self.output.output)
     }

@@ -8,6 +8,7 @@ use crate::args::{Flowd, OutputArgs};
 use crate::client::{Client, Operation};
 use crate::exit::Exit;
 use crate::output::report::Report;
+use crate::payload;
 
 /// Start stopped deployments, or retry the failed tasks of instances
 #[derive(Debug, Args)]
@@ -19,6 +20,10 @@ pub(crate) struct Start {
     #[arg(long = "same-key", alias = "same_key")]
     same_key: bool,
 
+    /// Go on with this payload instead: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    data: Option<String>,
+
     /// What to start
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
@@ -29,11 +34,12 @@ pub(crate) struct Start {
 
 impl Start {
     pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+        let payload = self.data.as_deref().map(|data| payload::read(data, None)).transpose()?;
         let mut client = Client::connect(flowd).await?;
-        let operation = Operation::Start { same_key: self.same_key };
+        let operation = Operation::Start { same_key: self.same_key, payload };
         let mut outcomes = Vec::new();
         for (kind, id) in self.kind.resolve(&self.ids) {
-            outcomes.push(client.operate(operation, kind, id).await?);
+            outcomes.push(client.operate(&operation, kind, id).await?);
         }
         show_report(&Report { original_key: "status", outcomes }, self.output.output)
     }

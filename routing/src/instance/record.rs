@@ -39,6 +39,8 @@ pub enum Reason {
     Incident(Box<Failure>),
     /// Created with `--stopped`: waits for `flowctl start`.
     Held,
+    /// It goes on when its suspended instance is resumed.
+    Suspended,
     /// An open activity, or the instance's root scope.
     Activity(Box<Activity>),
     /// What one instance of a loop has left behind.

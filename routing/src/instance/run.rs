@@ -121,8 +121,12 @@ impl<'a> Run<'a> {
                 if self.over {
                     return;
                 }
-                self.steps += 1;
                 self.stirred = true;
+                if self.instance.is_suspended() && matches!(product.to, To::Service(_) | To::Ledger) {
+                    self.park(product.token);
+                    continue;
+                }
+                self.steps += 1;
                 if self.steps > BUDGET {
                     let why = format!("{BUDGET} steps without reaching a service or a wait: the model loops");
                     let failure = Failure {
@@ -134,7 +138,8 @@ impl<'a> Run<'a> {
                 }
                 self.place(product);
             }
-            if self.over || !std::mem::take(&mut self.stirred) {
+            // who waits at a join or for a condition is asked when tokens move again
+            if self.over || self.instance.is_suspended() || !std::mem::take(&mut self.stirred) {
                 return;
             }
             self.ask_conditions();
@@ -160,6 +165,9 @@ impl<'a> Run<'a> {
 
     /// The service of the token's element gets it.
     pub(super) fn offer(&mut self, mut token: Token) {
+        if self.instance.is_suspended() {
+            return self.park(token);
+        }
         let Some((table, node)) = self.at(&token) else { return self.lost(token) };
         if let NodeKind::Task(task) = &table.table().node(node).kind {
             self.refresh(&table, &mut token);

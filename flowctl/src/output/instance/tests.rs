@@ -21,6 +21,7 @@ pub(crate) fn completed() -> Instance {
         start_event: "begin".into(),
         waiting: Vec::new(),
         tasks: Vec::new(),
+        operations: Vec::new(),
         trace_id: "0af7651916cd43dd8448eb211c80319c".into(),
     }
 }

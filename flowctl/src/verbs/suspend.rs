@@ -1,0 +1,72 @@
+//! `flowctl suspend` and `flowctl resume`: an instance stands still, and goes on.
+
+use clap::Args;
+
+use super::show_report;
+use crate::args::kind::{Kind, split};
+use crate::args::operator::OperatorArgs;
+use crate::args::{Flowd, OutputArgs};
+use crate::client::{Client, Operation};
+use crate::exit::{Exit, Failure};
+use crate::output::report::Report;
+
+/// Let instances stand still: what comes is kept, nothing new is called, no timer fires
+#[derive(Debug, Args)]
+pub(crate) struct Suspend {
+    #[command(flatten)]
+    what: Instances,
+}
+
+/// Let suspended instances go on
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    what: Instances,
+}
+
+/// Instances, and who does it to them.
+#[derive(Debug, Args)]
+struct Instances {
+    #[command(flatten)]
+    operator: OperatorArgs,
+
+    /// The instances
+    #[arg(value_name = "INSTANCE", required = true)]
+    ids: Vec<String>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Suspend {
+    pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+        let Instances { operator, ids, output } = self.what;
+        operate(flowd, &Operation::Suspend(operator.operator()), &ids, output).await
+    }
+}
+
+impl Resume {
+    pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+        let Instances { operator, ids, output } = self.what;
+        operate(flowd, &Operation::Resume(operator.operator()), &ids, output).await
+    }
+}
+
+async fn operate(flowd: &Flowd, operation: &Operation, ids: &[String], output: OutputArgs) -> anyhow::Result<Exit> {
+    let mut client = Client::connect(flowd).await?;
+    let mut outcomes = Vec::new();
+    for word in ids {
+        let id = instance(word)?;
+        outcomes.push(client.operate(operation, Kind::Instance, id).await?);
+    }
+    show_report(&Report { original_key: "status", outcomes }, output.output)
+}
+
+/// The instance that a word names; `instance/ID`, as `-o name` prints it, too.
+fn instance(word: &str) -> anyhow::Result<String> {
+    match split(word) {
+        Some((Kind::Instance, id)) => Ok(id),
+        Some((Kind::Deployment, _)) => Err(Failure::usage(format!("{word} is not an instance")).into()),
+        None => Ok(word.to_owned()),
+    }
+}

@@ -1,0 +1,62 @@
+//! What operators do to running instances, as users do it: by `flowctl` and by HTTP, across a crash of flowd.
+
+use flow_tests::harness::{Answer, Mesh, PATIENCE, Service, eventually, post, request};
+use serde_json::json;
+
+const MODEL: &str = r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL"
+  xmlns:zeebe="http://camunda.org/schema/zeebe/1.0" targetNamespace="urn:test">
+  <message id="m" name="paid"><extensionElements><zeebe:subscription correlationKey="=order"/></extensionElements></message>
+  <process id="shop" isExecutable="true">
+    <startEvent id="ordered"/>
+    <intermediateCatchEvent id="paid"><messageEventDefinition messageRef="m"/></intermediateCatchEvent>
+    <serviceTask id="pack"><extensionElements><zeebe:taskDefinition type="pack"/></extensionElements></serviceTask>
+    <endEvent id="done"/>
+    <sequenceFlow id="f1" sourceRef="ordered" targetRef="paid"/><sequenceFlow id="f2" sourceRef="paid" targetRef="pack"/>
+    <sequenceFlow id="f3" sourceRef="pack" targetRef="done"/>
+  </process></definitions>"#;
+
+#[tokio::test]
+async fn a_suspended_instance_keeps_what_comes_and_goes_on_when_it_is_resumed() {
+    let service = Service::start(|_| async move { Answer::Json(json!({"packed": true})) }).await;
+    let mut mesh = Mesh::start().await;
+    mesh.sidecar(&[("pack", &service.url())]).await;
+    mesh.deploy(MODEL).await;
+    let started = mesh.flowctl.json(&["run", "shop", "{\"order\": \"1\"}", "-o", "json"]).await;
+    let instance = started["id"].as_str().unwrap_or_else(|| panic!("{started}")).to_owned();
+    let waits = async || match mesh.instance(&instance).await {
+        view if view["waiting"][0]["element"] == "paid" => Ok(()),
+        view => Err(view.to_string()),
+    };
+    eventually("the message is waited for", PATIENCE, waits).await;
+
+    let suspend = ["suspend", &instance, "--by", "ann", "--reason", "the shop is on fire"];
+    mesh.flowctl.run(&suspend).await.expect_code(0);
+    mesh.flowctl.run(&suspend).await.expect_code(1).says(&["suspended already"]);
+    let paid = post(&mesh.url("/messages/paid?key=1"), &[], &json!({"paid": 5})).await.unwrap();
+    assert_eq!(paid.json()["instances"], json!([instance]), "{}", paid.text());
+    mesh.flowd.kill().await;
+    mesh.start_flowd_again().await;
+    assert_eq!(mesh.instance(&instance).await["state"], "SUSPENDED");
+    assert_eq!(service.calls().len(), 0);
+
+    for (method, path, status) in [
+        ("GET", format!("/instances/{instance}/resume"), 405),
+        ("POST", format!("/instances/{instance}/resume?why=x"), 400),
+        ("POST", format!("/instances/{instance}/forget"), 404),
+        ("POST", "/instances/nobody/resume".to_owned(), 404),
+        ("POST", format!("/instances/{instance}/resume?by=bob"), 200),
+        ("POST", format!("/instances/{instance}/resume"), 409),
+    ] {
+        let reply = request(method, &mesh.url(&path), &[], "").await.unwrap();
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());
+    }
+    let ended = mesh.until(&instance, "COMPLETED").await;
+    assert_eq!(ended["result"], json!({"order": "1", "paid": 5, "packed": true}));
+    let did = |at: usize, key: &str| ended["operations"][at][key].clone();
+    assert_eq!((did(0, "what"), did(0, "by"), did(0, "reason")), (json!("suspend"), json!("ann"), json!(suspend[5])));
+    assert_eq!((did(1, "what"), did(1, "by"), did(1, "reason")), (json!("resume"), json!("bob"), json!(null)));
+    mesh.flowctl.run(&["resume", &instance]).await.expect_code(1).says(&["has ended already"]);
+    mesh.flowctl.run(&["resume", "nobody"]).await.expect_code(3);
+    let described = mesh.flowctl.run(&["describe", &instance]).await.expect_code(0);
+    assert!(["Operations:", "suspend", "ann", "the shop is on fire"].iter().all(|it| described.stdout.contains(it)));
+}
