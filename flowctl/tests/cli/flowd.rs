@@ -149,6 +149,14 @@ impl Flow for Rote {
         operated(request)
     }
 
+    async fn suspend(&self, request: Request<v1::OperateRequest>) -> Answer<v1::OperateResponse> {
+        operated(request)
+    }
+
+    async fn resume(&self, request: Request<v1::OperateRequest>) -> Answer<v1::OperateResponse> {
+        operated(request)
+    }
+
     async fn delete(&self, request: Request<v1::OperateRequest>) -> Answer<v1::OperateResponse> {
         operated(request)
     }
