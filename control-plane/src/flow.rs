@@ -236,11 +236,12 @@ impl Flow for Service {
         let operations = self.pass()?;
         let request = request.into_inner();
         let (kind, force) = (request.kind(), request.force);
+        let by = Operator { who: request.who, why: request.reason };
         let mut results = Vec::new();
         for id in request.ids {
             let done = match kind {
                 v1::Kind::Deployment => operations.stop_deployment(&id, force).await.map(drop),
-                v1::Kind::Instance => operations.cancel(&InstanceId::from(id.as_str()), &request.reason).await,
+                v1::Kind::Instance => operations.cancel(&InstanceId::from(id.as_str()), by.clone()).await,
             };
             results.push(wire::operated(id, done.map(|()| "Stopped.".to_owned())));
         }

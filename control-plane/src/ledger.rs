@@ -107,7 +107,7 @@ pub enum Input {
     /// Where replicas are.
     Endpoints(HashMap<ServiceName, Vec<Endpoint>>),
     /// An operator cancels an instance, and why.
-    Cancel(Request, InstanceId, String),
+    Cancel(Request, InstanceId, Operator),
     /// An operator starts a stopped instance again, perhaps with another payload; the flag keeps the tasks' keys.
     Restart(Request, InstanceId, Option<Payload>, bool),
     /// An operator changes how an open instance goes on, and who and why.
@@ -303,7 +303,7 @@ impl Ledger {
             Input::Unreachable(replica) => self.unreachable(replica),
             Input::Answered(replica, accepted, refused) => self.answered(now, replica, accepted, refused, &mut effects),
             Input::Endpoints(endpoints) => self.endpoints(endpoints),
-            Input::Cancel(request, instance, reason) => self.cancel(now, request, &instance, reason, &mut effects),
+            Input::Cancel(request, instance, by) => self.cancel(now, request, &instance, by, &mut effects),
             Input::Restart(request, instance, payload, same_key) => {
                 self.restart(now, request, &instance, payload, same_key, &mut effects);
             }

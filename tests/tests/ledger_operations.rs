@@ -95,6 +95,17 @@ fn what_cannot_be_done_is_refused_and_not_recorded() {
 }
 
 #[test]
+fn who_cancelled_it_and_why_is_recorded() {
+    let mut solo = SoloLedger::new(&[timed()]);
+    let instance = solo.start("P", &json!({}));
+    let by = Operator { who: "ann".into(), why: "not wanted".into() };
+    solo.tell(Input::Cancel(1, instance.clone(), by.clone()));
+    let view = &solo.views[&instance];
+    assert_eq!(view.state, State::Cancelled);
+    assert_eq!(view.operations.iter().map(|it| (it.what.as_str(), &it.by)).collect::<Vec<_>>(), [("cancel", &by)]);
+}
+
+#[test]
 fn the_last_hundred_operations_are_remembered() {
     let mut solo = SoloLedger::new(&[timed()]);
     let instance = solo.start("P", &json!({}));

@@ -24,6 +24,13 @@ pub struct Operator {
     pub why: String,
 }
 
+impl From<&str> for Operator {
+    /// Nobody in particular, for this reason.
+    fn from(why: &str) -> Self {
+        Self { who: String::new(), why: why.to_owned() }
+    }
+}
+
 /// What is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -40,7 +47,7 @@ pub struct Operated {
     pub at: Timestamp,
     /// By whom, and why.
     pub by: Operator,
-    /// What: `suspend`, `resume`.
+    /// What: `suspend`, `resume`, `cancel`.
     pub what: String,
 }
 
@@ -122,13 +129,15 @@ impl Ledger {
         now: Timestamp,
         request: Request,
         instance: &InstanceId,
-        reason: String,
+        by: Operator,
         out: &mut Vec<Output>,
     ) {
         if !self.instances.contains_key(instance) {
             out.push(Output::Answer(request, Answer::NotFound));
             return;
         }
+        let reason = by.why.clone();
+        self.record_operation(now, instance, by, "cancel", out);
         self.cancelled(now, instance, reason, out);
         out.push(Output::Answer(request, Answer::Done));
     }

@@ -22,7 +22,7 @@ type FoundTask = Result<(InstanceId, ActivationId), String>;
 /// See [`Handle`].
 pub(super) enum Command {
     Start(Box<Start>, oneshot::Sender<Result<InstanceId, Refused>>, Option<oneshot::Sender<Settled>>),
-    Cancel(InstanceId, String, oneshot::Sender<Answer>),
+    Cancel(InstanceId, Operator, oneshot::Sender<Answer>),
     Restart(InstanceId, Option<Payload>, bool, oneshot::Sender<Answer>),
     Operate(InstanceId, Operator, Operation, oneshot::Sender<Answer>),
     Delete(InstanceId, oneshot::Sender<Answer>),
@@ -183,8 +183,8 @@ impl Handle {
         self.changes.subscribe()
     }
 
-    pub(crate) async fn cancel(&self, instance: &InstanceId, reason: &str) -> Result<Answer, Refused> {
-        self.ask(|reply| Command::Cancel(instance.clone(), reason.to_owned(), reply)).await
+    pub(crate) async fn cancel(&self, instance: &InstanceId, by: Operator) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Cancel(instance.clone(), by, reply)).await
     }
 
     pub(crate) async fn restart(
@@ -281,7 +281,7 @@ impl LedgerTask {
     pub(super) fn command(&mut self, command: Command) {
         match command {
             Command::Start(start, reply, settled) => self.start(start, reply, settled),
-            Command::Cancel(instance, reason, reply) => self.asks(reply, |r| Input::Cancel(r, instance, reason)),
+            Command::Cancel(instance, by, reply) => self.asks(reply, |r| Input::Cancel(r, instance, by)),
             Command::Restart(instance, payload, same_key, reply) => {
                 self.asks(reply, |r| Input::Restart(r, instance, payload, same_key));
             }

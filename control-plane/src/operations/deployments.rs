@@ -88,7 +88,7 @@ impl Operations {
             let own = id.clone();
             let open = self.ledger.open(Box::new(move |it| it.deployment == own)).await?;
             for instance in open {
-                self.ledger.cancel(&instance.id, "its deployment was stopped with --force").await?;
+                self.ledger.cancel(&instance.id, "its deployment was stopped with --force".into()).await?;
             }
         }
         Ok(())

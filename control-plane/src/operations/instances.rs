@@ -124,8 +124,8 @@ impl Operations {
     }
 
     /// Cancels an open instance.
-    pub(crate) async fn cancel(&self, id: &InstanceId, reason: &str) -> Result<(), Error> {
-        match self.ledger.cancel(id, reason).await? {
+    pub(crate) async fn cancel(&self, id: &InstanceId, by: impl Into<Operator>) -> Result<(), Error> {
+        match self.ledger.cancel(id, by.into()).await? {
             Answer::NotFound => match self.ledger.get(id).await? {
                 Some(closed) => Err(Error::WrongState(format!("{id} has ended already: it is {}", closed.state))),
                 None => Err(no_instance(id)),
