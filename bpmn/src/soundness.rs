@@ -183,7 +183,7 @@ impl Report<'_> {
     fn add(&mut self, reduced: &Reduced, found: &explore::Outcome) {
         let replay = |it: &Found| Replay::of(self.net, &reduced.runs, reduced.initial, it);
         let crowded: Vec<_> = found.crowded.iter().map(|it| (it.place, replay(it))).collect();
-        let stuck: Vec<_> = found.stuck.iter().map(replay).collect();
+        let stuck: Vec<_> = found.stuck.iter().map(|it| replay(it).past_joins()).collect();
         let endless: Vec<_> = found.endless.iter().map(|it| (it.place, replay(it))).collect();
         crowded.iter().for_each(|(place, replay)| self.crowded(*place, replay));
         stuck.iter().for_each(|it| self.stuck(it));

@@ -41,6 +41,18 @@ impl<'a> Replay<'a> {
         replay
     }
 
+    /// Reduction leaves out joins that always fire and lead to no other: they fire here, so that they do not seem to wait.
+    pub(super) fn past_joins(mut self) -> Self {
+        for _ in 0..self.net.nodes.len() {
+            let fires = |node: &super::net::Node| {
+                node.inputs.len() > 1 && node.outcomes.len() == 1 && node.inputs.iter().all(|it| self.holds(*it))
+            };
+            let Some(node) = self.net.nodes.iter().position(fires) else { break };
+            self.play(Move { node, outcome: 0 });
+        }
+        self
+    }
+
     fn play(&mut self, made: Move) {
         if self.crowded.is_some() {
             return;
