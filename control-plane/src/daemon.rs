@@ -255,7 +255,8 @@ impl FlowDaemon for Service {
     }
 
     async fn update_workflow(&self, request: Request<UpdateRequest>) -> Reply {
-        reply(answer::updated(&request.into_inner().update_spec).map_err(|(kind, why)| Raised::new(kind, why)))
+        let updated = async { Ok(answer::updated(&self.pass()?.update(&request.into_inner().update_spec).await?)) };
+        reply(updated.await)
     }
 
     async fn validate_workflow(&self, request: Request<ValidateRequest>) -> Reply {

@@ -19,8 +19,12 @@ use routing::{Compiled, DeploymentId, Digest, ElementId, ProcessId, ServiceName,
 
 pub(crate) use state::State;
 
+use crate::ingress::Route;
+
 /// How long a deployment may take to be served, milliseconds, unless its annotation says otherwise (the original's).
 pub(crate) const DEPLOYMENT_TIMEOUT: u64 = 180_000;
+/// How long `wrapper` waits, milliseconds, unless the model says otherwise (the original's).
+pub(crate) const WRAPPER_TIMEOUT: u64 = 10_000;
 
 /// One version of a process, as it is pushed and run.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub(crate) struct Definition {
     pub(crate) xml: Bytes,
     /// Milliseconds until a deployment that nobody serves is an error.
     pub(crate) timeout: u64,
+    /// Milliseconds that the original's synchronous wrapper waits.
+    pub(crate) wrapper_timeout: u64,
     /// The annotation's `user_opaque_metadata`, as JSON; empty if there is none.
     pub(crate) metadata: String,
 }
@@ -87,6 +93,7 @@ pub(crate) struct Parts {
     pub(crate) start_events: Vec<ElementId>,
     pub(crate) xml: Bytes,
     pub(crate) timeout: u64,
+    pub(crate) wrapper_timeout: u64,
     pub(crate) metadata: String,
 }
 
@@ -109,6 +116,7 @@ impl Definition {
             start_events: checked.start_events.clone(),
             xml,
             timeout: global.deployment_timeout.unwrap_or(DEPLOYMENT_TIMEOUT),
+            wrapper_timeout: global.synchronous_wrapper_timeout.unwrap_or(WRAPPER_TIMEOUT),
             metadata: match global.user_opaque_metadata {
                 map if map.is_empty() => String::new(),
                 map => serde_json::Value::Object(map).to_string(),
@@ -139,6 +147,7 @@ impl Definition {
             start_events: parts.start_events,
             xml: parts.xml,
             timeout: parts.timeout,
+            wrapper_timeout: parts.wrapper_timeout,
             metadata: parts.metadata,
         })
     }
@@ -187,6 +196,8 @@ pub(crate) struct Deployment {
     pub(crate) applied: Timestamp,
     /// URLs given with apply: by element id, task type, or `*`.
     pub(crate) bindings: BTreeMap<String, String>,
+    /// Where it is reached from outside.
+    pub(crate) ingress: Vec<Route>,
     /// Why it is not RUNNING; empty when it is.
     pub(crate) message: String,
 }
@@ -203,7 +214,7 @@ impl Deployment {
             true => (State::Stopped, "applied with --stopped".to_owned()),
             false => (State::Starting, "waits for its sidecars".to_owned()),
         };
-        Self { definition, state, since: now, applied: now, bindings, message }
+        Self { definition, state, since: now, applied: now, bindings, ingress: Vec::new(), message }
     }
 
     /// The URL that apply gave for a task, if any; connectors call what the model says.

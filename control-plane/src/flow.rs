@@ -324,6 +324,12 @@ impl Flow for Service {
         Ok(Response::new(v1::SwapResponse { sidecars: sidecars.into_iter().map(wire::swapped).collect() }))
     }
 
+    async fn update(&self, request: Request<v1::UpdateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
+        let updated = self.pass()?.update(&request.into_inner().spec).await.map_err(status)?;
+        let results = updated.into_iter().map(|it| wire::operated(it.id, it.done)).collect();
+        Ok(Response::new(v1::OperateResponse { results }))
+    }
+
     async fn version(&self, _: Request<v1::Empty>) -> Result<Response<v1::VersionResponse>, Status> {
         Ok(Response::new(v1::VersionResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,9 +1,10 @@
 //! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map`, `POST /start/<ID>`, messages, signals, user tasks, `POST /instances/<ID>/...`.
 //!
 //! HTTP/1 with kept connections; heads, bodies, times and connections are limited. Every route passes
-//! `security::Access` first. Starting is in [`start`], messages and tasks in [`messages`], operations in [`instances`]; what a flowd that stands by cannot answer goes to the leader
+//! `security::Access` first. Starting is in [`start`], ways in by host in [`ingress`], messages and tasks in [`messages`], operations in [`instances`]; what a flowd that stands by cannot answer goes to the leader
 //! (`standby`).
 
+mod ingress;
 mod instances;
 mod messages;
 mod query;
@@ -12,7 +13,7 @@ mod start;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming as Body;
@@ -23,9 +24,13 @@ use runtime::tls::Incoming;
 use serde_json::{Map, Value, json};
 
 use crate::definitions::State;
+use crate::ingress::{ANY_HOST, host_of};
 use crate::operations::{Error, Gate, Operations};
 use crate::security::Access;
 use crate::standby::{Passed, Standby};
+
+/// What a flowd that stands by answers itself; the leader answers the rest.
+const OF_EVERY_FLOWD: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// What the port answers from.
 #[derive(Clone)]
@@ -60,54 +65,62 @@ impl Port {
 
     async fn answer(&self, mut request: Request<Body>) -> Answer {
         let path = request.uri().path();
+        // a proxy in front of flowd gives the name it was called by
+        let authority = request.headers().get(HOST).and_then(|it| it.to_str().ok());
+        let host = host_of(authority.or(request.uri().authority().map(|it| it.as_str())).unwrap_or_default());
         if let Err(error) = self.inner.access.http(path, request.headers()) {
             let mut refused = failed(StatusCode::UNAUTHORIZED, &error.to_string());
             refused.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return refused;
         }
-        if self.inner.gate.pass().is_err()
-            && (path.starts_with("/start/") || path == "/wf_map" || messages::answers(path) || instances::answers(path))
-        {
+        if self.inner.gate.pass().is_err() && !OF_EVERY_FLOWD.contains(&path) {
             match self.inner.standby.request(request).await {
                 Passed::Answer(answer) => return answer,
                 Passed::Own(own) => request = own,
             }
         }
         let path = request.uri().path();
+        let operations = match self.inner.gate.pass() {
+            Ok(operations) => operations,
+            Err(_) if path == "/health" => return health(request.method()),
+            Err(error) => return self.inner.admin.answer(request.method(), path).unwrap_or_else(|| told(&error)),
+        };
+        if operations.mesh.exposes(&host) {
+            return match operations.mesh.routed(&host, path) {
+                Some(routed) => ingress::answer(operations, routed, request).await,
+                None => failed(StatusCode::NOT_FOUND, &format!("nothing is exposed at {path} of {host}")),
+            };
+        }
+        self.own(operations, request).await
+    }
+
+    /// What flowd itself offers; then what is exposed under any host.
+    async fn own(&self, operations: &Operations, request: Request<Body>) -> Answer {
+        let path = request.uri().path();
         if let Some(id) = path.strip_prefix("/start/") {
-            if *request.method() != Method::POST {
-                return not_allowed("POST");
-            }
             let id = query::decoded(id);
-            return match self.inner.gate.pass() {
-                Ok(operations) => start::start(operations, &id, request).await,
-                Err(error) => told(&error),
+            return match *request.method() {
+                Method::POST => start::start(operations, &id, request).await,
+                _ => not_allowed("POST"),
             };
         }
         if messages::answers(path) {
-            return match self.inner.gate.pass() {
-                Ok(operations) => messages::answer(operations, request).await,
-                Err(error) => told(&error),
-            };
+            return messages::answer(operations, request).await;
         }
         if instances::answers(path) {
-            return match self.inner.gate.pass() {
-                Ok(operations) => instances::answer(operations, &request).await,
-                Err(error) => told(&error),
-            };
+            return instances::answer(operations, &request).await;
         }
-        if path == "/wf_map" {
-            return match (request.method(), self.inner.gate.pass()) {
-                (&(Method::GET | Method::POST | Method::HEAD), Ok(operations)) => self.map(operations),
-                (_, Err(error)) => told(&error),
-                (_, Ok(_)) => not_allowed("GET, POST"),
-            };
+        match (path, request.method()) {
+            ("/wf_map", &(Method::GET | Method::POST | Method::HEAD)) => return self.map(operations),
+            ("/wf_map", _) => return not_allowed("GET, POST"),
+            ("/health", method) => return health(method),
+            _ => {}
         }
-        if path == "/health" {
-            return health(request.method());
+        if let Some(answer) = self.inner.admin.answer(request.method(), path) {
+            return answer;
         }
-        match self.inner.admin.answer(request.method(), path) {
-            Some(answer) => answer,
+        match operations.mesh.routed(ANY_HOST, path) {
+            Some(routed) => ingress::answer(operations, routed, request).await,
             None => failed(
                 StatusCode::NOT_FOUND,
                 "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME>, \

@@ -17,6 +17,7 @@ mod daemon;
 mod definitions;
 mod flow;
 mod http;
+mod ingress;
 pub mod ledger;
 mod ledger_task;
 mod mesh;

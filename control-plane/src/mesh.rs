@@ -7,6 +7,7 @@
 
 mod desired;
 mod evaluate;
+mod ingress;
 mod session;
 mod swap;
 
@@ -17,12 +18,14 @@ use hop::Endpoint;
 use routing::{DeploymentId, Digest, Incarnation, ServiceName, Timestamp};
 use tokio::sync::watch;
 
+pub(crate) use ingress::Routed;
 pub(crate) use session::Hello;
 pub(crate) use swap::{InForce, STORED as URLS, Target};
 
 use crate::definitions::resolve::{self, Unresolved};
 use crate::definitions::state::TaskView;
 use crate::definitions::{Deployment, State, record};
+use crate::ingress::Route;
 use crate::sidecars::{Mailbox, Sidecar};
 use crate::store::Write;
 
@@ -57,6 +60,8 @@ struct MeshState {
     /// URLs by swap.
     overrides: BTreeMap<ServiceName, String>,
     retired: BTreeSet<Digest>,
+    /// Ways in by host.
+    routes: HashMap<String, Vec<(DeploymentId, Route)>>,
     left: BTreeSet<Incarnation>,
     settled: BTreeSet<Incarnation>,
     /// The version of the next bindings that are sent.
@@ -166,6 +171,7 @@ impl Mesh {
             if let Some(gone) = state.deployments.remove(id) {
                 state.version += 1;
                 state.by_digest.remove(&gone.definition.digest);
+                state.index_routes();
                 state.retired.insert(gone.definition.digest);
                 state.sidecars.values_mut().for_each(|it| {
                     it.tables.remove(&gone.definition.digest);
@@ -231,6 +237,7 @@ impl MeshState {
         self.retired.remove(&deployment.definition.digest);
         self.by_digest.insert(deployment.definition.digest, id.clone());
         self.deployments.insert(id, deployment);
+        self.index_routes();
         self.version += 1;
     }
 

@@ -10,6 +10,7 @@ mod list;
 mod messages;
 mod resources;
 mod swap;
+mod update;
 
 use std::sync::{Arc, OnceLock};
 
@@ -27,6 +28,7 @@ pub(crate) use list::Selection;
 pub(crate) use messages::{MAX_PAYLOAD, Task, Told};
 pub(crate) use resources::Resource;
 pub(crate) use swap::{Swap, Swapped};
+pub(crate) use update::Updated;
 
 use crate::definitions::State;
 use crate::definitions::resolve::Unresolved;

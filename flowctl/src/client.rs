@@ -357,6 +357,14 @@ impl Client {
         Ok(wire::swap(repoint.task, answer.into_inner()))
     }
 
+    /// Carries out the actions of YAML documents; what could not be done is an answer too.
+    pub(crate) async fn update(&mut self, file: &str, spec: String) -> anyhow::Result<Vec<Outcome>> {
+        let attempt = format!("cannot update by {file}");
+        let answer = self.flow.update(v1::UpdateRequest { spec }).await;
+        let answer = answer.map_err(|status| failed(&self.address, &attempt, status))?;
+        Ok(answer.into_inner().results.into_iter().map(|it| wire::operated(Kind::Deployment, it)).collect())
+    }
+
     /// Who flowd is.
     pub(crate) async fn version(&mut self) -> anyhow::Result<Daemon> {
         let answer = self.flow.version(v1::Empty {}).await;

@@ -49,6 +49,16 @@ fn run(words: &[&str]) -> Ran {
 }
 
 #[test]
+fn each_document_of_an_update_has_an_outcome() {
+    let words = ["update", "-", "-o", "json"];
+    let ran = flowctl(flowd::start(), &words, "action: expose_ingress\nwf_id: order\n---\naction: dance\n");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let statuses: Vec<_> = ran.json().as_array().unwrap().iter().map(|it| it["status"].clone()).collect();
+    assert_eq!(statuses, [json!("ok"), json!("error")]);
+    assert!(ran.stderr.contains("Provided action not supported."), "{ran:?}");
+}
+
+#[test]
 fn without_flowd_it_says_what_to_start() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

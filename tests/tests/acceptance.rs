@@ -11,6 +11,7 @@ mod drain;
 mod ends;
 mod examples;
 mod flow_daemon;
+mod ingress;
 mod kills;
 mod messages;
 mod operations;

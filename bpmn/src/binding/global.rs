@@ -48,6 +48,8 @@ pub struct GlobalProperties {
     pub namespace_shared: bool,
     /// `deployment_timeout`, in milliseconds.
     pub deployment_timeout: Option<u64>,
+    /// `synchronous_wrapper_timeout`, in milliseconds.
+    pub synchronous_wrapper_timeout: Option<u64>,
     /// `priority_class`.
     pub priority_class: Option<String>,
     /// `user_opaque_metadata`.
@@ -89,6 +91,7 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
         namespace: keys.string("namespace", out),
         namespace_shared: keys.flag("namespace_shared", out).unwrap_or(false),
         deployment_timeout: keys.seconds("deployment_timeout", out),
+        synchronous_wrapper_timeout: keys.seconds("synchronous_wrapper_timeout", out),
         priority_class: keys.string("priority_class", out),
         ..GlobalProperties::default()
     };
@@ -106,7 +109,6 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
         &[
             ("orchestrator", "flowd decides where tasks run"),
             ("transport", "every hop is durable here"),
-            ("synchronous_wrapper_timeout", "callers say how long they wait"),
             ("catch_event_expiration", "no event of this process expires"),
             ("timer_recovery_policy", "a timer that is overdue fires at once"),
         ],

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::definitions::{Deployment, State};
 use crate::flow::failure_record;
 use crate::ledger::InstanceView;
-use crate::operations::{Applied, Operations, Probed, Verdict};
+use crate::operations::{Applied, Operations, Probed, Updated, Verdict};
 
 pub(super) fn applied(applied: &Applied) -> Value {
     if applied.verdict == Verdict::Refused {
@@ -31,6 +31,9 @@ pub(super) fn deployment(deployment: &Deployment) -> Value {
     let mut shown = json!({ "state": state.as_str() });
     if let Ok(metadata) = serde_json::from_str::<Value>(&deployment.definition.metadata) {
         shown["user_opaque_metadata"] = metadata;
+    }
+    if !deployment.ingress.is_empty() {
+        shown["ingress"] = json!(deployment.ingress);
     }
     shown
 }
@@ -112,15 +115,15 @@ pub(super) fn probed(operations: &Operations, probed: &Probed) -> Value {
     json!({ id: tasks })
 }
 
-/// What the original says to every update: kind of exception and reason, or a message.
-pub(super) fn updated(spec: &str) -> Result<Value, (&'static str, &'static str)> {
-    let actions = spec.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("action:"));
-    let actions: Vec<&str> = actions.map(|it| it.trim().trim_matches(['"', '\''])).collect();
-    match actions.as_slice() {
-        ["expose_ingress" | "clear_ingress", ..] => {
-            Err(("ValueError", "Ingress currently not supported by REXFlow. Returning soon...."))
-        }
-        ["subscribe_to_topic" | "unsubscribe_from_topic", ..] => Err(("NotImplementedError", "Lazy Developer Error!")),
-        _ => Ok(json!({ "status": -1, "message": "Provided action not supported." })),
-    }
+/// The first failure decides; what became of each document is below `results`.
+pub(super) fn updated(updated: &[Updated]) -> Value {
+    let results: Vec<Value> = (updated.iter())
+        .map(|it| match &it.done {
+            Ok(message) => json!({ "id": it.id, "status": 0, "message": message }),
+            Err(error) => json!({ "id": it.id, "status": -1, "message": error.to_string() }),
+        })
+        .collect();
+    let failed = updated.iter().find_map(|it| it.done.as_ref().err());
+    let (status, message) = failed.map_or((0, "Ok.".to_owned()), |error| (-1, error.to_string()));
+    json!({ "status": status, "message": message, "results": results })
 }

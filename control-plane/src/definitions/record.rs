@@ -10,6 +10,7 @@ use routing::{DeploymentId, ElementId, ProcessId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Definition, Deployment, Error, Parts, State};
+use crate::ingress::Route;
 use crate::store::Write;
 
 /// Definitions lie below it.
@@ -31,6 +32,8 @@ struct DefinitionRecord {
     /// Base64: a model may be in any encoding.
     xml: String,
     timeout: u64,
+    #[serde(default = "wrapper_timeout")]
+    wrapper_timeout: u64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     metadata: String,
 }
@@ -42,6 +45,8 @@ struct StateRecord {
     applied: Timestamp,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     bindings: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ingress: Vec<Route>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     message: String,
 }
@@ -59,6 +64,7 @@ pub(crate) fn put_definition(definition: &Definition) -> Write {
         start_events: definition.start_events.clone(),
         xml: BASE64_STANDARD.encode(&definition.xml),
         timeout: definition.timeout,
+        wrapper_timeout: definition.wrapper_timeout,
         metadata: definition.metadata.clone(),
     };
     Write::put(key(DEFINITIONS, &definition.deployment), json(&record))
@@ -66,12 +72,13 @@ pub(crate) fn put_definition(definition: &Definition) -> Write {
 
 /// The write that makes a deployment's state durable.
 pub(crate) fn put_state(deployment: &Deployment) -> Write {
-    let Deployment { definition, state, since, applied, bindings, message } = deployment;
+    let Deployment { definition, state, since, applied, bindings, ingress, message } = deployment;
     let record = StateRecord {
         state: *state,
         since: *since,
         applied: *applied,
         bindings: bindings.clone(),
+        ingress: ingress.clone(),
         message: message.clone(),
     };
     Write::put(key(STATES, &definition.deployment), json(&record))
@@ -101,10 +108,15 @@ pub(crate) fn read(id: &str, definition: &[u8], state: Option<&[u8]>) -> Result<
         start_events: record.start_events,
         xml: BASE64_STANDARD.decode(record.xml).map_err(|e| broken(e.to_string()))?.into(),
         timeout: record.timeout,
+        wrapper_timeout: record.wrapper_timeout,
         metadata: record.metadata,
     })?;
-    let StateRecord { state, since, applied, bindings, message } = state;
-    Ok(Deployment { definition: Arc::new(definition), state, since, applied, bindings, message })
+    let StateRecord { state, since, applied, bindings, ingress, message } = state;
+    Ok(Deployment { definition: Arc::new(definition), state, since, applied, bindings, ingress, message })
+}
+
+fn wrapper_timeout() -> u64 {
+    super::WRAPPER_TIMEOUT
 }
 
 fn key(prefix: &str, id: &DeploymentId) -> String {

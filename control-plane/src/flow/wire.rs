@@ -193,6 +193,13 @@ pub(super) async fn deployment(
         running: running as u64,
         message: deployment.message.clone(),
         user_opaque_metadata: definition.metadata.clone(),
+        ingress: (deployment.ingress.iter())
+            .map(|it| v1::IngressRoute {
+                host: it.host.clone(),
+                path: it.path.clone(),
+                start_event: it.start_event.as_str().to_owned(),
+            })
+            .collect(),
     })
 }
 

@@ -1,4 +1,5 @@
-//! `POST /start/<ID>[?start_event=S][&wait=30s]`: the way in for everybody who has no flowctl.
+//! `POST /start/<ID>[?start_event=S][&wait=30s]`: the way in for everybody who has no flowctl. `POST /start/<ID>/wrapper`
+//! waits as long as the model's `synchronous_wrapper_timeout` says.
 //!
 //! Without `wait`: 200 and the original's object, once the start is durable. With it: the result itself, 500 with the
 //! failure record when the instance failed or waits for an operator, 504 when it still runs.
@@ -26,14 +27,45 @@ use crate::operations::{Operations, Run, no_instance};
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// The header that names the instance, as the original's.
 const INSTANCE: &str = "x-rexflow-iid";
+/// The original's way in that answers with the result.
+const WRAPPER: &str = "/wrapper";
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// What a caller wants started.
+pub(super) struct Entry {
+    /// Deployment, process, or a part of it that is one's alone.
+    pub(super) id: String,
+    /// Empty: the only one.
+    pub(super) start_event: String,
+    /// How long to wait for the result; none: not at all.
+    pub(super) wait: Option<Duration>,
+}
+
+/// As the query says.
 pub(super) async fn start(operations: &Operations, id: &str, request: Request<Body>) -> Answer {
-    let query = match Query::parse(request.uri().query()) {
+    let Query { start_event, mut wait } = match Query::parse(request.uri().query()) {
         Ok(query) => query,
         Err(why) => return failed(StatusCode::BAD_REQUEST, &why),
     };
-    let limit = match operations.mesh.resolve(id) {
+    let id = match id.strip_suffix(WRAPPER) {
+        Some(id) => {
+            wait = wait.or_else(|| wrapper_limit(operations, id));
+            id
+        }
+        None => id,
+    };
+    enter(operations, Entry { id: id.to_owned(), start_event, wait }, request).await
+}
+
+/// How long the original's synchronous wrapper waits: as the model says.
+pub(super) fn wrapper_limit(operations: &Operations, id: &str) -> Option<Duration> {
+    let deployment = operations.mesh.resolve(id).ok()?;
+    Some(Duration::from_millis(deployment.definition.wrapper_timeout))
+}
+
+pub(super) async fn enter(operations: &Operations, entry: Entry, request: Request<Body>) -> Answer {
+    let Entry { id, start_event, wait: patience } = entry;
+    let limit = match operations.mesh.resolve(&id) {
         Ok(deployment) => deployment.definition.max_payload(),
         Err(error) => return told(&error.into()),
     };
@@ -45,15 +77,8 @@ pub(super) async fn start(operations: &Operations, id: &str, request: Request<Bo
         Ok(read) => read,
         Err(error) => return failed(error.status(), &error.to_string()),
     };
-    let run = Run {
-        id: id.to_owned(),
-        payload: payload(content_type, read),
-        start_event: query.start_event,
-        key,
-        trace,
-        ..Run::default()
-    };
-    match query.wait {
+    let run = Run { id, payload: payload(content_type, read), start_event, key, trace, ..Run::default() };
+    match patience {
         None => match operations.run(run, None).await {
             Ok(id) => {
                 named(json_answer(StatusCode::OK, &json!({ "id": id.as_str(), "message": "Ok", "status": 0 })), &id)

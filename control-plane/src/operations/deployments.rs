@@ -76,6 +76,12 @@ impl Operations {
                 return Err(Error::WrongState(format!("Error: {id} is not in a stoppable state")));
             }
         }
+        if let (Some(route), false) = (deployment.ingress.first(), force) {
+            return Err(Error::WrongState(format!(
+                "WF {id} still has exposed Ingress. It is {}{}: clear_ingress it with `flowctl update`, or give --force",
+                route.host, route.path
+            )));
+        }
         let open = self.ledger.open_on(id).await?;
         if open > 0 && !force {
             return Err(Error::WrongState(format!(

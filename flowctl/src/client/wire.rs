@@ -10,7 +10,7 @@ use super::{Description, Operation, Resource, Selection};
 use crate::args::kind::Kind;
 use crate::exit::Exit;
 use crate::output::apply::{Deployed, File, Status};
-use crate::output::deployment::{Deployment, Task};
+use crate::output::deployment::{Deployment, Ingress, Task};
 use crate::output::describe::Sidecar;
 use crate::output::diagnostic::{Diagnostic, Severity, has_errors};
 use crate::output::instance::{Body, Failed, Instance, State, Waiting};
@@ -196,7 +196,12 @@ pub(super) fn deployment(wire: v1::Deployment) -> Deployment {
         running: wire.running,
         applied: instant(wire.applied_ms),
         metadata: metadata(wire.user_opaque_metadata),
+        ingress: wire.ingress.into_iter().map(ingress).collect(),
     }
+}
+
+fn ingress(wire: v1::IngressRoute) -> Ingress {
+    Ingress { host: wire.host, path: wire.path, start_event: wire.start_event }
 }
 
 fn metadata(text: String) -> Value {
@@ -252,16 +257,21 @@ pub(super) fn hop(wire: v1::HopRecord) -> trace::Hop {
 
 /// The outcome for the one id that was asked for.
 pub(super) fn outcome(kind: Kind, id: String, wire: v1::OperateResponse) -> Outcome {
-    let Some(operated) = wire.results.into_iter().next() else {
-        return Outcome { kind, id, exit: Exit::Error, message: "flowd says nothing about it".to_owned() };
-    };
+    match wire.results.into_iter().next() {
+        None => Outcome { kind, id, exit: Exit::Error, message: "flowd says nothing about it".to_owned() },
+        Some(it) if it.id.is_empty() => operated(kind, v1::Operated { id, ..it }),
+        Some(it) => operated(kind, it),
+    }
+}
+
+/// What became of one thing.
+pub(super) fn operated(kind: Kind, operated: v1::Operated) -> Outcome {
     let exit = match operated.status {
         0 => Exit::Ok,
         -1 => Exit::NotFound,
         _ => Exit::Error,
     };
-    let id = if operated.id.is_empty() { id } else { operated.id };
-    Outcome { kind, id, exit, message: operated.message }
+    Outcome { kind, id: operated.id, exit, message: operated.message }
 }
 
 pub(super) fn probes(wire: v1::ProbeResponse) -> probe::List {

@@ -27,6 +27,21 @@ pub(crate) struct Task {
     pub(crate) url: String,
 }
 
+/// A way in from outside.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Ingress {
+    /// A DNS name, or `*` for any.
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) start_event: String,
+}
+
+impl std::fmt::Display for Ingress {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}{} to {}", self.host, self.path, self.start_event)
+    }
+}
+
 /// One deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Deployment {
@@ -43,6 +58,8 @@ pub(crate) struct Deployment {
     pub(crate) applied: Option<Timestamp>,
     /// The model's `user_opaque_metadata`; null if it has none.
     pub(crate) metadata: Value,
+    /// Where it is reached from outside.
+    pub(crate) ingress: Vec<Ingress>,
 }
 
 impl Deployment {
@@ -58,6 +75,7 @@ impl Deployment {
             "running": self.running,
             "applied": instant(self.applied),
             "metadata": self.metadata,
+            "ingress": self.ingress,
         })
     }
 
@@ -67,6 +85,9 @@ impl Deployment {
         entry.insert("state".into(), self.state.as_str().into());
         if !self.metadata.is_null() {
             entry.insert("user_opaque_metadata".into(), self.metadata.clone());
+        }
+        if !self.ingress.is_empty() {
+            entry.insert("ingress".into(), json!(self.ingress));
         }
         entry.into()
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::deployment::Deployment;
+use super::deployment::{Deployment, Ingress};
 use super::instance::Instance;
 use super::trace::Trace;
 use super::{Show, table, time};
@@ -52,6 +52,7 @@ impl Show for OfDeployment {
 
     fn text(&self, _wide: bool, now: Timestamp) -> String {
         let deployment = &self.deployment;
+        let ingress: Vec<_> = deployment.ingress.iter().map(Ingress::to_string).collect();
         let mut text = fields(&[
             ("Deployment", deployment.id.clone()),
             ("Process", deployment.process.clone()),
@@ -59,6 +60,7 @@ impl Show for OfDeployment {
             ("Reason", deployment.reason.clone()),
             ("Applied", when(deployment.applied, now)),
             ("Start events", deployment.start_events.join(", ")),
+            ("Ingress", ingress.join(", ")),
             ("Metadata", if deployment.metadata.is_null() { String::new() } else { deployment.metadata.to_string() }),
         ]);
         let tasks = deployment.tasks.iter().map(|task| {

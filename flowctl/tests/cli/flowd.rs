@@ -185,6 +185,15 @@ impl Flow for Rote {
         Err(absent())
     }
 
+    async fn update(&self, request: Request<v1::UpdateRequest>) -> Answer<v1::OperateResponse> {
+        let documents = request.into_inner().spec;
+        let results = documents.split("---").map(|it| match it.contains("expose_ingress") {
+            true => v1::Operated { id: "order".into(), status: 0, message: "Exposed.".into() },
+            false => v1::Operated { id: "order".into(), status: -2, message: "Provided action not supported.".into() },
+        });
+        Ok(Response::new(v1::OperateResponse { results: results.collect() }))
+    }
+
     async fn version(&self, _: Request<v1::Empty>) -> Answer<v1::VersionResponse> {
         Err(absent())
     }

@@ -167,9 +167,11 @@ async fn mistakes_are_told_as_the_original_told_them() {
     let (status, message, data) = told(client.stop_workflow(stop).await.unwrap().into_inner());
     assert!(status == -1 || data["x"]["status"] == -1, "{status} {message} {data}");
     let update = UpdateRequest { update_spec: "action: expose_ingress\nhost: h\n".into() };
-    let (status, message, _) = told(client.update_workflow(update).await.unwrap().into_inner());
-    assert_eq!(status, -1);
-    assert!(message.contains("Ingress currently not supported"), "{message}");
+    let refused = ok(client.update_workflow(update).await);
+    assert_eq!(
+        (&refused["status"], &refused["message"]),
+        (&json!(-1), &json!("expose_ingress needs wf_id, the deployment or its process"))
+    );
     // A message beyond all limits ends that call, not flowd.
     let large = ApplyRequest { bpmn_xml: " ".repeat(70 << 20), stopped: false };
     assert!(client.max_encoding_message_size(usize::MAX).apply_workflow(large).await.is_err());
@@ -226,13 +228,15 @@ async fn what_one_id_was_refused_is_told_inside_an_answer_that_is_ok() {
     let stopped = ok(client.stop_workflow(stop).await);
     assert_eq!(stopped, json!({ instance.as_str(): {"status": 0, "message": "Stopped."} }));
     for (spec, answer) in [
-        ("action: clear_ingress", "ValueError(Ingress currently not supported by REXFlow. Returning soon....)"),
-        ("action: unsubscribe_from_topic", "NotImplementedError(Lazy Developer Error!)"),
+        ("action: clear_ingress\nhost: shop.example", "there is no ingress shop.example"),
+        ("action: unsubscribe_from_topic", "name the topic in the model, in the annotation of its start event"),
+        ("action: dance", "Provided action not supported."),
     ] {
-        let told = told(client.update_workflow(UpdateRequest { update_spec: spec.into() }).await.unwrap().into_inner());
-        assert_eq!((told.0, told.1.as_str()), (-1, answer));
+        let refused = ok(client.update_workflow(UpdateRequest { update_spec: spec.into() }).await);
+        assert_eq!((&refused["status"], &refused["message"]), (&json!(-1), &json!(answer)));
     }
-    let update = UpdateRequest { update_spec: "action: dance".into() };
-    assert_eq!(ok(client.update_workflow(update).await)["message"], "Provided action not supported.");
+    let (status, message, _) =
+        told(client.update_workflow(UpdateRequest { update_spec: "- 1".into() }).await.unwrap().into_inner());
+    assert!(status == -1 && message.starts_with("ValueError(this is no update"), "{message}");
     assert_eq!(service.calls().len(), 0);
 }
