@@ -61,6 +61,7 @@ async fn a_deployment_is_reached_by_host_and_path_until_it_is_cleared() {
         assert_eq!(call(&mesh, "POST", "shop.example", own, &json!({})).await.status, 404, "{own} is not exposed");
     }
 
+    mesh.flowd.kill().await;
     mesh.start_flowd_again().await;
     mesh.until_deployment(&id, "RUNNING").await;
     let again = call(&mesh, "POST", "shop.example", "/orders/wrapper", &json!({"n": 4})).await;
