@@ -19,6 +19,7 @@ use routing::{InstanceId, Payload};
 use serde_json::{Map, Value, json};
 use tonic::{Request, Response, Status};
 
+use crate::ledger::{Operation, Operator};
 use crate::operations::{Apply, Error, Gate, Operations, Run, Selection, Verdict};
 
 /// Instances shown when none is named.
@@ -185,6 +186,7 @@ impl Service {
     }
 
     async fn started(&self, request: StartRequest) -> Result<Value, Raised> {
+        let again = || Operation::Start { payload: None, same_key: false };
         let operations = self.pass()?;
         let mut results = Map::new();
         for id in &request.ids {
@@ -193,13 +195,15 @@ impl Service {
                     Ok(_) => json!({ "status": 0, "message": "Started." }),
                     Err(error) => json!({ "status": -1, "message": error.to_string() }),
                 },
-                RequestKind::Instance => match operations.restart(&InstanceId::from(id.as_str()), None, false).await {
-                    Ok(()) => json!({ "status": 0, "message": "Retry Succeeded." }),
-                    Err(Error::WrongState(_)) => {
-                        return Err(Raised::new("AssertionError", "Can only start instances in STOPPED state"));
+                RequestKind::Instance => {
+                    match operations.operate(&InstanceId::from(id.as_str()), Operator::default(), again()).await {
+                        Ok(()) => json!({ "status": 0, "message": "Retry Succeeded." }),
+                        Err(Error::WrongState(_)) => {
+                            return Err(Raised::new("AssertionError", "Can only start instances in STOPPED state"));
+                        }
+                        Err(error) => json!({ "status": -1, "message": error.to_string() }),
                     }
-                    Err(error) => json!({ "status": -1, "message": error.to_string() }),
-                },
+                }
             };
             results.insert(id.clone(), result);
         }

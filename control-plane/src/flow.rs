@@ -217,14 +217,16 @@ impl Flow for Service {
     async fn start(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
         let operations = self.pass()?;
         let request = request.into_inner();
-        let (kind, payload, same_key) = (request.kind(), request.payload, request.same_key);
+        let (kind, payload, same_key) = (request.kind(), request.payload.map(routing::Payload::from), request.same_key);
+        let by = Operator { who: request.who, why: request.reason };
         let mut results = Vec::new();
         for id in request.ids {
             let done = match kind {
                 v1::Kind::Deployment => operations.start_deployment(&id).await.map(|_| "Started."),
                 v1::Kind::Instance => {
-                    let (instance, payload) = (InstanceId::from(id.as_str()), payload.clone().map(Into::into));
-                    operations.restart(&instance, payload, same_key).await.map(|()| "Retry Succeeded.")
+                    let again = Operation::Start { payload: payload.clone(), same_key };
+                    let done = operations.operate(&InstanceId::from(id.as_str()), by.clone(), again).await;
+                    done.map(|()| "Retry Succeeded.")
                 }
             };
             results.push(wire::operated(id, done.map(str::to_owned)));
@@ -254,6 +256,14 @@ impl Flow for Service {
 
     async fn resume(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
         self.operate(request.into_inner(), Operation::Resume, "Resumed.").await
+    }
+
+    async fn set(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
+        let mut request = request.into_inner();
+        let payload = wire::payload(request.payload.take());
+        let scope = Some(std::mem::take(&mut request.scope)).filter(|it| !it.is_empty());
+        let set = Operation::set(scope, &payload).map_err(Status::invalid_argument)?;
+        self.operate(request, set, "Set.").await
     }
 
     async fn delete(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {

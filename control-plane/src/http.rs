@@ -108,7 +108,7 @@ impl Port {
             return messages::answer(operations, request).await;
         }
         if instances::answers(path) {
-            return instances::answer(operations, &request).await;
+            return instances::answer(operations, request).await;
         }
         match (path, request.method()) {
             ("/wf_map", &(Method::GET | Method::POST | Method::HEAD)) => return self.map(operations),

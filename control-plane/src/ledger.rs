@@ -108,8 +108,6 @@ pub enum Input {
     Endpoints(HashMap<ServiceName, Vec<Endpoint>>),
     /// An operator cancels an instance, and why.
     Cancel(Request, InstanceId, Operator),
-    /// An operator starts a stopped instance again, perhaps with another payload; the flag keeps the tasks' keys.
-    Restart(Request, InstanceId, Option<Payload>, bool),
     /// An operator changes how an open instance goes on, and who and why.
     Operate(Request, InstanceId, Operator, Operation),
     /// An operator, or retention, forgets a closed instance.
@@ -304,9 +302,6 @@ impl Ledger {
             Input::Answered(replica, accepted, refused) => self.answered(now, replica, accepted, refused, &mut effects),
             Input::Endpoints(endpoints) => self.endpoints(endpoints),
             Input::Cancel(request, instance, by) => self.cancel(now, request, &instance, by, &mut effects),
-            Input::Restart(request, instance, payload, same_key) => {
-                self.restart(now, request, &instance, payload, same_key, &mut effects);
-            }
             Input::Operate(request, instance, by, operation) => {
                 self.operate(now, request, &instance, by, operation, &mut effects);
             }

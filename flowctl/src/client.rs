@@ -104,6 +104,7 @@ pub(crate) enum Operation {
     Start {
         same_key: bool,
         payload: Option<Payload>,
+        by: Operator,
     },
     Stop {
         force: bool,
@@ -114,6 +115,12 @@ pub(crate) enum Operation {
     },
     Suspend(Operator),
     Resume(Operator),
+    /// Variables, a JSON object; of an open activity, or of the process.
+    Set {
+        values: Payload,
+        scope: String,
+        by: Operator,
+    },
 }
 
 /// Who does something, and why; empty: unsaid.
@@ -288,6 +295,7 @@ impl Client {
             Operation::Stop { .. } => (self.flow.stop(request).await, "stop"),
             Operation::Suspend(_) => (self.flow.suspend(request).await, "suspend"),
             Operation::Resume(_) => (self.flow.resume(request).await, "resume"),
+            Operation::Set { .. } => (self.flow.set(request).await, "set variables of"),
             Operation::Delete { .. } => (self.flow.delete(request).await, "delete"),
         };
         match answer {

@@ -24,6 +24,7 @@ mod record;
 mod repeat;
 mod run;
 mod scope;
+mod set;
 mod suspend;
 mod throw;
 mod user_task;
@@ -164,23 +165,17 @@ impl Instance {
     /// From what was stored: records in any order, and ids that were here and are gone.
     pub fn load(
         id: InstanceId,
-        mut stays: Vec<Stay>,
+        stays: Vec<Stay>,
         seen: impl IntoIterator<Item = ActivationId>,
         tables: &dyn Tables,
     ) -> Self {
         let mut instance = Self::new(id);
         instance.seen.extend(seen);
-        stays.sort_by_key(|s| s.order);
         for stay in stays {
             instance.order = instance.order.max(stay.order);
-            if stay.reason == Reason::Joining
-                && let Some(table) = tables.table(stay.token.definition)
-                && let Some(node) = table.find(stay.token.element.as_str())
-            {
-                instance.join_at(&table, node, &stay.token).arrive(stay.token.clone());
-            }
             instance.insert(stay);
         }
+        instance.rejoin(tables);
         instance
     }
 

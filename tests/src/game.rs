@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bpmn::{Options, ProcessDefinition, check};
-use control_plane::ledger::{self, Answer as Reply, Deployed, Input, InstanceView, Ledger, Output, Start};
+use control_plane::ledger::{
+    self, Answer as Reply, Deployed, Input, InstanceView, Ledger, Operation, Operator, Output, Start,
+};
 use hop::Endpoint;
 use routing::mapping::Answer;
 use routing::step::{self, Activity, CallFailure, Effect};
@@ -204,7 +206,8 @@ impl Game {
 
     /// Starts a stopped instance again.
     pub fn restart(&mut self, instance: &InstanceId, payload: Option<&Value>) -> InstanceView {
-        self.tell(Input::Restart(0, instance.clone(), payload.map(Payload::json), false));
+        let again = Operation::Start { payload: payload.map(Payload::json), same_key: false };
+        self.tell(Input::Operate(0, instance.clone(), Operator::default(), again));
         self.settle();
         self.view(instance)
     }

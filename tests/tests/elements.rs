@@ -8,6 +8,7 @@ mod incidents;
 mod parallel;
 mod random;
 mod repetition;
+mod set_variables;
 mod standard;
 mod sub_process;
 mod suspended;

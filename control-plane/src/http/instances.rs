@@ -1,8 +1,9 @@
-//! Operations on instances over HTTP: `POST /instances/<id>/suspend?by=&reason=`, `POST /instances/<id>/resume?by=&reason=`.
+//! Operations on instances over HTTP, each with `?by=&reason=`: `POST /instances/<id>/suspend`, `.../resume`, `.../start[?same_key=true]`
+//! with the payload to go on with, or none, and `.../variables[?scope=]` with a JSON object of them.
 
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
-use routing::InstanceId;
+use routing::{InstanceId, Payload};
 use serde_json::json;
 
 use super::query::{decoded, pairs};
@@ -15,23 +16,39 @@ pub(super) fn answers(path: &str) -> bool {
     path.starts_with("/instances/")
 }
 
-pub(super) async fn answer(operations: &Operations, request: &Request<Body>) -> Answer {
+pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> Answer {
     let segments: Vec<String> = request.uri().path().trim_start_matches('/').split('/').map(decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let (id, operation) = match segments.as_slice() {
-        ["instances", id, "suspend"] => (*id, Operation::Suspend),
-        ["instances", id, "resume"] => (*id, Operation::Resume),
+    let (id, what) = match segments.as_slice() {
+        ["instances", id, what @ ("suspend" | "resume" | "start" | "variables")] => (*id, *what),
         _ => {
-            let there = "not here; there are /instances/<ID>/suspend and /instances/<ID>/resume";
+            let there = "not here; there are /instances/<ID>/suspend, resume, start and variables";
             return failed(StatusCode::NOT_FOUND, there);
         }
     };
     if *request.method() != Method::POST {
         return not_allowed("POST");
     }
-    let by = match operator(request) {
-        Ok(by) => by,
+    let Asked { by, same_key, scope } = match asked(&request, what) {
+        Ok(asked) => asked,
         Err(why) => return failed(StatusCode::BAD_REQUEST, &why),
+    };
+    let given = match what {
+        "start" | "variables" => super::messages::body(request).await,
+        _ => Ok(Payload::default()),
+    };
+    let payload = match given {
+        Ok(payload) => payload,
+        Err(refused) => return refused,
+    };
+    let operation = match what {
+        "suspend" => Operation::Suspend,
+        "resume" => Operation::Resume,
+        "start" => Operation::Start { payload: Some(payload).filter(|it| !is_none(it)), same_key },
+        _ => match Operation::set(scope, &payload) {
+            Ok(set) => set,
+            Err(why) => return failed(StatusCode::BAD_REQUEST, why),
+        },
     };
     match operations.operate(&InstanceId::from(id), by, operation).await {
         Ok(()) => json_answer(StatusCode::OK, &json!({ "status": 0, "message": "Ok", "id": id })),
@@ -39,15 +56,29 @@ pub(super) async fn answer(operations: &Operations, request: &Request<Body>) -> 
     }
 }
 
-/// Who asks, and why, as the query says.
-fn operator(request: &Request<Body>) -> Result<Operator, String> {
-    let mut operator = Operator::default();
+/// What a query says.
+#[derive(Default)]
+struct Asked {
+    by: Operator,
+    same_key: bool,
+    scope: Option<String>,
+}
+
+/// No body is read as an empty object.
+fn is_none(payload: &Payload) -> bool {
+    payload.body.as_ref() == b"{}"
+}
+
+fn asked(request: &Request<Body>, what: &str) -> Result<Asked, String> {
+    let mut asked = Asked::default();
     for (key, value) in pairs(request.uri().query()) {
         match key.as_str() {
-            "by" => operator.who = value,
-            "reason" => operator.why = value,
-            other => return Err(format!("there is no parameter {other:?}; there are by and reason")),
+            "by" => asked.by.who = value,
+            "reason" => asked.by.why = value,
+            "same_key" if what == "start" => asked.same_key = value == "true",
+            "scope" if what == "variables" => asked.scope = Some(value).filter(|it| !it.is_empty()),
+            other => return Err(format!("there is no parameter {other:?} here; there are by and reason")),
         }
     }
-    Ok(operator)
+    Ok(asked)
 }

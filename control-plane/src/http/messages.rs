@@ -146,7 +146,7 @@ fn bad(why: String) -> Answer {
     failed(StatusCode::BAD_REQUEST, &why)
 }
 
-async fn body(request: Request<Body>) -> Result<Payload, Answer> {
+pub(super) async fn body(request: Request<Body>) -> Result<Payload, Answer> {
     let header = request.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let content_type = header.unwrap_or_default().to_owned();
     let read = admin::read_body(request.into_body(), MAX_PAYLOAD, BODY_WITHIN).await;

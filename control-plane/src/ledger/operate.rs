@@ -1,11 +1,16 @@
-//! What operators ask for: cancel, start again, suspend, resume, delete.
+//! What operators ask for: cancel, start again, suspend, resume, set variables, delete.
 //!
 //! What changes how an open instance goes on is recorded in it, with who, when and why, in the same atomic group as the change itself.
 
 use proto::v1;
+use routing::evaluate::Variables;
+use routing::instance::Run;
 use routing::{ActivationId, HopRecord, Payload, Timestamp};
 
 use super::instance::State;
+use serde_json::Value;
+
+use super::arrive::Known;
 use super::stored::{encode_instance, key};
 use super::{Answer, InstanceId, Ledger, Output, Request};
 
@@ -38,6 +43,33 @@ pub enum Operation {
     Suspend,
     /// They do again.
     Resume,
+    /// Every incident starts again, each from the failed element.
+    Start {
+        /// What to go on with instead.
+        payload: Option<Payload>,
+        /// Whether tasks see the idempotency keys of the failed calls.
+        same_key: bool,
+    },
+    /// Variables get other values.
+    Set {
+        /// The innermost open activity of this element or activation id; the process if there is none.
+        scope: Option<String>,
+        /// Their names and values.
+        values: Variables,
+    },
+}
+
+impl Operation {
+    /// Variables are set as a JSON object says.
+    ///
+    /// # Errors
+    /// The payload is none.
+    pub fn set(scope: Option<String>, payload: &Payload) -> Result<Self, &'static str> {
+        match payload.to_json() {
+            Some(Value::Object(values)) if !values.is_empty() => Ok(Self::Set { scope, values }),
+            _ => Err("give the variables as a JSON object that has some"),
+        }
+    }
 }
 
 /// What was done to an instance.
@@ -47,7 +79,7 @@ pub struct Operated {
     pub at: Timestamp,
     /// By whom, and why.
     pub by: Operator,
-    /// What: `suspend`, `resume`, `cancel`.
+    /// What: `suspend`, `resume`, `cancel`, `start`, `set`, the last two with what they concern.
     pub what: String,
 }
 
@@ -92,6 +124,10 @@ impl Ledger {
                 self.index_all_times(instance);
                 Answer::Done
             }
+            (Operation::Start { payload, same_key }, _) => {
+                self.start_again(now, instance, by, payload.as_ref(), same_key, out)
+            }
+            (Operation::Set { scope, values }, _) => self.set(now, instance, by, scope.as_deref(), &values, out),
         };
         self.settle_state(instance, out);
         out.push(Output::Answer(request, answer));
@@ -119,7 +155,7 @@ impl Ledger {
         let Some(open) = self.instances.get_mut(instance) else { return };
         let operations = &mut open.base.operations;
         operations.drain(..(operations.len() + 1).saturating_sub(MAX_OPERATIONS));
-        operations.push(Operated { at: now, by, what: what.to_owned() });
+        operations.push(Operated { at: now, by, what: shortened(what.to_owned()) });
         let bytes = encode_instance(&open.base);
         self.put(key::open(instance), bytes);
     }
@@ -143,30 +179,57 @@ impl Ledger {
     }
 
     /// Starts every incident of the instance again, each from the failed element, as often as it takes.
-    pub(super) fn restart(
+    fn start_again(
         &mut self,
         now: Timestamp,
-        request: Request,
         instance: &InstanceId,
-        payload: Option<Payload>,
+        by: Operator,
+        payload: Option<&Payload>,
         same_key: bool,
         out: &mut Vec<Output>,
-    ) {
-        let Some(open) = self.instances.get(instance) else {
-            out.push(Output::Answer(request, Answer::NotFound));
-            return;
-        };
-        let waiting: Vec<_> = open.incidents().map(|s| s.token.activation).collect();
+    ) -> Answer {
+        let Some(open) = self.instances.get(instance) else { return Answer::NotFound };
+        let waiting: Vec<_> =
+            open.incidents().map(|s| (s.token.activation, s.token.element.as_str().to_owned())).collect();
         if waiting.is_empty() {
-            let why =
-                format!("Can only start instances in STOPPED state, {instance} is {} and has no incident", open.state);
-            out.push(Output::Answer(request, Answer::WrongState(why)));
-            return;
+            return Answer::WrongState(format!(
+                "Can only start instances in STOPPED state, {instance} is {} and has no incident",
+                open.state
+            ));
         }
-        for stay in waiting {
-            self.run(now, instance, out, |run| run.resume(stay, payload.as_ref(), same_key));
+        let elements: Vec<&str> = waiting.iter().map(|(_, element)| element.as_str()).collect();
+        let other = if payload.is_some() { " with another payload" } else { "" };
+        self.record_operation(now, instance, by, &format!("start {}{other}", elements.join(", ")), out);
+        for (stay, _) in waiting {
+            self.run(now, instance, out, |run| run.resume(stay, payload, same_key));
         }
-        out.push(Output::Answer(request, Answer::Done));
+        Answer::Done
+    }
+
+    /// Tried on a copy first: it is recorded before it takes effect, which may end the instance, and not when it cannot be.
+    fn set(
+        &mut self,
+        now: Timestamp,
+        instance: &InstanceId,
+        by: Operator,
+        scope: Option<&str>,
+        values: &Variables,
+        out: &mut Vec<Output>,
+    ) -> Answer {
+        let Some(open) = self.instances.get(instance) else { return Answer::NotFound };
+        let known = Known { tables: &self.tables, processes: &self.processes };
+        let mut copy = open.inner.clone();
+        if let Err(why) = Run::new(&mut copy, &known, now, &mut Vec::new()).set_variables(scope, values) {
+            return Answer::WrongState(format!("the variables of {instance} cannot be set: {why}"));
+        }
+        let names: Vec<&str> = values.keys().map(String::as_str).collect();
+        let within = scope.map(|it| format!(" in {it}")).unwrap_or_default();
+        self.record_operation(now, instance, by, &format!("set {}{within}", names.join(", ")), out);
+        self.run(now, instance, out, |run| {
+            // the same as on the copy
+            let _ = run.set_variables(scope, values);
+        });
+        Answer::Done
     }
 
     /// Forgets a closed instance. One that is open must be stopped first.

@@ -23,7 +23,6 @@ type FoundTask = Result<(InstanceId, ActivationId), String>;
 pub(super) enum Command {
     Start(Box<Start>, oneshot::Sender<Result<InstanceId, Refused>>, Option<oneshot::Sender<Settled>>),
     Cancel(InstanceId, Operator, oneshot::Sender<Answer>),
-    Restart(InstanceId, Option<Payload>, bool, oneshot::Sender<Answer>),
     Operate(InstanceId, Operator, Operation, oneshot::Sender<Answer>),
     Delete(InstanceId, oneshot::Sender<Answer>),
     Reports(Incarnation, Vec<(u64, Product)>),
@@ -187,15 +186,6 @@ impl Handle {
         self.ask(|reply| Command::Cancel(instance.clone(), by, reply)).await
     }
 
-    pub(crate) async fn restart(
-        &self,
-        instance: &InstanceId,
-        payload: Option<Payload>,
-        same_key: bool,
-    ) -> Result<Answer, Refused> {
-        self.ask(|reply| Command::Restart(instance.clone(), payload, same_key, reply)).await
-    }
-
     /// Changes how an open instance goes on; answers when that is durable.
     pub(crate) async fn operate(
         &self,
@@ -282,9 +272,6 @@ impl LedgerTask {
         match command {
             Command::Start(start, reply, settled) => self.start(start, reply, settled),
             Command::Cancel(instance, by, reply) => self.asks(reply, |r| Input::Cancel(r, instance, by)),
-            Command::Restart(instance, payload, same_key, reply) => {
-                self.asks(reply, |r| Input::Restart(r, instance, payload, same_key));
-            }
             Command::Operate(instance, by, operation, reply) => {
                 self.asks(reply, |r| Input::Operate(r, instance, by, operation));
             }

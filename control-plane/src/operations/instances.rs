@@ -101,17 +101,6 @@ impl Operations {
         self.ledger.wait(id).await?.ok_or_else(|| no_instance(id))
     }
 
-    /// Starts a stopped instance again, each of its incidents from the failed element.
-    pub(crate) async fn restart(&self, id: &InstanceId, payload: Option<Payload>, same_key: bool) -> Result<(), Error> {
-        match self.ledger.restart(id, payload, same_key).await? {
-            Answer::NotFound => match self.ledger.get(id).await? {
-                Some(closed) => Err(Error::WrongState(format!("{id} has ended: it is {}", closed.state))),
-                None => Err(no_instance(id)),
-            },
-            other => done(id, other),
-        }
-    }
-
     /// Changes how an open instance goes on.
     pub(crate) async fn operate(&self, id: &InstanceId, by: Operator, operation: Operation) -> Result<(), Error> {
         match self.ledger.operate(id, by, operation).await? {

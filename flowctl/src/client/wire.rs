@@ -27,12 +27,18 @@ pub(super) fn list(selection: Selection) -> v1::ListRequest {
 pub(super) fn operate(operation: &Operation, kind: Kind, id: &str) -> v1::OperateRequest {
     let mut request = v1::OperateRequest { ids: vec![id.to_owned()], ..v1::OperateRequest::default() };
     match operation {
-        Operation::Start { same_key, payload: new } => {
+        Operation::Start { same_key, payload: new, by } => {
+            (request.who, request.reason) = (by.who.clone(), by.why.clone());
             request.same_key = *same_key;
             request.payload = new.clone().map(payload);
         }
         Operation::Stop { force, by } => {
             request.force = *force;
+            (request.who, request.reason) = (by.who.clone(), by.why.clone());
+        }
+        Operation::Set { values, scope, by } => {
+            request.payload = Some(payload(values.clone()));
+            request.scope = scope.clone();
             (request.who, request.reason) = (by.who.clone(), by.why.clone());
         }
         Operation::Delete { force } => request.force = *force,

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::show_report;
 use crate::args::kind::KindArgs;
+use crate::args::operator::OperatorArgs;
 use crate::args::{Flowd, OutputArgs};
 use crate::client::{Client, Operation};
 use crate::exit::Exit;
@@ -15,6 +16,9 @@ use crate::payload;
 pub(crate) struct Start {
     #[command(flatten)]
     kind: KindArgs,
+
+    #[command(flatten)]
+    operator: OperatorArgs,
 
     /// Keep the idempotency keys of the failed calls; without it a retry has a new key
     #[arg(long = "same-key", alias = "same_key")]
@@ -36,7 +40,7 @@ impl Start {
     pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
         let payload = self.data.as_deref().map(|data| payload::read(data, None)).transpose()?;
         let mut client = Client::connect(flowd).await?;
-        let operation = Operation::Start { same_key: self.same_key, payload };
+        let operation = Operation::Start { same_key: self.same_key, payload, by: self.operator.operator() };
         let mut outcomes = Vec::new();
         for (kind, id) in self.kind.resolve(&self.ids) {
             outcomes.push(client.operate(&operation, kind, id).await?);

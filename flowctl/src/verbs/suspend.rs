@@ -1,4 +1,4 @@
-//! `flowctl suspend` and `flowctl resume`: an instance stands still, and goes on.
+//! `flowctl suspend`, `resume` and `set`: an instance stands still, goes on, or goes on with other variables.
 
 use clap::Args;
 
@@ -9,6 +9,7 @@ use crate::args::{Flowd, OutputArgs};
 use crate::client::{Client, Operation};
 use crate::exit::{Exit, Failure};
 use crate::output::report::Report;
+use crate::payload;
 
 /// Let instances stand still: what comes is kept, nothing new is called, no timer fires
 #[derive(Debug, Args)]
@@ -20,6 +21,21 @@ pub(crate) struct Suspend {
 /// Let suspended instances go on
 #[derive(Debug, Args)]
 pub(crate) struct Resume {
+    #[command(flatten)]
+    what: Instances,
+}
+
+/// Set variables of instances
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// Names and values, a JSON object: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    data: String,
+
+    /// An open activity, by its element or activation id; without it the process
+    #[arg(long, value_name = "ELEMENT", default_value = "", hide_default_value = true)]
+    scope: String,
+
     #[command(flatten)]
     what: Instances,
 }
@@ -49,6 +65,14 @@ impl Resume {
     pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
         let Instances { operator, ids, output } = self.what;
         operate(flowd, &Operation::Resume(operator.operator()), &ids, output).await
+    }
+}
+
+impl Set {
+    pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+        let Instances { operator, ids, output } = self.what;
+        let values = payload::read(&self.data, None)?;
+        operate(flowd, &Operation::Set { values, scope: self.scope, by: operator.operator() }, &ids, output).await
     }
 }
 

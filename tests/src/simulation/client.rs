@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use control_plane::ledger::{Answer, Input, Start, State, key};
+use control_plane::ledger::{Answer, Input, Operation, Operator, Start, State, key};
 use routing::{InstanceId, Payload, TraceContext};
 
 use super::faults::Fault;
@@ -127,7 +127,9 @@ impl World {
         ids.sort_unstable();
         for id in ids {
             let same_key = self.random.chance(500_000);
-            self.ask(Asked::Operator, |r| Input::Restart(r, id, None, same_key));
+            self.ask(Asked::Operator, |r| {
+                Input::Operate(r, id, Operator::default(), Operation::Start { payload: None, same_key })
+            });
         }
     }
 }

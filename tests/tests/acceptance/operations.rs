@@ -60,3 +60,55 @@ async fn a_suspended_instance_keeps_what_comes_and_goes_on_when_it_is_resumed() 
     let described = mesh.flowctl.run(&["describe", &instance]).await.expect_code(0);
     assert!(["Operations:", "suspend", "ann", "the shop is on fire"].iter().all(|it| described.stdout.contains(it)));
 }
+
+#[tokio::test]
+async fn variables_are_set_while_all_tokens_are_at_flowd_and_a_retry_is_recorded() {
+    let service = Service::start(|call| async move {
+        match call.json()["retries"].as_u64() {
+            None => Answer::Other(400, "application/json", "{\"code\":\"NO_RETRIES\"}".into()),
+            Some(0) => std::future::pending().await,
+            Some(_) => Answer::Json(json!({"packed": true})),
+        }
+    })
+    .await;
+    let mut mesh = Mesh::start().await;
+    mesh.sidecar(&[("pack", &service.url())]).await;
+    mesh.deploy(MODEL).await;
+    let begin = async |order: &str| {
+        let started = mesh.flowctl.json(&["run", "shop", &json!({"order": order}).to_string(), "-o", "json"]).await;
+        let instance = started["id"].as_str().unwrap_or_else(|| panic!("{started}")).to_owned();
+        eventually("the message is waited for", PATIENCE, async || match mesh.instance(&instance).await {
+            view if view["waiting"][0]["element"] == "paid" => Ok(()),
+            view => Err(view.to_string()),
+        })
+        .await;
+        instance
+    };
+    let (instance, hanging) = (begin("1").await, begin("2").await);
+    let set = |instance: &str, data: &str| {
+        ["set", instance, "--data", data, "--by", "ann", "--reason", "a slip"].map(str::to_owned)
+    };
+    let tried = async |words: [String; 8]| mesh.flowctl.run(&words.each_ref().map(String::as_str)).await;
+    tried(set(&instance, r#"{"region": "north"}"#)).await.expect_code(0);
+    tried(set(&instance, "[1]")).await.expect_code(1).says(&["JSON object"]);
+    tried(set("nobody", "{\"x\": 1}")).await.expect_code(3);
+    mesh.flowctl.run(&["send", "paid", "--key", "1", "-d", "{}"]).await.expect_code(0);
+    mesh.until(&instance, "STOPPED").await;
+    let retry = json!({"order": "1", "region": "south", "retries": 1}).to_string();
+    let again = ["start", "-i", &instance, "--data", &retry, "--by", "bob", "--reason", "retries were missing"];
+    mesh.flowctl.run(&again).await.expect_code(0);
+    let ended = mesh.until(&instance, "COMPLETED").await;
+    assert_eq!(ended["result"], json!({"order": "1", "region": "south", "retries": 1, "packed": true}));
+    let told: Vec<_> =
+        (0..2).map(|at| (ended["operations"][at]["what"].clone(), ended["operations"][at]["by"].clone())).collect();
+    assert_eq!(told, [(json!("set region"), json!("ann")), (json!("start pack with another payload"), json!("bob"))]);
+
+    let path = format!("/instances/{hanging}/variables?by=eve&scope=");
+    let reply = post(&mesh.url(&path), &[], &json!({"retries": 0})).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    mesh.flowctl.run(&["send", "paid", "--key", "2", "-d", "{}"]).await.expect_code(0);
+    let calls = async || if service.calls().len() == 3 { Ok(()) } else { Err(service.calls().len().to_string()) };
+    eventually("the task is being called", PATIENCE, calls).await;
+    tried(set(&hanging, r#"{"x": 1}"#)).await.expect_code(1).says(&["are with sidecars", "suspend"]);
+    assert_eq!(mesh.instance(&hanging).await["operations"].as_array().map(Vec::len), Some(1));
+}
