@@ -266,6 +266,14 @@ impl Flow for Service {
         self.operate(request, set, "Set.").await
     }
 
+    async fn modify(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
+        let mut request = request.into_inner();
+        let moves = std::mem::take(&mut request.moves).into_iter().map(|it| (it.from, it.to)).collect();
+        let values = request.payload.take().map(routing::Payload::from);
+        let moving = Operation::moving(moves, values.as_ref()).map_err(Status::invalid_argument)?;
+        self.operate(request, moving, "Moved.").await
+    }
+
     async fn delete(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
         let operations = self.pass()?;
         let request = request.into_inner();

@@ -121,6 +121,12 @@ pub(crate) enum Operation {
         scope: String,
         by: Operator,
     },
+    /// Tokens go from one element to another, with variables or as they are.
+    Modify {
+        moves: Vec<(String, String)>,
+        values: Option<Payload>,
+        by: Operator,
+    },
 }
 
 /// Who does something, and why; empty: unsaid.
@@ -296,6 +302,7 @@ impl Client {
             Operation::Suspend(_) => (self.flow.suspend(request).await, "suspend"),
             Operation::Resume(_) => (self.flow.resume(request).await, "resume"),
             Operation::Set { .. } => (self.flow.set(request).await, "set variables of"),
+            Operation::Modify { .. } => (self.flow.modify(request).await, "modify"),
             Operation::Delete { .. } => (self.flow.delete(request).await, "delete"),
         };
         match answer {

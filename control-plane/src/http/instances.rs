@@ -1,10 +1,14 @@
 //! Operations on instances over HTTP, each with `?by=&reason=`: `POST /instances/<id>/suspend`, `.../resume`, `.../start[?same_key=true]`
-//! with the payload to go on with, or none, and `.../variables[?scope=]` with a JSON object of them.
+//! with the payload to go on with, or none, `.../variables[?scope=]`
+//! with a JSON object of them, and `.../modify` with `{"move": {"FROM": "TO"}, "variables": {}}`.
+
+use std::collections::BTreeMap;
 
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
 use routing::{InstanceId, Payload};
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::query::{decoded, pairs};
 use super::{Answer, failed, json_answer, not_allowed, told};
@@ -20,9 +24,9 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
     let segments: Vec<String> = request.uri().path().trim_start_matches('/').split('/').map(decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let (id, what) = match segments.as_slice() {
-        ["instances", id, what @ ("suspend" | "resume" | "start" | "variables")] => (*id, *what),
+        ["instances", id, what @ ("suspend" | "resume" | "start" | "variables" | "modify")] => (*id, *what),
         _ => {
-            let there = "not here; there are /instances/<ID>/suspend, resume, start and variables";
+            let there = "not here; there are /instances/<ID>/suspend, resume, start, variables and modify";
             return failed(StatusCode::NOT_FOUND, there);
         }
     };
@@ -34,7 +38,7 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
         Err(why) => return failed(StatusCode::BAD_REQUEST, &why),
     };
     let given = match what {
-        "start" | "variables" => super::messages::body(request).await,
+        "start" | "variables" | "modify" => super::messages::body(request).await,
         _ => Ok(Payload::default()),
     };
     let payload = match given {
@@ -45,15 +49,33 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
         "suspend" => Operation::Suspend,
         "resume" => Operation::Resume,
         "start" => Operation::Start { payload: Some(payload).filter(|it| !is_none(it)), same_key },
-        _ => match Operation::set(scope, &payload) {
-            Ok(set) => set,
-            Err(why) => return failed(StatusCode::BAD_REQUEST, why),
-        },
+        _ => {
+            let read = if what == "modify" { moving(&payload) } else { Operation::set(scope, &payload) };
+            match read {
+                Ok(operation) => operation,
+                Err(why) => return failed(StatusCode::BAD_REQUEST, why),
+            }
+        }
     };
     match operations.operate(&InstanceId::from(id), by, operation).await {
         Ok(()) => json_answer(StatusCode::OK, &json!({ "status": 0, "message": "Ok", "id": id })),
         Err(error) => told(&error),
     }
+}
+
+/// What the body of `modify` says.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Modify {
+    r#move: BTreeMap<String, String>,
+    #[serde(default)]
+    variables: Option<Value>,
+}
+
+fn moving(payload: &Payload) -> Result<Operation, &'static str> {
+    let wrong = |_| "give {\"move\": {\"FROM\": \"TO\"}}, and \"variables\" if you like";
+    let Modify { r#move, variables } = serde_json::from_slice(&payload.body).map_err(wrong)?;
+    Operation::moving(r#move.into_iter().collect(), variables.as_ref().map(Payload::json).as_ref())
 }
 
 /// What a query says.

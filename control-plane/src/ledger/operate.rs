@@ -1,4 +1,4 @@
-//! What operators ask for: cancel, start again, suspend, resume, set variables, delete.
+//! What operators ask for: cancel, start again, suspend, resume, set variables, move tokens, delete.
 //!
 //! What changes how an open instance goes on is recorded in it, with who, when and why, in the same atomic group as the change itself.
 
@@ -16,6 +16,9 @@ use super::{Answer, InstanceId, Ledger, Output, Request};
 
 /// Operations that an instance remembers; of more, the last ones.
 const MAX_OPERATIONS: usize = 100;
+
+/// Moves in one operation.
+const MAX_MOVES: usize = 100;
 
 /// Bytes kept of who did something, and of why.
 const MAX_WORDS: usize = 1024;
@@ -57,6 +60,13 @@ pub enum Operation {
         /// Their names and values.
         values: Variables,
     },
+    /// Tokens go from one element to another, all of them or none.
+    Move {
+        /// From where, an element or activation id, to which element.
+        moves: Vec<(String, String)>,
+        /// What they write on their way.
+        values: Variables,
+    },
 }
 
 impl Operation {
@@ -70,6 +80,21 @@ impl Operation {
             _ => Err("give the variables as a JSON object that has some"),
         }
     }
+
+    /// Tokens go from one element to another, with variables if a payload is given.
+    ///
+    /// # Errors
+    /// There are no moves, or too many, or the payload is no JSON object.
+    pub fn moving(moves: Vec<(String, String)>, payload: Option<&Payload>) -> Result<Self, &'static str> {
+        if moves.is_empty() || moves.len() > MAX_MOVES {
+            return Err("give 1 to 100 moves, each from an element to another");
+        }
+        match payload.map(Payload::to_json) {
+            None => Ok(Self::Move { moves, values: Variables::new() }),
+            Some(Some(Value::Object(values))) => Ok(Self::Move { moves, values }),
+            Some(_) => Err("give the variables as a JSON object"),
+        }
+    }
 }
 
 /// What was done to an instance.
@@ -79,7 +104,7 @@ pub struct Operated {
     pub at: Timestamp,
     /// By whom, and why.
     pub by: Operator,
-    /// What: `suspend`, `resume`, `cancel`, `start`, `set`, the last two with what they concern.
+    /// What: `suspend`, `resume`, `cancel`, `start`, `set`, `move`, the last three with what they concern.
     pub what: String,
 }
 
@@ -127,7 +152,17 @@ impl Ledger {
             (Operation::Start { payload, same_key }, _) => {
                 self.start_again(now, instance, by, payload.as_ref(), same_key, out)
             }
-            (Operation::Set { scope, values }, _) => self.set(now, instance, by, scope.as_deref(), &values, out),
+            (Operation::Set { scope, values }, _) => {
+                let names: Vec<&str> = values.keys().map(String::as_str).collect();
+                let within = scope.as_ref().map(|it| format!(" in {it}")).unwrap_or_default();
+                let what = format!("set {}{within}", names.join(", "));
+                self.intervene(now, instance, by, &what, out, |run| run.set_variables(scope.as_deref(), &values))
+            }
+            (Operation::Move { moves, values }, _) => {
+                let all: Vec<String> = moves.iter().map(|(from, to)| format!("{from} to {to}")).collect();
+                let what = format!("move {}", all.join(", "));
+                self.intervene(now, instance, by, &what, out, |run| run.move_tokens(&moves, &values))
+            }
         };
         self.settle_state(instance, out);
         out.push(Output::Answer(request, answer));
@@ -207,27 +242,25 @@ impl Ledger {
     }
 
     /// Tried on a copy first: it is recorded before it takes effect, which may end the instance, and not when it cannot be.
-    fn set(
+    fn intervene(
         &mut self,
         now: Timestamp,
         instance: &InstanceId,
         by: Operator,
-        scope: Option<&str>,
-        values: &Variables,
+        what: &str,
         out: &mut Vec<Output>,
+        act: impl Fn(Run<'_>) -> Result<(), String>,
     ) -> Answer {
         let Some(open) = self.instances.get(instance) else { return Answer::NotFound };
         let known = Known { tables: &self.tables, processes: &self.processes };
         let mut copy = open.inner.clone();
-        if let Err(why) = Run::new(&mut copy, &known, now, &mut Vec::new()).set_variables(scope, values) {
-            return Answer::WrongState(format!("the variables of {instance} cannot be set: {why}"));
+        if let Err(why) = act(Run::new(&mut copy, &known, now, &mut Vec::new())) {
+            return Answer::WrongState(format!("{instance} stays as it is, it cannot {what}: {why}"));
         }
-        let names: Vec<&str> = values.keys().map(String::as_str).collect();
-        let within = scope.map(|it| format!(" in {it}")).unwrap_or_default();
-        self.record_operation(now, instance, by, &format!("set {}{within}", names.join(", ")), out);
+        self.record_operation(now, instance, by, what, out);
         self.run(now, instance, out, |run| {
-            // the same as on the copy
-            let _ = run.set_variables(scope, values);
+            // as on the copy
+            let _ = act(run);
         });
         Answer::Done
     }

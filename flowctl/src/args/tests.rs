@@ -48,6 +48,7 @@ fn command_lines_of_old_scripts_are_understood() {
         "flowctl delete -d order-1a2b3c4d",
         "flowctl probe -o order-1a2b3c4d",
         "flowctl update -o ingress.yaml",
+        "flowctl modify order-1 --move a=b --move c=d --data {} --by ann --reason why",
         "flowctl set order-1 --data {} --scope ship --by ann --reason why",
         "flowctl start order-1 --by ann --reason why",
         "flowctl validate --include_kubernetes -o order.bpmn",

@@ -41,6 +41,11 @@ pub(super) fn operate(operation: &Operation, kind: Kind, id: &str) -> v1::Operat
             request.scope = scope.clone();
             (request.who, request.reason) = (by.who.clone(), by.why.clone());
         }
+        Operation::Modify { moves, values, by } => {
+            request.moves = moves.iter().cloned().map(|(from, to)| v1::Move { from, to }).collect();
+            request.payload = values.clone().map(payload);
+            (request.who, request.reason) = (by.who.clone(), by.why.clone());
+        }
         Operation::Delete { force } => request.force = *force,
         Operation::Suspend(by) | Operation::Resume(by) => {
             (request.who, request.reason) = (by.who.clone(), by.why.clone());

@@ -1,4 +1,4 @@
-//! `flowctl suspend`, `resume` and `set`: an instance stands still, goes on, or goes on with other variables.
+//! `flowctl suspend`, `resume`, `set` and `modify`: an instance stands still, goes on, goes on with other variables or from elsewhere.
 
 use clap::Args;
 
@@ -40,6 +40,28 @@ pub(crate) struct Set {
     what: Instances,
 }
 
+/// Move tokens of instances from one element to another: all of the moves, or none
+#[derive(Debug, Args)]
+pub(crate) struct Modify {
+    /// From an element (or one activation) that tokens are at, to another of the same scope; several times if you like
+    #[arg(long = "move", value_name = "FROM=TO", required = true, value_parser = from_to)]
+    moves: Vec<(String, String)>,
+
+    /// Variables that they write on their way: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    data: Option<String>,
+
+    #[command(flatten)]
+    what: Instances,
+}
+
+fn from_to(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok((from.to_owned(), to.to_owned())),
+        _ => Err("write FROM=TO, two element ids".to_owned()),
+    }
+}
+
 /// Instances, and who does it to them.
 #[derive(Debug, Args)]
 struct Instances {
@@ -73,6 +95,14 @@ impl Set {
         let Instances { operator, ids, output } = self.what;
         let values = payload::read(&self.data, None)?;
         operate(flowd, &Operation::Set { values, scope: self.scope, by: operator.operator() }, &ids, output).await
+    }
+}
+
+impl Modify {
+    pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+        let Instances { operator, ids, output } = self.what;
+        let values = self.data.as_deref().map(|data| payload::read(data, None)).transpose()?;
+        operate(flowd, &Operation::Modify { moves: self.moves, values, by: operator.operator() }, &ids, output).await
     }
 }
 

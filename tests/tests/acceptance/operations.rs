@@ -62,7 +62,7 @@ async fn a_suspended_instance_keeps_what_comes_and_goes_on_when_it_is_resumed() 
 }
 
 #[tokio::test]
-async fn variables_are_set_while_all_tokens_are_at_flowd_and_a_retry_is_recorded() {
+async fn variables_are_set_and_tokens_moved_while_they_are_at_flowd_and_a_retry_is_recorded() {
     let service = Service::start(|call| async move {
         match call.json()["retries"].as_u64() {
             None => Answer::Other(400, "application/json", "{\"code\":\"NO_RETRIES\"}".into()),
@@ -110,5 +110,21 @@ async fn variables_are_set_while_all_tokens_are_at_flowd_and_a_retry_is_recorded
     let calls = async || if service.calls().len() == 3 { Ok(()) } else { Err(service.calls().len().to_string()) };
     eventually("the task is being called", PATIENCE, calls).await;
     tried(set(&hanging, r#"{"x": 1}"#)).await.expect_code(1).says(&["are with sidecars", "suspend"]);
+    let modify = ["modify", &hanging, "--move", "pack=done"];
+    mesh.flowctl.run(&modify).await.expect_code(1).says(&["no token at \"pack\"", "a sidecar holds"]);
     assert_eq!(mesh.instance(&hanging).await["operations"].as_array().map(Vec::len), Some(1));
+
+    let third = begin("3").await;
+    mesh.flowctl.run(&["send", "paid", "--key", "3", "-d", "{}"]).await.expect_code(0);
+    mesh.until(&third, "STOPPED").await;
+    let skip = ["modify", &third, "--move", "pack=done", "--data", r#"{"packed": "by hand"}"#, "--by", "ann"];
+    mesh.flowctl.run(&skip).await.expect_code(0);
+    let ended = mesh.until(&third, "COMPLETED").await;
+    assert_eq!(ended["result"], json!({"order": "3", "packed": "by hand"}));
+    assert_eq!(ended["operations"][0]["what"], "move pack to done");
+    let path = format!("/instances/{third}/modify");
+    let reply = post(&mesh.url(&path), &[], &json!({"move": {"pack": "done"}})).await.unwrap();
+    assert_eq!(reply.status, 409, "{}", reply.text());
+    let reply = post(&mesh.url(&path), &[], &json!({"from": "pack"})).await.unwrap();
+    assert_eq!(reply.status, 400, "{}", reply.text());
 }
