@@ -122,6 +122,11 @@ async fn variables_are_set_and_tokens_moved_while_they_are_at_flowd_and_a_retry_
     let ended = mesh.until(&third, "COMPLETED").await;
     assert_eq!(ended["result"], json!({"order": "3", "packed": "by hand"}));
     assert_eq!(ended["operations"][0]["what"], "move pack to done");
+    let unpaid = begin("4").await;
+    let onward = ["modify", &unpaid, "--move", "paid=pack", "--data", r#"{"retries": 1}"#];
+    mesh.flowctl.run(&onward).await.expect_code(0);
+    let ended = mesh.until(&unpaid, "COMPLETED").await;
+    assert_eq!(ended["result"]["packed"], true, "its service was called: {ended}");
     let path = format!("/instances/{third}/modify");
     let reply = post(&mesh.url(&path), &[], &json!({"move": {"pack": "done"}})).await.unwrap();
     assert_eq!(reply.status, 409, "{}", reply.text());
