@@ -15,7 +15,7 @@ mod name;
 mod yaml;
 
 pub use closure::{Parameter, ParameterType};
-pub use element::{Call, ElementAnnotation, Health, Service};
+pub use element::{Call, ElementAnnotation, Health, Service, Topic};
 pub use global::{ConditionLanguage, Durability, GlobalProperties};
 pub use name::safe_name;
 

@@ -19,6 +19,7 @@ mod secrets;
 mod slice;
 mod source;
 mod task;
+mod topics;
 
 pub(crate) use mentions::{Reading, Setting};
 pub(crate) use source::Source;

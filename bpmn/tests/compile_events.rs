@@ -1,5 +1,6 @@
 //! Events in tables: what they wait for and throw, links, boundary events, correlation.
 
+use flow_bpmn::{Options, check};
 use routing::table::{
     Boundary, Catch, DataMapping, Message, MessageThrow, NodeKind, Place, Start, Template, Throw, Timer, Trigger,
 };
@@ -18,11 +19,11 @@ fn feel(text: &str) -> Template {
 }
 
 fn message(name: &str) -> Message {
-    Message { name: fixed(name), key: None, retrieval: None }
+    Message { name: fixed(name), key: None, retrieval: None, topic: false, expires: None }
 }
 
 fn thrown(name: &str) -> Throw {
-    Throw::Message(Box::new(MessageThrow { name: fixed(name), key: None, id: None, time_to_live: None }))
+    Throw::Message(Box::new(MessageThrow { name: fixed(name), key: None, id: None, time_to_live: None, topic: false }))
 }
 
 fn alarm() -> Template {
@@ -166,7 +167,7 @@ fn message_events_that_a_service_does_are_tasks() {
 fn keys_come_from_subscriptions() {
     let roots = r#"<message id="m" name="paid"><extensionElements><zeebe:subscription correlationKey="=order.id"/></extensionElements></message>"#;
     let waits = kind(&row(roots, "R", r#"<receiveTask id="R" messageRef="m"/>"#), "R");
-    let expected = Message { name: fixed("paid"), key: Some(feel("order.id")), retrieval: None };
+    let expected = Message { name: fixed("paid"), key: Some(feel("order.id")), ..message("paid") };
     assert_eq!(waits, NodeKind::ReceiveTask(Box::new(expected)));
     let sends = kind(&row(roots, "R", r#"<sendTask id="R" messageRef="m"/>"#), "R");
     let NodeKind::SendTask(sends) = sends else { panic!() };
@@ -204,4 +205,60 @@ fn event_mappings_are_the_nodes_own() {
     assert_eq!((mapping.inputs[0].target.as_str(), &mapping.inputs[0].source), ("c", &feel("a.b")));
     let NodeKind::Task(task) = kind(&row("", "T", &task("T")), "T") else { panic!() };
     assert_eq!(task.data, DataMapping::Merge { result_variable: None });
+}
+
+/// An event with an annotation in the original's dialect, between S and E or in their place.
+fn annotated(event: &str, id: &str, yaml: &str) -> String {
+    let note = format!(
+        "<textAnnotation id=\"N\"><text>rexflow:\n{yaml}</text></textAnnotation>\
+         <association id=\"A\" sourceRef=\"{id}\" targetRef=\"N\"/>"
+    );
+    match id {
+        "S" => file("", &format!(r#"{event}<endEvent id="E"/>{note}{}"#, path("S E"))),
+        "E" => file("", &format!(r#"<startEvent id="S"/>{event}{note}{}"#, path("S E"))),
+        _ => row("", id, &format!("{event}{note}")),
+    }
+}
+
+#[test]
+fn events_of_topics() {
+    let topic = |name: &str| MessageThrow { name: fixed(name), key: None, id: None, time_to_live: None, topic: true };
+    let throws = annotated(r#"<intermediateThrowEvent id="C"/>"#, "C", "  topic: news");
+    assert_eq!(kind(&throws, "C"), NodeKind::ThrowEvent(vec![Throw::Message(Box::new(topic("news")))]));
+    let ends = annotated(r#"<endEvent id="E"><terminateEventDefinition/></endEvent>"#, "E", "  kafka_topic: news");
+    assert_eq!(
+        kind(&ends, "E"),
+        NodeKind::EndEvent(vec![Throw::Message(Box::new(topic("news"))), Throw::Terminate]),
+        "told before it ends"
+    );
+    let starts = annotated(r#"<startEvent id="S"/>"#, "S", "  kafka_topic: news\n  topic: other");
+    let NodeKind::StartEvent(start) = kind(&starts, "S") else { panic!() };
+    assert_eq!(start.catch.triggers, [Trigger::Message(Box::new(Message { topic: true, ..message("other") }))]);
+
+    let event = r#"<intermediateCatchEvent id="C"><messageEventDefinition/></intermediateCatchEvent>"#;
+    let caught = |yaml: &str| match kind(&annotated(event, "C", yaml), "C") {
+        NodeKind::CatchEvent(catch) => catch.triggers,
+        other => panic!("{other:?}"),
+    };
+    let waits = Message { topic: true, ..message("news") };
+    assert_eq!(caught("  topic: news"), [Trigger::Message(Box::new(waits.clone()))]);
+    let key = "`pant-owner`";
+    let waits = Message { key: Some(feel(key)), retrieval: Some(key.into()), expires: Some(5_400_000), ..waits };
+    let yaml = "  topic: news\n  correlation: pant-owner\n  catch_event_expiration: 1.5";
+    assert_eq!(caught(yaml), [Trigger::Message(Box::new(waits))]);
+}
+
+#[test]
+fn what_cannot_be_a_topic_is_refused() {
+    let event = r#"<intermediateCatchEvent id="C"><messageEventDefinition/></intermediateCatchEvent>"#;
+    for (yaml, words) in [
+        ("  topic: a b", "`a b` is no topic"),
+        ("  kafka_topic: ..", "`..` is no topic"),
+        ("  topic: a\n  correlation: a`b", "must not have a backtick"),
+        ("  topic: a\n  catch_event_expiration: 0", "must be a number of hours"),
+        ("  topic: a\n  catch_event_expiration: soon", "must be a number of hours"),
+    ] {
+        let found = check(annotated(event, "C", yaml).as_bytes(), &Options::default()).unwrap_err();
+        assert!(found.iter().any(|it| it.is_error() && it.message.contains(words)), "{yaml}: {found:#?}");
+    }
 }

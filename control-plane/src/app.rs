@@ -261,8 +261,9 @@ impl Starting<'_> {
             let below = steward::all(&self.store, prefix).await?;
             entries.extend(below.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())));
         }
-        let ledger = Ledger::load(boot, found.tables, entries)
+        let mut ledger = Ledger::load(boot, found.tables, entries)
             .map_err(|error| anyhow::anyhow!("{error}; restore the store from a backup, or move it away"))?;
+        ledger.set_retention(self.config.topic_retention());
         let mesh = Mesh::new(found.stored, clock.now().as_millis());
         let (left, settled) = ledger.left();
         mesh.departed(left, settled);

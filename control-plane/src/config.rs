@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use runtime::telemetry::LogFormat;
 
+use crate::ledger::Retention;
 use crate::store::{self, Location};
 
 /// How flowd is to run. The defaults serve one machine: loopback, a folder beside the caller.
@@ -53,6 +54,12 @@ pub struct Config {
     /// Ended instances that are kept at most.
     #[arg(long, env = "FLOW_RETENTION_COUNT", default_value_t = 1_000_000)]
     pub retention_count: usize,
+    /// Hours that a topic keeps a message.
+    #[arg(long, env = "FLOW_TOPIC_RETENTION_HOURS", default_value_t = 72, value_parser = clap::value_parser!(u64).range(1..=87_660))]
+    pub topic_retention_hours: u64,
+    /// Messages that a topic keeps at most.
+    #[arg(long, env = "FLOW_TOPIC_RETENTION_COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=50_000))]
+    pub topic_retention_count: u64,
     /// error, warn, info, debug, trace, or a filter.
     #[arg(long, env = "FLOW_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -75,6 +82,12 @@ impl Config {
             Some(host) => format!("{host}:{}", bound.port()),
             None => bound.to_string(),
         }
+    }
+
+    /// What topics keep.
+    pub(crate) fn topic_retention(&self) -> Retention {
+        let age = self.topic_retention_hours.saturating_mul(3_600_000);
+        Retention { age, count: usize::try_from(self.topic_retention_count).unwrap_or(usize::MAX) }
     }
 
     /// Where the store is.
@@ -107,6 +120,8 @@ impl Default for Config {
             max_connections: 4096,
             retention_days: 7,
             retention_count: 1_000_000,
+            topic_retention_hours: 72,
+            topic_retention_count: 10_000,
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
         }

@@ -186,6 +186,13 @@ fn global(xml: &[u8], process: &ProcessId) -> GlobalProperties {
     own.map(|(_, global)| global).unwrap_or_default()
 }
 
+/// A topic that starts a deployment's instances, by an operator's wish.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Listening {
+    pub(crate) topic: String,
+    pub(crate) start_event: ElementId,
+}
+
 /// A definition, and how it fares.
 #[derive(Clone, Debug)]
 pub(crate) struct Deployment {
@@ -198,6 +205,8 @@ pub(crate) struct Deployment {
     pub(crate) bindings: BTreeMap<String, String>,
     /// Where it is reached from outside.
     pub(crate) ingress: Vec<Route>,
+    /// Topics that start it, beside those of its model.
+    pub(crate) topics: Vec<Listening>,
     /// Why it is not RUNNING; empty when it is.
     pub(crate) message: String,
 }
@@ -214,7 +223,7 @@ impl Deployment {
             true => (State::Stopped, "applied with --stopped".to_owned()),
             false => (State::Starting, "waits for its sidecars".to_owned()),
         };
-        Self { definition, state, since: now, applied: now, bindings, ingress: Vec::new(), message }
+        Self { definition, state, since: now, applied: now, bindings, ingress: Vec::new(), topics: Vec::new(), message }
     }
 
     /// The URL that apply gave for a task, if any; connectors call what the model says.

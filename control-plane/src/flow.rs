@@ -300,7 +300,7 @@ impl Flow for Service {
     async fn publish(&self, request: Request<v1::PublishRequest>) -> Result<Response<v1::PublishResponse>, Status> {
         let v1::PublishRequest { name, key, id, time_to_live_ms: time_to_live, payload } = request.into_inner();
         let (id, payload) = ((!id.is_empty()).then_some(id), wire::payload(payload));
-        let message = routing::instance::Published { name, key, id, time_to_live, payload };
+        let message = routing::instance::Published { name, key, id, time_to_live, payload, ..Default::default() };
         let receipt = self.pass()?.publish(message).await.map_err(status)?;
         Ok(Response::new(wire::published(&receipt)))
     }

@@ -1,7 +1,7 @@
 //! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map`, `POST /start/<ID>`, messages, signals, user tasks, `POST /instances/<ID>/...`.
 //!
 //! HTTP/1 with kept connections; heads, bodies, times and connections are limited. Every route passes
-//! `security::Access` first. Starting is in [`start`], ways in by host in [`ingress`], messages and tasks in [`messages`], operations in [`instances`]; what a flowd that stands by cannot answer goes to the leader
+//! `security::Access` first. Starting is in [`start`], ways in by host in [`ingress`], messages and tasks in [`messages`], topics in [`topics`], operations in [`instances`]; what a flowd that stands by cannot answer goes to the leader
 //! (`standby`).
 
 mod ingress;
@@ -9,19 +9,21 @@ mod instances;
 mod messages;
 mod query;
 mod start;
+mod topics;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming as Body;
 use routing::payload::JSON;
 use runtime::admin::{self, Admin};
 use runtime::drain::DrainWatcher;
 use runtime::tls::Incoming;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
 use crate::definitions::State;
 use crate::ingress::{ANY_HOST, host_of};
@@ -45,29 +47,51 @@ struct Inner {
     /// Where this port is reached, for `/wf_map`.
     address: String,
     standby: Standby,
+    /// Places for event streams.
+    streams: Arc<Semaphore>,
 }
 
 type Answer = Response<Full<Bytes>>;
 
 impl Port {
     pub(crate) fn new(gate: Gate, admin: Admin, access: Access, address: String, standby: Standby) -> Self {
-        Self { inner: Arc::new(Inner { gate, admin, access, address, standby }) }
+        let streams = Arc::new(Semaphore::new(topics::MAX_STREAMS));
+        Self { inner: Arc::new(Inner { gate, admin, access, address, standby, streams }) }
     }
 
     /// Serves until the drain.
     pub(crate) async fn serve(self, incoming: Incoming, drain: DrainWatcher) {
         let handler = move |request: Request<Body>| {
             let port = self.clone();
-            async move { port.answer(request).await }
+            async move {
+                match port.stream(&request).await {
+                    Some(Ok(events)) => events.map(Either::Right),
+                    Some(Err(refused)) => refused.map(Either::Left),
+                    None => port.answer(request).await.map(Either::Left),
+                }
+            }
         };
         admin::serve(incoming, drain, handler).await;
     }
 
+    /// The events of a topic, where they are asked for.
+    async fn stream(&self, request: &Request<Body>) -> Option<Result<Response<topics::Events>, Answer>> {
+        let topic = topics::streamed(request)?;
+        // what is not allowed, and what is exposed under a host of its own, is `answer`'s
+        self.inner.access.http(request.uri().path(), request.headers()).ok()?;
+        let operations = match self.inner.gate.pass() {
+            Ok(operations) => operations,
+            Err(error) => return Some(Err(told(&error))),
+        };
+        if operations.mesh.exposes(&host(request)) {
+            return None;
+        }
+        Some(topics::events(operations, topic, request, &self.inner.streams).await)
+    }
+
     async fn answer(&self, mut request: Request<Body>) -> Answer {
         let path = request.uri().path();
-        // a proxy in front of flowd gives the name it was called by
-        let authority = request.headers().get(HOST).and_then(|it| it.to_str().ok());
-        let host = host_of(authority.or(request.uri().authority().map(|it| it.as_str())).unwrap_or_default());
+        let host = host(&request);
         if let Err(error) = self.inner.access.http(path, request.headers()) {
             let mut refused = failed(StatusCode::UNAUTHORIZED, &error.to_string());
             refused.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -107,6 +131,9 @@ impl Port {
         if messages::answers(path) {
             return messages::answer(operations, request).await;
         }
+        if topics::answers(path) {
+            return topics::answer(operations, request).await;
+        }
         if instances::answers(path) {
             return instances::answer(operations, request).await;
         }
@@ -124,7 +151,7 @@ impl Port {
             None => failed(
                 StatusCode::NOT_FOUND,
                 "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME>, \
-                 /tasks and /instances/<ID>",
+                 /topics/<NAME>, /tasks and /instances/<ID>",
             ),
         }
     }
@@ -155,6 +182,12 @@ impl Port {
         }
         json_answer(StatusCode::OK, &json!({ "status": 0, "message": "Ok", "wf_map": map }))
     }
+}
+
+/// The host that was called; a proxy in front of flowd gives the name it was called by.
+fn host(request: &Request<Body>) -> String {
+    let authority = request.headers().get(HOST).and_then(|it| it.to_str().ok());
+    host_of(authority.or(request.uri().authority().map(|it| it.as_str())).unwrap_or_default())
 }
 
 /// The original's shape.

@@ -22,6 +22,8 @@ mod send;
 mod start;
 mod stored;
 mod task;
+mod topic;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub use instance::{IncidentView, InstanceView, State, TaskView, WaitView};
 pub use message::Receipt;
 pub use operate::{Operated, Operation, Operator};
 pub use stored::{decode_instance, key};
+pub use topic::{Record, Retention, TopicView};
 
 use instance::Open;
 
@@ -137,6 +140,8 @@ pub enum Output {
     Send(Incarnation, u64, Vec<Offer>),
     /// Hand a definition's table to a replica that lacks it.
     HandTables(Incarnation, Digest, ElementId),
+    /// A topic has a new record.
+    Appended(String),
     /// An event has started an instance of this process.
     Started(ProcessId),
     /// An instance has another state now.
@@ -200,6 +205,8 @@ pub struct Deployed {
     pub applied: u64,
     /// The elements where instances can start.
     pub starts: Vec<ElementId>,
+    /// Topics that start instances at an element, beside those of the model.
+    pub topics: Vec<(String, ElementId)>,
 }
 
 /// The definition that a call activity of `caller` means: of what is deployed, the newest last.
@@ -283,6 +290,7 @@ impl Ledger {
             Input::Retired(digest) => {
                 self.tables.remove(&digest);
                 self.retire_starts(digest);
+                self.retire_listeners();
                 self.tombstones.retain(|_, t| t.definition != digest);
             }
             Input::Deployed(processes) => self.deployed(now, processes, &mut effects),

@@ -65,6 +65,8 @@ pub(crate) struct LedgerTask {
     parts: Parts,
     commands: mpsc::Receiver<Command>,
     changes: broadcast::Sender<Arc<InstanceView>>,
+    /// Topics that have new records.
+    appended: broadcast::Sender<Arc<str>>,
     asked: HashMap<u64, Pending>,
     requests: u64,
     waiters: Waiters,
@@ -87,12 +89,14 @@ impl LedgerTask {
     pub(crate) fn new(parts: Parts) -> (Self, Handle) {
         let (sender, commands) = mpsc::channel(QUEUE);
         let changes = broadcast::Sender::new(CHANGES);
-        let handle = Handle::new(sender, changes.clone(), parts.store.clone());
+        let appended = broadcast::Sender::new(CHANGES);
+        let handle = Handle::new(sender, changes.clone(), appended.clone(), parts.store.clone());
         let spans = hop::spans::Hops::new(parts.tracer.clone());
         let task = Self {
             parts,
             commands,
             changes,
+            appended,
             asked: HashMap::new(),
             requests: 0,
             waiters: Waiters::default(),

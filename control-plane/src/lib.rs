@@ -8,6 +8,7 @@
 //! * `control`: the stream to each sidecar. `trace`: hop records for people.
 //! * `operations`: what operators can do, once; `flow` (flow.v1), `daemon` (the original's service) and `http` are thin
 //!   over it. `security`: who may call.
+//! * `topics`: topics for the world outside, flowd's own or a broker's.
 //! * [`config`], [`app`]: flags to a running process.
 
 pub mod app;
@@ -29,6 +30,7 @@ mod sidecars;
 mod standby;
 mod steward;
 pub mod store;
+mod topics;
 mod trace;
 
 pub use app::{App, Bound};

@@ -8,6 +8,7 @@
 mod desired;
 mod evaluate;
 mod ingress;
+mod listening;
 mod session;
 mod swap;
 

@@ -30,6 +30,8 @@ pub enum FailureCode {
     ExpressionFailed,
     /// A timer's date or duration could not be read.
     TimerFailed,
+    /// No message came within the time that a catch event waits.
+    CatchEventExpired,
     /// More folded steps than the budget without reaching a task or a wait.
     StepBudget,
     /// The payload is larger than allowed.
@@ -51,6 +53,7 @@ impl FailureCode {
             Self::NoMatchingFlow => "NO_MATCHING_FLOW",
             Self::ExpressionFailed => "EXPRESSION_FAILED",
             Self::TimerFailed => "TIMER_FAILED",
+            Self::CatchEventExpired => "CATCH_EVENT_EXPIRED",
             Self::StepBudget => "STEP_BUDGET",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::SidecarLost => "SIDECAR_LOST",
@@ -58,7 +61,7 @@ impl FailureCode {
     }
 
     /// Every code, for documentation and for reading records.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FailedTask,
         Self::FailedConnection,
         Self::FailedContextInputParsing,
@@ -68,6 +71,7 @@ impl FailureCode {
         Self::NoMatchingFlow,
         Self::ExpressionFailed,
         Self::TimerFailed,
+        Self::CatchEventExpired,
         Self::StepBudget,
         Self::PayloadTooLarge,
         Self::SidecarLost,

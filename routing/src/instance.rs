@@ -99,7 +99,7 @@ pub enum Effect {
 }
 
 /// A message on its way.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Published {
     /// Its name.
     pub name: String,
@@ -111,7 +111,16 @@ pub struct Published {
     pub time_to_live: u64,
     /// What it carries.
     pub payload: Payload,
+    /// It goes to the topic of its name, which keeps it in its log.
+    pub topic: bool,
+    /// What stands beside the payload, by name in lower case.
+    pub headers: BTreeMap<String, String>,
 }
+
+/// The header of a message that names the instance it is of, as the original's.
+pub const INSTANCE_HEADER: &str = "x-rexflow-iid";
+/// The header of a message that names the deployment of that instance.
+pub const DEPLOYMENT_HEADER: &str = "x-rexflow-did";
 
 /// What one record was before it changed: what it was subscribed to.
 pub type Changes = BTreeMap<ActivationId, Vec<Subscription>>;

@@ -15,7 +15,7 @@ pub use activity::{
     AdHoc, Behavior, Call, Evaluation, Mapping, Marks, MultiInstance, Repeat, SubProcess, UserTask, Version,
 };
 pub use connector::{CONNECTORS, Connector, ConnectorKind, SECRETS};
-pub use event::{Boundary, Catch, Message, MessageThrow, Start, Throw, Timer, Trigger};
+pub use event::{Boundary, Catch, MAX_TOPIC, Message, MessageThrow, Start, Throw, Timer, Trigger, is_topic};
 pub use task::{Address, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};
 
 use std::collections::BTreeMap;

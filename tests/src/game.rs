@@ -165,6 +165,7 @@ impl Game {
             tag: None,
             applied: 1,
             starts: d.start_events.clone(),
+            topics: Vec::new(),
         });
         self.tell(Input::Deployed(deployed.collect()));
         let endpoint = Endpoint { incarnation: REPLICA, address: "sidecar:1".into(), draining: false };
@@ -303,6 +304,7 @@ impl Game {
                     }
                     Output::Answer(..)
                     | Output::Acked(..)
+                    | Output::Appended(_)
                     | Output::Started(_)
                     | Output::HandTables(..)
                     | Output::Tombstone(..)

@@ -7,6 +7,7 @@
 //! do inside: it sees ports, output, exit codes and folders.
 #![allow(clippy::unwrap_used, reason = "a harness of tests fails by panicking")]
 
+mod events;
 mod flowctl;
 mod http;
 mod load;
@@ -17,6 +18,7 @@ mod programs;
 mod service;
 mod wait;
 
+pub use events::Events;
 pub use flowctl::{Flowctl, Ran};
 pub use http::{Reply, post, request};
 pub use load::Load;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bpmn::ProcessDefinition;
 use control_plane::ledger::{Answer, Deployed, Input, InstanceView, Ledger, Output, Receipt, Start, State};
 use routing::instance::Published;
-use routing::{Compiled, Digest, InstanceId, Payload, TraceContext};
+use routing::{Compiled, Digest, ElementId, InstanceId, Payload, ProcessId, TraceContext};
 use serde_json::{Value, json};
 
 use crate::game::flow;
@@ -21,6 +21,8 @@ pub struct SoloLedger {
     pub ledger: Ledger,
     /// All it knows, in the order of applying.
     pub definitions: Vec<ProcessDefinition>,
+    /// Topics that operators have subscribed a process to, with the element that they start.
+    pub subscribed: Vec<(ProcessId, (String, ElementId))>,
     /// What is on its disk.
     pub disk: BTreeMap<Vec<u8>, Vec<u8>>,
     /// How instances looked last.
@@ -75,7 +77,7 @@ fn table(definition: &ProcessDefinition) -> Arc<Compiled> {
 /// A message of that name.
 pub fn message(name: &str, key: Option<&str>, time_to_live: u64) -> Published {
     let payload = Payload::json(&json!({"by": name, "who": "ann"}));
-    Published { name: name.into(), key: key.map(str::to_owned), id: None, time_to_live, payload }
+    Published { name: name.into(), key: key.map(str::to_owned), time_to_live, payload, ..Published::default() }
 }
 
 impl SoloLedger {
@@ -84,6 +86,7 @@ impl SoloLedger {
         let mut solo = Self {
             ledger: Ledger::new(1),
             definitions: Vec::new(),
+            subscribed: Vec::new(),
             disk: BTreeMap::new(),
             views: HashMap::new(),
             answers: Vec::new(),
@@ -114,6 +117,7 @@ impl SoloLedger {
             tag: None,
             applied,
             starts: it.start_events.clone(),
+            topics: self.subscribed.iter().filter(|(of, ..)| *of == it.process).map(|(_, it)| it.clone()).collect(),
         };
         let all = (0..).zip(&self.definitions).map(of).collect();
         self.tell(Input::Deployed(all));

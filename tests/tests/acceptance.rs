@@ -21,4 +21,5 @@ mod security;
 mod start_event;
 mod swap;
 mod takeover;
+mod topics;
 mod tracing;

@@ -10,6 +10,7 @@ mod ledger_core;
 mod ledger_groups;
 mod ledger_messages;
 mod ledger_operations;
+mod ledger_topics;
 mod sidecar_core;
 mod simulation;
 mod support_page;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use routing::table::{MAX_TOPIC, is_topic};
 use serde_json::Value;
 
 use super::global;
@@ -18,8 +19,21 @@ pub struct ElementAnnotation {
     pub call: Call,
     /// `health`.
     pub health: Option<Health>,
+    /// `topic` and what belongs to it.
+    pub topic: Option<Topic>,
     /// Settings that only deployment tools read (`preexisting`, `container`, `namespace` ...).
     pub labels: BTreeMap<String, String>,
+}
+
+/// `topic`: what an event publishes to, or listens to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// `topic`, or `kafka_topic`, its older spelling.
+    pub name: String,
+    /// `correlation`: the key that instance and message have in common.
+    pub correlation: Option<String>,
+    /// `catch_event_expiration`, in milliseconds.
+    pub expiration: Option<u64>,
 }
 
 /// `service`: where the task's service is.
@@ -94,12 +108,45 @@ pub(super) fn read(mut keys: Keys<'_, '_>, kind: &FlowNodeKind, out: &mut Vec<Di
         ],
         out,
     );
+    if kind.is_event() {
+        annotation.topic = read_topic(&mut keys, kind, out);
+    }
     if kind.is_gateway() {
         ignore_gateway(&mut keys, out);
     }
     keys.unsupported(&["topic", "kafka_topic", "correlation", "catch_event_expiration", "fields"], out);
     keys.finish(out);
     annotation
+}
+
+/// `topic`, `kafka_topic`, `correlation`, `catch_event_expiration` of an event.
+fn read_topic(keys: &mut Keys<'_, '_>, kind: &FlowNodeKind, out: &mut Vec<Diagnostic>) -> Option<Topic> {
+    let source = keys.source;
+    let (own, older) = (keys.string("topic", out), keys.string("kafka_topic", out));
+    let (key, name) = match (own, older) {
+        (Some(name), _) => ("topic", name),
+        (None, Some(name)) => ("kafka_topic", name),
+        (None, None) => return None,
+    };
+    let name = name.trim().to_owned();
+    if !is_topic(&name) {
+        let problem = format!("`{name}` is no topic: letters, digits, '-', '_' and '.', at most {MAX_TOPIC} of them");
+        out.push(source.value(key, problem));
+        return None;
+    }
+    let mut topic = Topic { name, correlation: None, expiration: None };
+    if matches!(kind, FlowNodeKind::IntermediateCatchEvent | FlowNodeKind::BoundaryEvent { .. }) {
+        topic.correlation = keys.string("correlation", out).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+        topic.expiration = global::expiration(keys, out);
+        if topic.correlation.as_ref().is_some_and(|it| it.contains('`')) {
+            out.push(source.value("correlation", "must not have a backtick"));
+            topic.correlation = None;
+        }
+    } else {
+        let why = "only an event that catches in the middle of a process finds its instance";
+        keys.ignored(&[("correlation", why), ("catch_event_expiration", why)], out);
+    }
+    Some(topic)
 }
 
 fn ignore_gateway(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) {

@@ -50,6 +50,8 @@ pub struct GlobalProperties {
     pub deployment_timeout: Option<u64>,
     /// `synchronous_wrapper_timeout`, in milliseconds.
     pub synchronous_wrapper_timeout: Option<u64>,
+    /// `catch_event_expiration`, in milliseconds.
+    pub catch_event_expiration: Option<u64>,
     /// `priority_class`.
     pub priority_class: Option<String>,
     /// `user_opaque_metadata`.
@@ -92,6 +94,7 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
         namespace_shared: keys.flag("namespace_shared", out).unwrap_or(false),
         deployment_timeout: keys.seconds("deployment_timeout", out),
         synchronous_wrapper_timeout: keys.seconds("synchronous_wrapper_timeout", out),
+        catch_event_expiration: expiration(&mut keys, out),
         priority_class: keys.string("priority_class", out),
         ..GlobalProperties::default()
     };
@@ -109,7 +112,6 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
         &[
             ("orchestrator", "flowd decides where tasks run"),
             ("transport", "every hop is durable here"),
-            ("catch_event_expiration", "no event of this process expires"),
             ("timer_recovery_policy", "a timer that is overdue fires at once"),
         ],
         out,
@@ -124,6 +126,16 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
 pub(super) fn attempts(retry: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<u32> {
     let attempts = retry.integer("total_attempts", 1..=1_000_000, out)?;
     u32::try_from(attempts).ok()
+}
+
+/// `catch_event_expiration`: hours, fractions allowed, as milliseconds.
+pub(super) fn expiration(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<u64> {
+    let text = keys.string("catch_event_expiration", out)?;
+    let hours = text.trim().parse().ok().filter(|it: &f64| (0.0..=876_600.0).contains(it) && *it > 0.0);
+    if hours.is_none() {
+        out.push(keys.source.value("catch_event_expiration", "must be a number of hours, up to 876600"));
+    }
+    hours.map(|it| (it * 3_600_000.0).round().max(1.0) as u64)
 }
 
 fn process_id(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<String> {

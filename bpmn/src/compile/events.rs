@@ -4,22 +4,40 @@ use routing::table::{Catch, Message, MessageThrow, Template, Throw, Timer, Trigg
 
 use super::correlation;
 use super::source::Source;
+use super::topics;
 use crate::diagnostic::Rule;
 use crate::lint;
 use crate::model::{
-    EventDefinition, EventDefinitionKind, Expression, Extensions, FlowNode, Namespace, RootElement, Roots,
+    EventDefinition, EventDefinitionKind, Expression, Extensions, FlowNode, FlowNodeKind, Namespace, RootElement, Roots,
 };
 
 /// What the event at `index` waits for.
 pub(super) fn catch(source: &Source<'_>, index: usize) -> Catch {
     let node = source.node(index);
-    let triggers = node.event_definitions.iter().filter_map(|it| trigger(source, index, it)).collect();
+    let mut triggers: Vec<Trigger> =
+        node.event_definitions.iter().filter_map(|it| trigger(source, index, it)).collect();
+    if !defines_message(node) && matches!(node.kind, FlowNodeKind::StartEvent { .. }) {
+        triggers.extend(topics::caught(source, index).map(|it| Trigger::Message(Box::new(it))));
+    }
     Catch { triggers, parallel: node.parallel_multiple && node.event_definitions.len() > 1 }
 }
 
 /// What the event at `index` throws, in document order.
 pub(super) fn throws(source: &Source<'_>, index: usize) -> Vec<Throw> {
-    source.node(index).event_definitions.iter().filter_map(|it| throw(source, source.node(index), it)).collect()
+    let node = source.node(index);
+    let published = topics::thrown(source, index).map(|it| Throw::Message(Box::new(it)));
+    // the topic is told first: what follows may end the token
+    let defined = node.event_definitions.iter().filter(|it| published.is_none() || !is_message(it));
+    let defined: Vec<Throw> = defined.filter_map(|it| throw(source, node, it)).collect();
+    published.into_iter().chain(defined).collect()
+}
+
+fn is_message(definition: &EventDefinition) -> bool {
+    matches!(definition.kind, EventDefinitionKind::Message { .. })
+}
+
+fn defines_message(node: &FlowNode) -> bool {
+    node.event_definitions.iter().any(is_message)
 }
 
 fn trigger(source: &Source<'_>, index: usize, definition: &EventDefinition) -> Option<Trigger> {
@@ -27,6 +45,9 @@ fn trigger(source: &Source<'_>, index: usize, definition: &EventDefinition) -> O
     let roots = source.definitions;
     Some(match &definition.kind {
         EventDefinitionKind::Message { message_ref, .. } => {
+            if let Some(message) = topics::caught(source, index) {
+                return Some(Trigger::Message(Box::new(message)));
+            }
             let message = referred(source, node, &roots.messages, message_ref.as_deref(), "message")?;
             Trigger::Message(Box::new(caught_message(source, index, message)?))
         }
@@ -140,7 +161,8 @@ pub(super) fn caught_message(source: &Source<'_>, index: usize, message: &RootEl
     let starts = correlation::starts_instances(source, index);
     let correlation = correlation::of(source, node, message);
     // whoever starts an instance has no variables yet: the message brings its key
-    Some(Message { name, key: correlation.key.filter(|_| !starts), retrieval: correlation.retrieval })
+    let key = correlation.key.filter(|_| !starts);
+    Some(Message { name, key, retrieval: correlation.retrieval, topic: false, expires: None })
 }
 
 /// A message that a node throws; `zeebe:publishMessage` stands in the node's or the definition's extensions.
@@ -156,7 +178,7 @@ pub(super) fn thrown_message(
     let said = |name: &str| publish.as_ref().and_then(|it| source.attribute(node, it, name));
     let subscribed = correlation::subscribed(source, node, message).map(Template::Feel);
     let key = said("correlationKey").or(subscribed);
-    Some(MessageThrow { name, key, id: said("messageId"), time_to_live: said("timeToLive") })
+    Some(MessageThrow { name, key, id: said("messageId"), time_to_live: said("timeToLive"), topic: false })
 }
 
 /// The message that a send or receive task is about.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use routing::{DeploymentId, ElementId, ProcessId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Listening;
 use super::{Definition, Deployment, Error, Parts, State};
 use crate::ingress::Route;
 use crate::store::Write;
@@ -47,6 +48,8 @@ struct StateRecord {
     bindings: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ingress: Vec<Route>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    topics: Vec<Listening>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     message: String,
 }
@@ -72,13 +75,14 @@ pub(crate) fn put_definition(definition: &Definition) -> Write {
 
 /// The write that makes a deployment's state durable.
 pub(crate) fn put_state(deployment: &Deployment) -> Write {
-    let Deployment { definition, state, since, applied, bindings, ingress, message } = deployment;
+    let Deployment { definition, state, since, applied, bindings, ingress, topics, message } = deployment;
     let record = StateRecord {
         state: *state,
         since: *since,
         applied: *applied,
         bindings: bindings.clone(),
         ingress: ingress.clone(),
+        topics: topics.clone(),
         message: message.clone(),
     };
     Write::put(key(STATES, &definition.deployment), json(&record))
@@ -111,8 +115,8 @@ pub(crate) fn read(id: &str, definition: &[u8], state: Option<&[u8]>) -> Result<
         wrapper_timeout: record.wrapper_timeout,
         metadata: record.metadata,
     })?;
-    let StateRecord { state, since, applied, bindings, ingress, message } = state;
-    Ok(Deployment { definition: Arc::new(definition), state, since, applied, bindings, ingress, message })
+    let StateRecord { state, since, applied, bindings, ingress, topics, message } = state;
+    Ok(Deployment { definition: Arc::new(definition), state, since, applied, bindings, ingress, topics, message })
 }
 
 fn wrapper_timeout() -> u64 {

@@ -48,8 +48,7 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
 }
 
 async fn publish(operations: &Operations, name: &str, request: Request<Body>) -> Result<Answer, Answer> {
-    let mut message =
-        Published { name: name.to_owned(), key: None, id: None, time_to_live: 0, payload: Payload::default() };
+    let mut message = Published { name: name.to_owned(), ..Published::default() };
     for (key, value) in pairs(request.uri().query()) {
         match key.as_str() {
             "key" => message.key = Some(value),
@@ -142,7 +141,7 @@ fn taken(receipt: &Receipt) -> Answer {
     json_answer(StatusCode::OK, &answer)
 }
 
-fn bad(why: String) -> Answer {
+pub(super) fn bad(why: String) -> Answer {
     failed(StatusCode::BAD_REQUEST, &why)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use routing::instance::{Began, Effect, On, Reason, Run, Stay, Subscription, Tables};
+use routing::instance::{Began, Effect, Reason, Run, Stay, Subscription, Tables};
 use routing::table::{NodeIx, Version};
 use routing::{ActivationId, Digest, HopRecord, Product, To, Token, Weight, Written};
 
@@ -158,16 +158,16 @@ impl Ledger {
             self.timers.insert((at, activation, instance.clone()));
         }
         for subscription in &stay.subscriptions {
-            if let On::Timer { at, .. } = &subscription.on {
-                self.timers.insert((*at, activation, instance.clone()));
+            if let Some(at) = subscription.on.time() {
+                self.timers.insert((at, activation, instance.clone()));
             }
         }
     }
 
     pub(super) fn unindex(&mut self, instance: &InstanceId, activation: ActivationId, before: &[Subscription]) {
         for subscription in before {
-            if let On::Timer { at, .. } = &subscription.on {
-                self.timers.remove(&(*at, activation, instance.clone()));
+            if let Some(at) = subscription.on.time() {
+                self.timers.remove(&(at, activation, instance.clone()));
             }
         }
         if !before.is_empty() {
@@ -217,7 +217,7 @@ impl Ledger {
                 self.run(now, &instance, out, |run| run.again(activation));
                 continue;
             }
-            let due = |s: &&Subscription| matches!(s.on, On::Timer { at, .. } if at <= now);
+            let due = |s: &&Subscription| s.on.time().is_some_and(|at| at <= now);
             if let Some(what) = stay.subscriptions.iter().find(due).cloned() {
                 // another timer of the same record may be due as well
                 self.timers.insert((at, activation, instance.clone()));

@@ -2,6 +2,8 @@
 //!
 //! In the order of coming; limited in number. Knows their stored forms; who gets what is `message`'s.
 
+mod index;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use prost::Message as _;
@@ -11,6 +13,7 @@ use routing::instance::Published;
 use routing::{Digest, ProcessId, Timestamp};
 
 use super::message::Posted;
+use index::Index;
 
 /// Messages that are kept at most.
 const MAX_KEPT: usize = 100_000;
@@ -24,6 +27,15 @@ pub(super) struct Kept {
     pub(super) expires: Timestamp,
     /// Processes that have had it.
     pub(super) taken: BTreeSet<ProcessId>,
+    /// Of a topic's message.
+    pub(super) place: Option<Place>,
+}
+
+/// Where a message stands in its topic's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) offset: u64,
+    pub(super) published: Timestamp,
 }
 
 /// See the module's documentation.
@@ -31,6 +43,7 @@ pub(super) struct Kept {
 pub(super) struct Buffer {
     kept: BTreeMap<u64, Kept>,
     names: HashMap<String, BTreeSet<u64>>,
+    index: Index,
     expiry: BTreeSet<(Timestamp, u64)>,
     posted: BTreeMap<u64, Posted>,
     ids: HashMap<Digest, Timestamp>,
@@ -59,6 +72,7 @@ impl Buffer {
         let bytes = encode_kept(&kept);
         self.names.entry(kept.message.name.clone()).or_default().insert(number);
         self.expiry.insert((kept.expires, number));
+        self.index.add(number, &kept.message);
         self.kept.insert(number, kept);
         bytes
     }
@@ -87,20 +101,51 @@ impl Buffer {
         true
     }
 
-    /// What is over at `now`: numbers of messages, and ids.
-    pub(super) fn expire(&mut self, now: Timestamp) -> (Vec<u64>, Vec<Digest>) {
+    /// Forgets a message before its time.
+    pub(super) fn drop_kept(&mut self, number: u64) -> Option<Kept> {
+        let kept = self.kept.remove(&number)?;
+        self.expiry.remove(&(kept.expires, number));
+        self.index.remove(number, &kept.message);
+        if let Some(set) = self.names.get_mut(&kept.message.name) {
+            set.remove(&number);
+            if set.is_empty() {
+                self.names.remove(&kept.message.name);
+            }
+        }
+        Some(kept)
+    }
+
+    /// What may fit who waits for the name with a key; everything without one. Oldest first.
+    pub(super) fn fitting(&self, name: &str, key: Option<&str>, retrieval: Option<&str>) -> Vec<u64> {
+        match key {
+            Some(key) => self.index.fitting(name, key, retrieval),
+            None => self.of_name(name),
+        }
+    }
+
+    /// From now on the keys that `retrieval` makes of messages of the name are known; true if they were not.
+    pub(super) fn retrieves(&mut self, name: &str, retrieval: &str, definition: Digest) -> bool {
+        self.index.retrieves(name, retrieval, definition)
+    }
+
+    /// The retrievals whose keys are to be told of each message of the name.
+    pub(super) fn retrievals(&self, name: &str) -> Vec<(String, Digest)> {
+        self.index.retrievals(name)
+    }
+
+    /// The key that a retrieval makes of a message.
+    pub(super) fn index(&mut self, number: u64, name: &str, retrieval: &str, key: String) {
+        self.index.retrieved(number, name, retrieval, key);
+    }
+
+    /// What is over at `now`: messages, and ids.
+    pub(super) fn expire(&mut self, now: Timestamp) -> (Vec<(u64, Kept)>, Vec<Digest>) {
         let (mut numbers, mut ids) = (Vec::new(), Vec::new());
         while let Some((_, number)) = self.expiry.first().copied().filter(|(at, _)| *at <= now) {
-            self.expiry.pop_first();
-            if let Some(kept) = self.kept.remove(&number)
-                && let Some(set) = self.names.get_mut(&kept.message.name)
-            {
-                set.remove(&number);
-                if set.is_empty() {
-                    self.names.remove(&kept.message.name);
-                }
+            match self.drop_kept(number) {
+                Some(kept) => numbers.push((number, kept)),
+                None => drop(self.expiry.pop_first()),
             }
-            numbers.push(number);
         }
         while let Some((_, id)) = self.id_expiry.first().copied().filter(|(at, _)| *at <= now) {
             self.id_expiry.pop_first();
@@ -157,12 +202,16 @@ impl Buffer {
             id: stored.id,
             time_to_live: stored.time_to_live_ms,
             payload,
+            topic: stored.topic,
+            headers: stored.headers.into_iter().collect(),
         };
         if stored.posted {
             self.posted.insert(number, Posted::Message(message));
         } else {
             let taken = stored.processes.into_iter().map(ProcessId::from).collect();
-            self.add(number, Kept { message, expires: stored.expires_ms, taken });
+            let place = Place { offset: stored.offset, published: stored.published_ms };
+            let place = Some(place).filter(|it| it.offset != 0);
+            self.add(number, Kept { message, expires: stored.expires_ms, taken, place });
         }
         Ok(())
     }
@@ -179,10 +228,14 @@ fn stored(message: &Published, expires: Timestamp) -> v1::StoredMessage {
         signal: false,
         posted: false,
         time_to_live_ms: message.time_to_live,
+        topic: message.topic,
+        headers: message.headers.clone().into_iter().collect(),
+        ..v1::StoredMessage::default()
     }
 }
 
 fn encode_kept(kept: &Kept) -> Vec<u8> {
     let processes = kept.taken.iter().map(|it| it.as_str().to_owned()).collect();
-    v1::StoredMessage { processes, ..stored(&kept.message, kept.expires) }.encode_to_vec()
+    let (offset, published_ms) = kept.place.map_or((0, 0), |it| (it.offset, it.published));
+    v1::StoredMessage { processes, offset, published_ms, ..stored(&kept.message, kept.expires) }.encode_to_vec()
 }

@@ -15,7 +15,7 @@ use super::stored::{decode_instance, decode_stay, key};
 use super::{Arc, Compiled, Digest, HashMap, Ledger, Output, Timestamp};
 
 /// The prefixes that [`Ledger::load`] must be given, in this order.
-const LOADED: [&[u8]; 10] = [
+const LOADED: [&[u8]; 11] = [
     key::OPEN,
     key::TOKEN,
     key::SEEN,
@@ -26,6 +26,7 @@ const LOADED: [&[u8]; 10] = [
     key::MESSAGE,
     key::MESSAGE_ID,
     key::START,
+    key::TOPIC,
 ];
 
 impl Ledger {
@@ -68,8 +69,15 @@ impl Ledger {
                 Some(key::MESSAGE) => {
                     let number = u64::from_str_radix(text(&key[2..])?, 16).map_err(|_| bad("message number"))?;
                     ledger.exchange.buffer.load(number, &value)?;
+                    if let Some(kept) = ledger.exchange.buffer.get(number)
+                        && let Some(place) = kept.place
+                    {
+                        let (name, bytes) = (&kept.message.name, kept.message.payload.body.len());
+                        ledger.exchange.topics.recover(name, place.offset, number, bytes);
+                    }
                 }
                 Some(key::MESSAGE_ID) => ledger.load_message_id(&key, &value)?,
+                Some(key::TOPIC) => ledger.exchange.topics.load(text(&key[2..])?, &value)?,
                 Some(key::START) => ledger.exchange.starts.load(&value)?,
                 _ => {}
             }

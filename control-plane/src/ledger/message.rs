@@ -7,14 +7,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use routing::instance::{On, Published, Stay, Subscription};
+use routing::instance::{INSTANCE_HEADER, On, Published, Stay, Subscription};
 use routing::table::Template;
 use routing::{ActivationId, Digest, InstanceId, Payload, ProcessId, evaluate};
 use serde_json::Value;
 
-use super::buffer::{Buffer, Kept};
+use super::buffer::{Buffer, Kept, Place as InLog};
 use super::start::Starts;
 use super::stored::key;
+use super::topic::Topics;
+use super::waiting::{Keys, Place, Waiting};
 use super::{Answer, Ledger, Output, Request, Timestamp};
 
 /// Messages and signals told within one input; the rest is stored and told next.
@@ -34,6 +36,8 @@ pub struct Receipt {
     pub buffered: bool,
     /// Its id was taken before: nothing happened.
     pub known: bool,
+    /// Where it stands in the log of its topic.
+    pub offset: Option<u64>,
 }
 
 /// On its way inside of the ledger.
@@ -50,6 +54,7 @@ pub(super) struct Exchange {
     signals: HashMap<String, BTreeSet<(InstanceId, ActivationId)>>,
     pub(super) buffer: Buffer,
     pub(super) starts: Starts,
+    pub(super) topics: Topics,
     /// What can start is known. Until then, after a restart, nothing that instances throw is told: it would find nobody.
     pub(super) listening: bool,
     posted: VecDeque<Posted>,
@@ -61,93 +66,15 @@ pub(super) struct Exchange {
     pub(super) freed: Vec<(ProcessId, String)>,
 }
 
-/// Since when a record waits; earlier is first.
-type Place = (Timestamp, u64, InstanceId, ActivationId);
-
-/// Records that wait for messages, by name and key; of each process, the oldest first.
-#[derive(Debug, Default)]
-struct Waiting {
-    by_key: HashMap<(String, Option<String>), BTreeMap<ProcessId, BTreeSet<Place>>>,
-    places: HashMap<ActivationId, (Place, ProcessId)>,
-    /// By name: expressions that give a message's key, how many use each, and a definition of theirs.
-    retrievals: HashMap<String, BTreeMap<String, (usize, Digest)>>,
-}
-
-impl Waiting {
-    fn add(&mut self, process: &ProcessId, instance: &InstanceId, stay: &Stay) {
-        let place = (stay.since, stay.order, instance.clone(), stay.token.activation);
-        for subscription in &stay.subscriptions {
-            let On::Message { name, key, retrieval } = &subscription.on else { continue };
-            let of_process = self.by_key.entry((name.clone(), key.clone())).or_default();
-            of_process.entry(process.clone()).or_default().insert(place.clone());
-            self.places.insert(stay.token.activation, (place.clone(), process.clone()));
-            if let Some(retrieval) = retrieval {
-                let of_name = self.retrievals.entry(name.clone()).or_default();
-                of_name.entry(retrieval.clone()).or_insert((0, stay.token.definition)).0 += 1;
-            }
-        }
-    }
-
-    fn remove(&mut self, activation: ActivationId, before: &[Subscription]) {
-        let Some((place, process)) = self.places.remove(&activation) else { return };
-        for subscription in before {
-            let On::Message { name, key, retrieval } = &subscription.on else { continue };
-            let at = (name.clone(), key.clone());
-            if let Some(of_process) = self.by_key.get_mut(&at) {
-                if let Some(set) = of_process.get_mut(&process) {
-                    set.remove(&place);
-                    if set.is_empty() {
-                        of_process.remove(&process);
-                    }
-                }
-                if of_process.is_empty() {
-                    self.by_key.remove(&at);
-                }
-            }
-            let Some((retrieval, of_name)) = retrieval.as_ref().zip(self.retrievals.get_mut(name)) else { continue };
-            if let Some((count, _)) = of_name.get_mut(retrieval) {
-                *count -= 1;
-                if *count == 0 {
-                    of_name.remove(retrieval);
-                }
-            }
-            if of_name.is_empty() {
-                self.retrievals.remove(name);
-            }
-        }
-    }
-}
-
-/// The keys that a message has: its own, or what each retrieval makes of its payload.
-struct Keys {
-    own: Option<String>,
-    retrieved: BTreeMap<String, String>,
-}
-
-impl Keys {
-    fn fit(&self, name: &str, on: &On) -> bool {
-        match on {
-            On::Message { name: other, .. } if other != name => false,
-            On::Message { key: None, .. } => true,
-            On::Message { key: Some(key), retrieval, .. } => match &self.own {
-                Some(own) => own == key,
-                None => retrieval.as_ref().and_then(|it| self.retrieved.get(it)) == Some(key),
-            },
-            On::Timer { .. } | On::Signal(_) | On::Conditional { .. } => false,
-        }
-    }
-
-    fn addresses(&self) -> BTreeSet<Option<String>> {
-        let all = self.retrieved.values().chain(&self.own).cloned().map(Some);
-        all.chain([None]).collect()
-    }
-}
-
 impl Ledger {
     /// A message of a client.
     pub(super) fn publish(&mut self, now: Timestamp, request: Request, message: Published, out: &mut Vec<Output>) {
-        if (message.time_to_live > 0 || message.id.is_some()) && self.exchange.buffer.is_full() {
+        if (message.topic || message.time_to_live > 0 || message.id.is_some()) && self.exchange.buffer.is_full() {
             out.push(Output::Answer(request, Answer::Busy));
+            return;
+        }
+        if message.topic && !self.exchange.topics.has_room(&message.name) {
+            out.push(Output::Answer(request, Answer::WrongState("there are too many topics already".to_owned())));
             return;
         }
         let receipt = self.deliver(now, message, out);
@@ -215,8 +142,11 @@ impl Ledger {
         self.exchange.listening && self.exchange.buffer.next_posted().is_some()
     }
 
-    fn deliver(&mut self, now: Timestamp, message: Published, out: &mut Vec<Output>) -> Receipt {
+    fn deliver(&mut self, now: Timestamp, mut message: Published, out: &mut Vec<Output>) -> Receipt {
         let mut receipt = Receipt::default();
+        if message.topic {
+            message.time_to_live = self.exchange.topics.retention.age;
+        }
         if let Some(id) = &message.id {
             let remembered = Buffer::id(&message.name, message.key.as_deref(), id);
             let until = now.saturating_add(message.time_to_live.max(REMEMBERED));
@@ -243,24 +173,62 @@ impl Ledger {
             }
         }
         if message.time_to_live > 0 {
-            if self.exchange.buffer.is_full() {
-                out.push(Output::Alarm(format!(
-                    "message {}: too many messages are kept, this one is lost",
-                    message.name
-                )));
-            } else {
-                receipt.buffered = true;
-                let number = self.next_number();
-                let expires = now.saturating_add(message.time_to_live);
-                let bytes = self.exchange.buffer.add(number, Kept { message, expires, taken });
-                self.put(key::message(number), bytes);
-            }
+            self.keep(now, message, taken, &mut receipt, out);
         }
         receipt
     }
 
+    /// For who comes later; of a topic, for who reads its log, too.
+    fn keep(
+        &mut self,
+        now: Timestamp,
+        message: Published,
+        taken: BTreeSet<ProcessId>,
+        receipt: &mut Receipt,
+        out: &mut Vec<Output>,
+    ) {
+        if self.exchange.buffer.is_full() {
+            let name = &message.name;
+            out.push(Output::Alarm(format!("message {name}: too many messages are kept, this one is lost")));
+            return;
+        }
+        let number = self.next_number();
+        let place = if message.topic { self.append(number, &message, out) } else { None };
+        let place = place.map(|offset| InLog { offset, published: now });
+        (receipt.buffered, receipt.offset) = (true, place.map(|it| it.offset));
+        let expires = now.saturating_add(message.time_to_live);
+        self.index_kept(now, number, &message);
+        let bytes = self.exchange.buffer.add(number, Kept { message, expires, taken, place });
+        self.put(key::message(number), bytes);
+    }
+
+    /// What of the name is kept and may fit what is waited for, oldest first.
+    fn candidates(&mut self, now: Timestamp, on: &On, definition: Digest) -> Vec<u64> {
+        let On::Message { name, key, retrieval, .. } = on else { return Vec::new() };
+        if let Some(retrieval) = retrieval
+            && self.exchange.buffer.retrieves(name, retrieval, definition)
+        {
+            for number in self.exchange.buffer.of_name(name) {
+                let Some(kept) = self.exchange.buffer.get(number) else { continue };
+                if let Some((_, key)) = self.retrieved(definition, retrieval, &kept.message.payload, now) {
+                    self.exchange.buffer.index(number, name, retrieval, key);
+                }
+            }
+        }
+        self.exchange.buffer.fitting(name, key.as_deref(), retrieval.as_deref())
+    }
+
+    fn index_kept(&mut self, now: Timestamp, number: u64, message: &Published) {
+        for (retrieval, definition) in self.exchange.buffer.retrievals(&message.name) {
+            if let Some((_, key)) = self.retrieved(definition, &retrieval, &message.payload, now) {
+                self.exchange.buffer.index(number, &message.name, &retrieval, key);
+            }
+        }
+    }
+
     fn keys_of(&self, message: &Published, now: Timestamp) -> Keys {
-        let mut keys = Keys { own: message.key.clone(), retrieved: BTreeMap::new() };
+        let instance = message.headers.get(INSTANCE_HEADER).cloned();
+        let mut keys = Keys { own: message.key.clone(), retrieved: BTreeMap::new(), instance };
         let Some(of_name) = self.exchange.waiting.retrievals.get(&message.name).filter(|_| keys.own.is_none()) else {
             return keys;
         };
@@ -323,10 +291,11 @@ impl Ledger {
     fn take_kept(&mut self, now: Timestamp, instance: &InstanceId, activation: ActivationId, out: &mut Vec<Output>) {
         let Some((place, process)) = self.exchange.waiting.places.get(&activation).cloned() else { return };
         let Some(stay) = self.instances.get(instance).and_then(|o| o.inner.stay(activation)) else { return };
-        let subscriptions = stay.subscriptions.clone();
-        let names: BTreeSet<&String> = subscriptions.iter().filter_map(message_name).collect();
-        let mut numbers: Vec<u64> = names.into_iter().flat_map(|it| self.exchange.buffer.of_name(it)).collect();
-        numbers.sort_unstable();
+        let (subscriptions, definition) = (stay.subscriptions.clone(), stay.token.definition);
+        let mut numbers: BTreeSet<u64> = BTreeSet::new();
+        for subscription in &subscriptions {
+            numbers.extend(self.candidates(now, &subscription.on, definition));
+        }
         for number in numbers {
             let Some(kept) = self.exchange.buffer.get(number) else { continue };
             if kept.taken.contains(&process) || kept.expires <= now {
@@ -334,7 +303,8 @@ impl Ledger {
             }
             let message = kept.message.clone();
             let keys = self.keys_of(&message, now);
-            let Some(what) = subscriptions.iter().find(|it| keys.fit(&message.name, &it.on)) else { continue };
+            let fits = |on: &On| keys.fit(&message.name, on) && is_fresh(kept, on, now);
+            let Some(what) = subscriptions.iter().find(|it| fits(&it.on)) else { continue };
             if self.give(now, &place, what, &message.payload, out) {
                 self.taken(number, &process);
                 // what a non-interrupting event waits for now is asked anew
@@ -356,7 +326,8 @@ impl Ledger {
             for number in self.exchange.buffer.of_name(name) {
                 let Some(kept) = self.exchange.buffer.get(number) else { continue };
                 let other = only.is_some() && kept.message.key.is_some() && kept.message.key.as_deref() != only;
-                if other || kept.taken.contains(process) || kept.expires <= now {
+                let before = kept.place.is_some_and(|it| !self.exchange.topics.listens(name, process, it.offset));
+                if other || before || kept.taken.contains(process) || kept.expires <= now {
                     continue;
                 }
                 let message = kept.message.clone();
@@ -448,14 +419,27 @@ impl Ledger {
     /// Messages and ids whose time is over are forgotten.
     pub(super) fn expire_messages(&mut self, now: Timestamp) {
         let (messages, ids) = self.exchange.buffer.expire(now);
-        messages.into_iter().for_each(|it| self.remove(key::message(it)));
+        for (number, kept) in messages {
+            self.remove(key::message(number));
+            if let Some(place) = kept.place {
+                self.exchange.topics.forget(&kept.message.name, place.offset, kept.message.payload.body.len());
+            }
+        }
         ids.into_iter().for_each(|it| self.remove(key::message_id(it)));
+    }
+}
+
+/// Who waits for messages of a topic may want none that are too old.
+fn is_fresh(kept: &Kept, on: &On, now: Timestamp) -> bool {
+    match (on, kept.place) {
+        (On::Message { within: Some(within), .. }, Some(place)) => place.published.saturating_add(*within) >= now,
+        _ => true,
     }
 }
 
 fn message_name(subscription: &Subscription) -> Option<&String> {
     match &subscription.on {
         On::Message { name, .. } => Some(name),
-        On::Timer { .. } | On::Signal(_) | On::Conditional { .. } => None,
+        On::Timer { .. } | On::Expiry { .. } | On::Signal(_) | On::Conditional { .. } => None,
     }
 }

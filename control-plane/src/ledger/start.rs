@@ -28,7 +28,8 @@ pub(super) struct StartEvent {
     pub(super) process: ProcessId,
     deployed: Deployed,
     element: ElementId,
-    number: u32,
+    /// Which trigger of the element; `None`: none of the model, an operator has subscribed it.
+    number: Option<u32>,
     on: StartsOn,
     /// The instance waits for other events, too, before it goes on or ends.
     grouped: bool,
@@ -36,7 +37,7 @@ pub(super) struct StartEvent {
 
 #[derive(Clone, Debug)]
 enum StartsOn {
-    Message { name: String, retrieval: Option<String> },
+    Message { name: String, retrieval: Option<String>, topic: bool },
     Signal(String),
     Timer(Timer),
 }
@@ -57,7 +58,7 @@ impl StartEvent {
     }
 
     fn timer_key(&self) -> TimerKey {
-        (self.deployed.deployment.clone(), self.element.clone(), self.number)
+        (self.deployed.deployment.clone(), self.element.clone(), self.number.unwrap_or(0))
     }
 }
 
@@ -152,7 +153,17 @@ impl Ledger {
                 start_events(&table, deployed, now, &mut all, &mut problems);
             }
         }
+        all.extend(self.processes.iter().flat_map(subscribed));
+        let by_topic = |it: &StartEvent| match &it.on {
+            StartsOn::Message { name, topic: true, .. } => Some((name.clone(), it.process.clone())),
+            _ => None,
+        };
+        let listening: BTreeSet<_> = all.iter().filter_map(by_topic).collect();
         self.exchange.starts.replace(all);
+        self.stop_listening(|topic, process| {
+            newest.contains_key(process) && !listening.contains(&(topic.to_owned(), process.clone()))
+        });
+        listening.iter().for_each(|(topic, process)| self.listen(topic, process));
         self.set_start_timers(now, &newest, &mut problems);
         out.extend(problems.into_iter().map(Output::Alarm));
         for process in newest.keys() {
@@ -234,7 +245,7 @@ impl Ledger {
             starts.next.extend(due.at.map(|at| (at, key.clone())));
             self.store_start(&key, Some(&due));
             let told = start.grouped.then(|| {
-                let signal = timer_signal(&start.process, &start.element, start.number as usize);
+                let signal = timer_signal(&start.process, &start.element, start.number.unwrap_or(0) as usize);
                 self.broadcast(now, &signal, &nothing(), out)
             });
             if told.is_none_or(|it| it.instances.is_empty()) {
@@ -294,7 +305,7 @@ impl Ledger {
         out.push(Output::Started(start.process.clone()));
         let began = Began {
             came: (mapped || start.grouped).then_some(payload),
-            trigger: Some(start.number as usize),
+            trigger: start.number.map(|it| it as usize),
             key: correlation_key.as_deref(),
         };
         self.open_new(now, begun, began, out);
@@ -331,6 +342,19 @@ fn following(fired: Timestamp, mut again: Option<Cycle>, now: Timestamp) -> (Opt
     (Some(now + 1), again)
 }
 
+/// What operators have subscribed.
+fn subscribed(deployed: &Deployed) -> Vec<StartEvent> {
+    let of = |(topic, element): &(String, ElementId)| StartEvent {
+        process: deployed.process.clone(),
+        deployed: deployed.clone(),
+        element: element.clone(),
+        number: None,
+        on: StartsOn::Message { name: topic.clone(), retrieval: None, topic: true },
+        grouped: false,
+    };
+    deployed.topics.iter().map(of).collect()
+}
+
 /// Every trigger of the process's own start events, and of what else begins it.
 fn start_events(
     table: &Arc<Compiled>,
@@ -364,7 +388,7 @@ fn start_events(
                 match starts_on(table, &trigger, now) {
                     Ok(Some(on)) => {
                         let (process, deployed) = (deployed.process.clone(), deployed.clone());
-                        all.push(StartEvent { process, deployed, element, number, on, grouped });
+                        all.push(StartEvent { process, deployed, element, number: Some(number), on, grouped });
                     }
                     Ok(None) => {}
                     Err(why) => problems.push(format!("start event {element} of {}: {why}", deployed.deployment)),
@@ -378,7 +402,7 @@ fn starts_on(table: &Compiled, trigger: &Trigger, now: Timestamp) -> Result<Opti
     let name = |template: &Template| evaluate::text(table, template, &Value::Object(Map::new()), now);
     Ok(Some(match trigger {
         Trigger::Message(message) => {
-            StartsOn::Message { name: name(&message.name)?, retrieval: message.retrieval.clone() }
+            StartsOn::Message { name: name(&message.name)?, retrieval: message.retrieval.clone(), topic: message.topic }
         }
         Trigger::Signal(signal) => StartsOn::Signal(name(signal)?),
         Trigger::Timer(timer) => StartsOn::Timer(timer.clone()),

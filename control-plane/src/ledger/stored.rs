@@ -36,6 +36,8 @@ pub mod key {
     pub const MESSAGE: &[u8] = b"m/";
     /// Ids of messages that were taken.
     pub const MESSAGE_ID: &[u8] = b"n/";
+    /// Topics.
+    pub const TOPIC: &[u8] = b"q/";
     /// Timer start events.
     pub const START: &[u8] = b"t/";
 
@@ -81,6 +83,10 @@ pub mod key {
     /// An id of a message.
     pub fn message_id(id: Digest) -> Vec<u8> {
         joined(MESSAGE_ID, &[id.to_string().as_bytes()])
+    }
+    /// A topic.
+    pub fn topic(name: &str) -> Vec<u8> {
+        joined(TOPIC, &[name.as_bytes()])
     }
     /// A timer start event.
     pub fn start(deployment: &DeploymentId, element: &ElementId, trigger: u32) -> Vec<u8> {

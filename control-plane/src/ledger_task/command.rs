@@ -8,7 +8,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::LedgerTask;
 use crate::ledger::{
-    self, Answer, Deployed, Input, InstanceView, Leaving, Operation, Operator, Start, decode_instance, key,
+    self, Answer, Deployed, Input, InstanceView, Leaving, Operation, Operator, Record, Start, TopicView,
+    decode_instance, key,
 };
 use crate::metrics::OfProcess;
 use crate::store::{self, AnyStore, Store};
@@ -38,6 +39,8 @@ pub(super) enum Command {
     Signal(String, Payload, oneshot::Sender<Answer>),
     FindTask(Option<InstanceId>, String, oneshot::Sender<FoundTask>),
     CompleteTask(InstanceId, ActivationId, Result<Payload, (String, Payload)>, oneshot::Sender<Answer>),
+    Records(String, u64, usize, oneshot::Sender<(Vec<Record>, u64)>),
+    Topics(oneshot::Sender<Vec<TopicView>>),
     Definition(Digest, Arc<Compiled>),
     Retired(Digest),
     Endpoints,
@@ -91,6 +94,7 @@ pub(crate) enum Refused {
 pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
     changes: broadcast::Sender<Arc<InstanceView>>,
+    appended: broadcast::Sender<Arc<str>>,
     store: AnyStore,
 }
 
@@ -98,9 +102,10 @@ impl Handle {
     pub(super) fn new(
         commands: mpsc::Sender<Command>,
         changes: broadcast::Sender<Arc<InstanceView>>,
+        appended: broadcast::Sender<Arc<str>>,
         store: AnyStore,
     ) -> Self {
-        Self { commands, changes, store }
+        Self { commands, changes, appended, store }
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
@@ -231,6 +236,21 @@ impl Handle {
         self.ask(|reply| Command::Publish(message, reply)).await
     }
 
+    /// Records of a topic behind an offset, and the offset of the next one that will come.
+    pub(crate) async fn records(&self, topic: &str, after: u64, limit: usize) -> Result<(Vec<Record>, u64), Refused> {
+        self.ask(|reply| Command::Records(topic.to_owned(), after, limit, reply)).await
+    }
+
+    /// Every topic.
+    pub(crate) async fn topics(&self) -> Result<Vec<TopicView>, Refused> {
+        self.ask(Command::Topics).await
+    }
+
+    /// Sees the names of topics as records are appended from now on.
+    pub(crate) fn appended(&self) -> broadcast::Receiver<Arc<str>> {
+        self.appended.subscribe()
+    }
+
     /// Broadcasts a signal; answers when what it does is durable.
     pub(crate) async fn signal(&self, name: String, payload: Payload) -> Result<Answer, Refused> {
         self.ask(|reply| Command::Signal(name, payload, reply)).await
@@ -308,6 +328,14 @@ impl LedgerTask {
             }
             Command::CompleteTask(instance, task, result, reply) => {
                 self.asks(reply, |r| Input::CompleteTask(r, instance, task, result));
+            }
+            Command::Records(topic, after, limit, reply) => {
+                let found = self.parts.ledger.records(&topic, after, limit);
+                self.reply(move || drop(reply.send(found)));
+            }
+            Command::Topics(reply) => {
+                let topics = self.parts.ledger.topics();
+                self.reply(move || drop(reply.send(topics)));
             }
             Command::Tombstones(reply) => self.asks(reply, Input::Tombstones),
             Command::Definition(digest, table) => self.input(Input::Definition(digest, table)),

@@ -64,6 +64,7 @@ fn deployed(mesh: &Mesh) -> Vec<Deployed> {
         tag: it.definition.version_tag.clone(),
         applied: it.applied,
         starts: it.definition.start_events.clone(),
+        topics: it.topics.into_iter().map(|it| (it.topic, it.start_event)).collect(),
     };
     all.into_iter().map(of).collect()
 }

@@ -14,6 +14,14 @@
 //! wf_id: order-1a2b3c4d          # everywhere if left out
 //! component_id: charge           # or component_name
 //! args: {url: "http://127.0.0.1:7002/"}
+//! ---
+//! action: subscribe_to_topic     # each message of the topic starts an instance, from now on
+//! topic: orders
+//! wf_id: order-1a2b3c4d
+//! component_id: start            # or component_name; needed when there are several start events
+//! ---
+//! action: unsubscribe_from_topic # of all deployments, or of wf_id alone
+//! topic: orders
 //! ```
 //! Every document is tried; each has an outcome of its own.
 
@@ -21,8 +29,9 @@ use routing::ElementId;
 use serde::Deserialize;
 
 use super::{Error, Operations, Swap, instance_name};
-use crate::definitions::Deployment;
+use crate::definitions::{Deployment, Listening};
 use crate::ingress::Route;
+use crate::topics;
 
 /// Bytes of all documents together.
 const MAX_SPEC: usize = 1 << 20;
@@ -33,6 +42,7 @@ const MAX_SPEC: usize = 1 << 20;
 struct Spec {
     action: String,
     host: String,
+    topic: String,
     wf_id: String,
     component_id: String,
     component_name: String,
@@ -44,12 +54,13 @@ struct Spec {
 struct Arguments {
     path: String,
     url: String,
+    topic: String,
 }
 
 /// What became of one document.
 #[derive(Debug)]
 pub(crate) struct Updated {
-    /// What it was about: the deployment as the document names it, else the host or the task.
+    /// What it was about: the deployment as the document names it, else the host, the topic or the task.
     pub(crate) id: String,
     pub(crate) done: Result<String, Error>,
 }
@@ -67,7 +78,7 @@ impl Operations {
         }
         let mut updated = Vec::new();
         for spec in specs {
-            let named = [&spec.wf_id, &spec.host, &spec.component_id, &spec.component_name];
+            let named = [&spec.wf_id, &spec.host, &spec.topic, &spec.component_id, &spec.component_name];
             let id = named.into_iter().find(|it| !it.is_empty()).cloned().unwrap_or_default();
             updated.push(Updated { id, done: self.carry_out(spec).await });
         }
@@ -79,9 +90,8 @@ impl Operations {
             "expose_ingress" => self.expose(spec).await,
             "clear_ingress" => self.clear(spec).await,
             "swap_service" => self.swap_service(spec).await,
-            "subscribe_to_topic" | "unsubscribe_from_topic" => {
-                Err(Error::Invalid("name the topic in the model, in the annotation of its start event".to_owned()))
-            }
+            "subscribe_to_topic" => self.subscribe(spec).await,
+            "unsubscribe_from_topic" => self.unsubscribe(spec).await,
             _ => Err(Error::Invalid("Provided action not supported.".to_owned())),
         }
     }
@@ -123,6 +133,42 @@ impl Operations {
         Ok(format!("Cleared {cleared} of {}.", wanted.host))
     }
 
+    async fn subscribe(&self, spec: Spec) -> Result<String, Error> {
+        if spec.wf_id.is_empty() {
+            return Err(Error::Invalid("subscribe_to_topic needs wf_id, the deployment or its process".to_owned()));
+        }
+        let topic = topic_of(&spec)?;
+        let _one = self.deploying.lock().await;
+        let deployment = self.mesh.resolve(&spec.wf_id)?;
+        let start_event = start_event(&deployment, &spec.component_id, &spec.component_name)?;
+        let id = deployment.definition.deployment.clone();
+        let told = format!("Topic {topic} starts {start_event} of {id}.");
+        let writes = self.mesh.subscribe(&id, Listening { topic, start_event }).map_err(Error::WrongState)?;
+        self.commit(writes).await?;
+        self.told.tell(&self.mesh, &self.ledger).await?;
+        tracing::info!(deployment = %id, "subscribed to a topic");
+        Ok(told)
+    }
+
+    async fn unsubscribe(&self, spec: Spec) -> Result<String, Error> {
+        let topic = topic_of(&spec)?;
+        let _one = self.deploying.lock().await;
+        let deployment = match spec.wf_id.as_str() {
+            "" => None,
+            text => Some(self.mesh.resolve(text)?.definition.deployment.clone()),
+        };
+        let (ended, writes) = self.mesh.unsubscribe(&topic, deployment.as_ref());
+        if ended == 0 {
+            return Err(Error::NotFound(format!(
+                "nothing has subscribed to topic {topic}; what a model says of its start event stays"
+            )));
+        }
+        self.commit(writes).await?;
+        self.told.tell(&self.mesh, &self.ledger).await?;
+        tracing::info!(topic, ended, "unsubscribed from a topic");
+        Ok(format!("Topic {topic} does not start {ended} any more."))
+    }
+
     async fn swap_service(&self, spec: Spec) -> Result<String, Error> {
         let Spec { wf_id, component_id, component_name, args, .. } = spec;
         let task = if component_id.is_empty() { component_name } else { component_id };
@@ -136,6 +182,16 @@ impl Operations {
             Some(it) => Err(Error::Unavailable(format!("sidecar {} is not reached: {}", it.address, it.error))),
         }
     }
+}
+
+/// The topic that a document names.
+fn topic_of(spec: &Spec) -> Result<String, Error> {
+    let topic = if spec.topic.is_empty() { &spec.args.topic } else { &spec.topic };
+    if topic.is_empty() {
+        return Err(Error::Invalid(format!("{} needs topic", spec.action)));
+    }
+    topics::named(topic)?;
+    Ok(topic.clone())
 }
 
 /// The start event that a document names, or the only one there is.

@@ -160,7 +160,12 @@ async fn refusals_are_as_the_originals() {
     assert!(raised(daemon.run_workflow(run("q", &[])).await.unwrap()).starts_with("KeyError("));
     for (spec, answer) in [
         ("action: expose_ingress", "expose_ingress needs wf_id, the deployment or its process"),
-        ("---\naction: subscribe_to_topic", "name the topic in the model, in the annotation of its start event"),
+        ("---\naction: subscribe_to_topic", "subscribe_to_topic needs wf_id, the deployment or its process"),
+        ("action: subscribe_to_topic\nwf_id: p", "subscribe_to_topic needs topic"),
+        (
+            "action: unsubscribe_from_topic\ntopic: x",
+            "nothing has subscribed to topic x; what a model says of its start event stays",
+        ),
         ("action: dance", "Provided action not supported."),
     ] {
         let update = UpdateRequest { update_spec: spec.into() };

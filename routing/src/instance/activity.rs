@@ -69,10 +69,12 @@ impl Run<'_> {
             NodeKind::Evaluate(evaluation) => self.evaluate(table, node, scope, &evaluation),
             NodeKind::UserTask(_) => {}
             NodeKind::ReceiveTask(message) => self.wait_in(table, node, scope, &message),
-            NodeKind::SendTask(message) => match self.publish(table, node, &self.inner_view(table, scope), &message) {
-                Ok(()) => self.complete(scope, None),
-                Err(why) => self.broken(scope, why),
-            },
+            NodeKind::SendTask(message) => {
+                match self.publish(table, node, &self.inner_view(table, scope), &message, None) {
+                    Ok(()) => self.complete(scope, None),
+                    Err(why) => self.broken(scope, why),
+                }
+            }
             NodeKind::CallActivity(call) => self.call(table, scope, &call),
             NodeKind::SubProcess(kind) => self.open_scope(table, node, scope, &kind),
             _ => self.complete(scope, None),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Body, On, Reason, Run, Stay, Subscription};
 use crate::compiled::Compiled;
 use crate::evaluate::{self, Variables};
+use crate::failure::{Failure, FailureCode, Resume};
 use crate::id::{ActivationId, ScopeId};
 use crate::payload::Payload;
 use crate::table::{Catch, Message, NodeIx, NodeKind, Trigger};
@@ -27,6 +28,10 @@ impl Run<'_> {
             return false;
         };
         let Some(table) = self.table_of(stay, what.called) else { return false };
+        if let On::Expiry { .. } = what.on {
+            self.expired(activation);
+            return true;
+        }
         let (node, kind) = (what.event, table.table().node(what.event).kind.clone());
         let (parallel, interrupting) = match &kind {
             NodeKind::Boundary(boundary) => (boundary.catch.parallel, boundary.interrupting),
@@ -59,6 +64,17 @@ impl Run<'_> {
         true
     }
 
+    /// Nothing came in time: the token waits for an operator, and waits anew when it is started again.
+    fn expired(&mut self, activation: ActivationId) {
+        let Some(stay) = self.instance.take(activation) else { return };
+        self.instance.saw(activation);
+        let failure = Failure {
+            resume: Resume::Call,
+            ..Failure::new(FailureCode::CatchEventExpired, &stay.token.element, "no message came in time")
+        };
+        self.incident(stay.token, failure);
+    }
+
     fn table_of(&self, stay: &Stay, called: bool) -> Option<Arc<Compiled>> {
         match &stay.reason {
             Reason::Activity(activity) if called => match activity.body {
@@ -72,7 +88,8 @@ impl Run<'_> {
     /// Parallel multiple: true while another of its triggers has not fired. What this one brought is kept.
     fn waits_for_more(&mut self, activation: ActivationId, what: &Subscription, payload: Option<&Payload>) -> bool {
         let Some(mut stay) = self.instance.take(activation) else { return false };
-        let others = stay.subscriptions.iter().filter(|s| s.event == what.event && *s != what).count();
+        let waits = |on: &On| !matches!(on, On::Expiry { .. });
+        let others = stay.subscriptions.iter().filter(|s| s.event == what.event && *s != what && waits(&s.on)).count();
         if others > 0 {
             stay.subscriptions.retain(|s| s != what);
             let values = payload.map(super::data::variables).unwrap_or_default();
@@ -209,24 +226,36 @@ impl Run<'_> {
             evaluate::text(table, key, scope, self.now)
                 .map_err(|why| format!("the correlation key of message {name}: {why}"))
         });
-        Ok(On::Message { name, key: key.transpose()?, retrieval: message.retrieval.clone() })
+        let (key, retrieval) = match key.transpose()? {
+            None if message.topic => (Some(self.instance.id().as_str().to_owned()), None),
+            key => (key, message.retrieval.clone()),
+        };
+        Ok(On::Message { name, key, retrieval, within: message.expires })
+    }
+
+    /// A token at a catch event waits for its message for so long; one at a gateway waits for what comes first.
+    fn expiry(&self, table: &Arc<Compiled>, event: NodeIx, catch: &Catch) -> Option<Subscription> {
+        let expires = catch.triggers.iter().filter_map(|it| match it {
+            Trigger::Message(message) => message.expires,
+            _ => None,
+        });
+        let within = expires.min().filter(|_| matches!(table.table().node(event).kind, NodeKind::CatchEvent(_)))?;
+        Some(Subscription { event, called: false, on: On::Expiry { at: self.now.saturating_add(within) } })
     }
 
     /// A token waits at a catch event.
     pub(super) fn wait_for(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token, catch: &Catch) {
         let seen = self.seen_by(table, &token);
         match self.subscriptions(table, node, catch, &seen) {
-            Ok(subscriptions) => {
+            Ok(mut subscriptions) => {
+                subscriptions.extend(self.expiry(table, node, catch));
                 self.stay(token, Reason::Waiting, subscriptions);
                 self.stirred = true;
             }
             Err(why) => {
-                let code = if why.starts_with("set the timer") {
-                    crate::failure::FailureCode::TimerFailed
-                } else {
-                    crate::failure::FailureCode::ExpressionFailed
-                };
-                let failure = crate::failure::Failure::new(code, &token.element, why);
+                let timer = why.starts_with("set the timer");
+                let code = if timer { FailureCode::TimerFailed } else { FailureCode::ExpressionFailed };
+                let failure = Failure::new(code, &token.element, why);
                 self.incident(token, failure);
             }
         }

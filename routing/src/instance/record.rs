@@ -219,6 +219,14 @@ pub enum On {
         /// FEEL over its payload that gives the key, if it comes without.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retrieval: Option<String>,
+        /// Milliseconds that it may have been kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within: Option<u64>,
+    },
+    /// The end of the time that the event waits: then it is an incident.
+    Expiry {
+        /// When.
+        at: Timestamp,
     },
     /// A signal of this name.
     Signal(String),
@@ -229,4 +237,14 @@ pub enum On {
         /// What it was when last looked at.
         held: bool,
     },
+}
+
+impl On {
+    /// The time that is waited for.
+    pub fn time(&self) -> Option<Timestamp> {
+        match self {
+            Self::Timer { at, .. } | Self::Expiry { at } => Some(*at),
+            Self::Message { .. } | Self::Signal(_) | Self::Conditional { .. } => None,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::catch::event_starts;
-use super::{Body, Effect, Published, Reason, Resumes, Run};
+use super::{Body, DEPLOYMENT_HEADER, Effect, INSTANCE_HEADER, Published, Reason, Resumes, Run};
 use crate::compiled::Compiled;
 use crate::evaluate::{self, Variables};
 use crate::failure::{Failure, FailureCode, Resume};
@@ -64,7 +64,7 @@ impl Run<'_> {
     fn throw_one(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token, throw: &Throw) -> Thrower {
         let thrown = match throw {
             Throw::Message(message) => self
-                .publish(table, node, &self.seen_by(table, &token), message)
+                .publish(table, node, &self.seen_by(table, &token), message, Some(&token))
                 .map(|()| Thrower::Goes(Box::new(token.clone()))),
             Throw::Signal(name) => {
                 self.broadcast(table, node, &token, name).map(|()| Thrower::Goes(Box::new(token.clone())))
@@ -223,7 +223,7 @@ impl Run<'_> {
     pub(super) fn throw_at_boundary(&mut self, table: &Arc<Compiled>, node: NodeIx, token: &Token, throw: &Throw) {
         let scope = token.activation;
         let thrown = match throw {
-            Throw::Message(message) => self.publish(table, node, &self.seen_by(table, token), message),
+            Throw::Message(message) => self.publish(table, node, &self.seen_by(table, token), message, Some(token)),
             Throw::Signal(name) => self.broadcast(table, node, token, name),
             Throw::Error(code) => self.code(table, token, code.as_ref()).map(|code| {
                 self.error_from(scope, &code, Variables::new());
@@ -238,13 +238,14 @@ impl Run<'_> {
         }
     }
 
-    /// Publishes a message with the event's inputs, else with all variables.
+    /// Publishes a message with the event's inputs, else with all variables; to a topic the token's payload as it is.
     pub(super) fn publish(
         &mut self,
         table: &Arc<Compiled>,
         node: NodeIx,
         seen: &Variables,
         message: &MessageThrow,
+        token: Option<&Token>,
     ) -> Result<(), String> {
         let scope = Value::Object(seen.clone());
         let text = |template: &Template| evaluate::text(table, template, &scope, self.now);
@@ -261,9 +262,28 @@ impl Run<'_> {
             id: message.id.as_ref().map(text).transpose()?,
             time_to_live,
             payload: self.sent(table, node, seen)?,
+            ..Published::default()
+        };
+        let published = match token.filter(|_| message.topic) {
+            Some(token) => Self::to_topic(table, node, token, published),
+            None => published,
         };
         self.effects.push(Effect::Publish(published));
         Ok(())
+    }
+
+    fn to_topic(table: &Compiled, node: NodeIx, token: &Token, mut message: Published) -> Published {
+        let maps = table.table().node(node).mapping.as_ref().is_some_and(|it| !it.inputs.is_empty());
+        // where flowd holds the variables, the token has none of them
+        let holds = !table.table().settings.homed || !token.payload.claims_json();
+        if !maps && holds {
+            message.payload = token.payload.clone();
+        }
+        message.topic = true;
+        let (instance, deployment) = (&token.instance, &table.table().deployment);
+        message.headers.insert(INSTANCE_HEADER.to_owned(), instance.as_str().to_owned());
+        message.headers.insert(DEPLOYMENT_HEADER.to_owned(), deployment.as_str().to_owned());
+        message
     }
 
     fn broadcast(&mut self, table: &Arc<Compiled>, node: NodeIx, token: &Token, name: &Template) -> Result<(), String> {

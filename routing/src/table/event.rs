@@ -67,6 +67,12 @@ pub struct Message {
     /// FEEL over a message's payload that gives its key, for messages that come without one (correlation properties, BPMN 8.4.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrieval: Option<String>,
+    /// It comes by the topic of this name. Without a key, what is caught is for the instance that its headers name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub topic: bool,
+    /// Milliseconds that a token waits for it at most, and that a message may have been kept for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
 }
 
 /// A timer's definition: its text as in the model.
@@ -120,4 +126,16 @@ pub struct MessageThrow {
     /// How long it is kept for who does not wait for it yet: milliseconds, or an ISO 8601 duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_to_live: Option<Template>,
+    /// It goes to the topic of this name, with the payload as it is unless the event's inputs map.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub topic: bool,
+}
+
+/// Characters of a topic's name at most.
+pub const MAX_TOPIC: usize = 249;
+
+/// Whether a topic can have this name: letters, digits, `-`, `_` and `.`, as brokers allow them.
+pub fn is_topic(name: &str) -> bool {
+    let fits = |it: char| it.is_ascii_alphanumeric() || "-_.".contains(it);
+    !name.is_empty() && name.len() <= MAX_TOPIC && name != "." && name != ".." && name.chars().all(fits)
 }

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// An event that a topic's annotation says more of.
+const MESSAGE: &str = "<bpmn:messageEventDefinition/>";
+
 /// A process under construction.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -106,6 +109,26 @@ impl Model {
         self.add(format_args!(
             "<bpmn:boundaryEvent id=\"{id}\" attachedToRef=\"{task}\"><bpmn:errorEventDefinition{reference}/></bpmn:boundaryEvent>"
         ))
+    }
+
+    /// An event of the original's: `kind` as `startEvent`, what it defines as XML, its annotation.
+    pub fn event(self, kind: &str, id: &str, defines: &str, yaml: &str) -> Self {
+        let yaml = indented(yaml);
+        self.add(format_args!("<bpmn:{kind} id=\"{id}\" name=\"{id}\">{defines}</bpmn:{kind}>"))
+            .add(format_args!(
+                "<bpmn:textAnnotation id=\"note-{id}\"><bpmn:text>rexflow:\n{yaml}</bpmn:text></bpmn:textAnnotation>"
+            ))
+            .add(format_args!("<bpmn:association id=\"to-note-{id}\" sourceRef=\"{id}\" targetRef=\"note-{id}\"/>"))
+    }
+
+    /// An intermediate throw event that publishes to a topic.
+    pub fn throws(self, id: &str, topic: &str) -> Self {
+        self.event("intermediateThrowEvent", id, MESSAGE, &format!("topic: {topic}"))
+    }
+
+    /// An intermediate catch event that listens to a topic; more of its annotation behind.
+    pub fn catches(self, id: &str, topic: &str, more: &str) -> Self {
+        self.event("intermediateCatchEvent", id, MESSAGE, &format!("topic: {topic}\n{more}"))
     }
 
     /// A sequence flow.

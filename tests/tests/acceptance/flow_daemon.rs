@@ -229,7 +229,7 @@ async fn what_one_id_was_refused_is_told_inside_an_answer_that_is_ok() {
     assert_eq!(stopped, json!({ instance.as_str(): {"status": 0, "message": "Stopped."} }));
     for (spec, answer) in [
         ("action: clear_ingress\nhost: shop.example", "there is no ingress shop.example"),
-        ("action: unsubscribe_from_topic", "name the topic in the model, in the annotation of its start event"),
+        ("action: unsubscribe_from_topic", "unsubscribe_from_topic needs topic"),
         ("action: dance", "Provided action not supported."),
     ] {
         let refused = ok(client.update_workflow(UpdateRequest { update_spec: spec.into() }).await);

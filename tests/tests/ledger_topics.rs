@@ -1,0 +1,176 @@
+//! Topics in the ledger alone: who gets a message, what the log keeps, and what is still known after a crash.
+
+use control_plane::ledger::{Input, Operation, Operator, Receipt, Retention, State};
+use flow_tests::harness::Model;
+use flow_tests::solo::{NOW, SoloLedger};
+use routing::Payload;
+use routing::instance::{INSTANCE_HEADER, Published};
+use serde_json::{Value, json};
+
+const HOUR: u64 = 3_600_000;
+
+/// S, then a catch event on `news`, then E.
+fn catcher(process: &str, global: &str, annotation: &str) -> String {
+    let model = Model::new(process).global(&format!("recoverable: true\n{global}")).start("S");
+    model.catches("C", "news", annotation).end("E").path(&["S", "C", "E"]).xml()
+}
+
+/// S listens to `news`; then E, which publishes to `said`.
+fn listener(process: &str) -> String {
+    let model = Model::new(process).event("startEvent", "S", "", "kafka_topic: news");
+    model.event("endEvent", "E", "", "topic: said").path(&["S", "E"]).xml()
+}
+
+fn news(payload: &Value) -> Published {
+    Published { name: "news".into(), topic: true, payload: Payload::json(payload), ..Published::default() }
+}
+
+fn to(instance: &str, payload: &Value) -> Published {
+    let headers = [(INSTANCE_HEADER.to_owned(), instance.to_owned())].into();
+    Published { headers, ..news(payload) }
+}
+
+fn result(bench: &SoloLedger, instance: &routing::InstanceId) -> Value {
+    bench.views[instance].result.as_ref().expect("it has ended").to_json().unwrap()
+}
+
+#[test]
+fn the_message_updates_the_instance_that_has_its_key_whoever_comes_first() {
+    let mut bench = SoloLedger::new(&[catcher("P", "", "correlation: pant-owner")]);
+    let waits = bench.start("P", &json!({"pant-owner": "ann", "size": 1}));
+    bench.crash();
+    let receipt = bench.send(news(&json!({"pant-owner": "ann", "size": 2})));
+    assert_eq!(receipt.instances, std::slice::from_ref(&waits));
+    assert_eq!(result(&bench, &waits), json!({"pant-owner": "ann", "size": 2}), "the message's values win");
+
+    for n in 0..3 {
+        let kept = bench.send(news(&json!({"pant-owner": "bob", "n": n})));
+        assert_eq!((kept.instances.len(), kept.offset), (0, Some(n + 2)));
+    }
+    bench.send(news(&json!({"pant-owner": 7})));
+    bench.crash();
+    for n in 0..3 {
+        let later = bench.start("P", &json!({"pant-owner": "bob"}));
+        assert_eq!(result(&bench, &later)["n"], n, "in the order of coming, each once");
+    }
+    let number = bench.start("P", &json!({"pant-owner": 7}));
+    assert_eq!(bench.state(&number), State::Completed, "a number is a key too");
+    let none = bench.start("P", &json!({"pant-owner": "bob"}));
+    assert_eq!(bench.state(&none), State::Starting);
+    let without = bench.start("P", &json!({"size": 1}));
+    assert_eq!(bench.state(&without), State::Stopped, "without its key it waits for nobody: an incident says so");
+}
+
+#[test]
+fn without_correlation_the_headers_name_the_instance() {
+    let mut bench = SoloLedger::new(&[catcher("P", "", "")]);
+    let (one, two) = (bench.start("P", &json!({"v": 1})), bench.start("P", &json!({"v": 2})));
+    assert_eq!(bench.send(news(&json!({"v": 9}))).instances, []);
+    assert_eq!(bench.send(to(two.as_str(), &json!({"v": 4}))).instances, std::slice::from_ref(&two));
+    bench.crash();
+    assert_eq!((bench.state(&one), result(&bench, &two)), (State::Starting, json!({"v": 4})));
+    let definition = &bench.definitions[0];
+    let future = format!("{}-3", definition.deployment);
+    bench.send(to(&future, &json!({"v": 5})));
+    let three = bench.start("P", &json!({"v": 3}));
+    assert_eq!((three.as_str(), result(&bench, &three)), (future.as_str(), json!({"v": 5})), "it came before");
+}
+
+#[test]
+fn a_wait_expires_as_an_incident_that_waits_anew() {
+    let mut bench = SoloLedger::new(&[catcher("P", "catch_event_expiration: 2", "correlation: k")]);
+    bench.send(news(&json!({"k": 1, "old": true})));
+    bench.until(NOW + 2 * HOUR + 1);
+    let instance = bench.start("P", &json!({"k": 1}));
+    assert_eq!(bench.state(&instance), State::Starting, "the message is too old for it");
+    bench.crash();
+    bench.until(bench.now + 2 * HOUR);
+    let view = bench.ledger.view(&instance).unwrap();
+    assert_eq!(view.failure.unwrap().0.code.as_str(), "CATCH_EVENT_EXPIRED");
+    let again = Operation::Start { payload: None, same_key: false };
+    bench.tell(Input::Operate(5, instance.clone(), Operator::default(), again));
+    bench.until(bench.now + 1_000);
+    bench.send(news(&json!({"k": 1, "old": false})));
+    assert_eq!(result(&bench, &instance)["old"], false);
+}
+
+#[test]
+fn an_id_starts_one_instance_of_each_process_that_listens() {
+    let mut bench = SoloLedger::new(&[listener("P"), listener("Q")]);
+    let with_id = || Published { id: Some("m-1".into()), ..news(&json!({"a": 1})) };
+    let receipt = bench.send(with_id());
+    assert_eq!((receipt.started.len(), receipt.offset), (2, Some(1)));
+    bench.crash();
+    assert_eq!(bench.send(with_id()), Receipt { known: true, ..Receipt::default() });
+    assert_eq!(bench.ledger.records("news", 0, 10).0.len(), 1);
+    assert_eq!(bench.send(news(&json!({"a": 1}))).started.len(), 2, "without an id each message is its own");
+    let (said, next) = bench.ledger.records("said", 0, 10);
+    assert_eq!((said.len(), next), (4, 5), "each end published once");
+    assert!(said.iter().all(|it| it.payload.to_json() == Some(json!({"a": 1}))));
+    assert_eq!(said[0].headers[INSTANCE_HEADER], receipt.started[0].as_str());
+}
+
+#[test]
+fn a_process_listens_from_its_first_deployment_on() {
+    let mut bench = SoloLedger::new(&[listener("P")]);
+    bench.send(news(&json!({"n": 1})));
+    bench.apply(&listener("Q"));
+    assert_eq!(bench.views.len(), 1, "what came before is not for it");
+    // nothing takes instances for a moment
+    bench.tell(Input::Deployed(Vec::new()));
+    assert_eq!(bench.send(news(&json!({"n": 2}))).started, []);
+    bench.crash();
+    assert_eq!(bench.views.len(), 3, "both have had the second");
+    bench.crash();
+    assert_eq!(bench.views.len(), 3);
+}
+
+#[test]
+fn an_operator_subscribes_a_process_that_knows_of_no_topic() {
+    let mut bench = SoloLedger::new(&[Model::new("P").start("S").end("E").path(&["S", "E"]).xml()]);
+    bench.send(news(&json!({"n": 1})));
+    bench.subscribed.push(("P".into(), ("news".into(), "S".into())));
+    bench.deployed();
+    assert_eq!(bench.views.len(), 0, "what came before is not for it");
+    bench.crash();
+    let started = bench.send(news(&json!({"n": 2}))).started.remove(0);
+    assert_eq!(result(&bench, &started), json!({"n": 2}));
+    bench.subscribed.clear();
+    bench.deployed();
+    assert_eq!(bench.send(news(&json!({"n": 3}))).started, []);
+    bench.subscribed.push(("P".into(), ("news".into(), "S".into())));
+    bench.crash();
+    assert_eq!(bench.views.len(), 1, "what came while it was unsubscribed is not for it");
+}
+
+#[test]
+fn bodies_go_through_as_they_are() {
+    let mut bench = SoloLedger::new(&[listener("P")]);
+    let payload = Payload { content_type: "text/plain".into(), body: "\u{0}not JSON".into() };
+    let started = bench.send(Published { payload: payload.clone(), ..news(&json!({})) }).started.remove(0);
+    assert_eq!(bench.views[&started].result.as_ref(), Some(&payload));
+    assert_eq!(bench.ledger.records("said", 0, 1).0[0].payload, payload);
+}
+
+#[test]
+fn a_log_keeps_so_many_for_so_long_and_offsets_are_never_given_again() {
+    let mut bench = SoloLedger::new(&[]);
+    bench.ledger.set_retention(Retention { age: HOUR, count: 3 });
+    for n in 1..=5 {
+        assert_eq!(bench.send(news(&json!({ "n": n }))).offset, Some(n));
+    }
+    let offsets =
+        |bench: &SoloLedger| -> Vec<u64> { bench.ledger.records("news", 0, 10).0.iter().map(|it| it.offset).collect() };
+    assert_eq!(offsets(&bench), [3, 4, 5]);
+    bench.crash();
+    assert_eq!(offsets(&bench), [3, 4, 5]);
+    let on_disk = |bench: &SoloLedger| bench.disk.keys().filter(|key: &&Vec<u8>| key.starts_with(b"m/")).count();
+    assert_eq!(on_disk(&bench), 3);
+    bench.until(NOW + 73 * HOUR);
+    assert!(offsets(&bench).is_empty());
+    bench.crash();
+    assert_eq!(on_disk(&bench), 0);
+    assert_eq!(bench.send(news(&json!({}))).offset, Some(6));
+    let view = &bench.ledger.topics()[0];
+    assert_eq!((view.first, view.next, view.records), (6, 7, 1));
+}
