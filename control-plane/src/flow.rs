@@ -274,6 +274,13 @@ impl Flow for Service {
         self.operate(request, moving, "Moved.").await
     }
 
+    async fn migrate(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
+        let mut request = request.into_inner();
+        let names = std::mem::take(&mut request.moves).into_iter().map(|it| (it.from, it.to)).collect();
+        let migrating = self.pass()?.migration(&request.to, names).await.map_err(status)?;
+        self.operate(request, migrating, "Migrated.").await
+    }
+
     async fn delete(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
         let operations = self.pass()?;
         let request = request.into_inner();

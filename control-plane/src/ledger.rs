@@ -17,6 +17,7 @@ mod instance;
 mod leave;
 mod load;
 mod message;
+mod migrate;
 mod operate;
 mod send;
 mod start;
@@ -38,6 +39,7 @@ use routing::{
 
 pub use instance::{IncidentView, InstanceView, State, TaskView, WaitView};
 pub use message::Receipt;
+pub use migrate::Target;
 pub use operate::{Operated, Operation, Operator};
 pub use stored::{decode_instance, key};
 pub use topic::{Record, Retention, TopicView};

@@ -127,6 +127,12 @@ pub(crate) enum Operation {
         values: Option<Payload>,
         by: Operator,
     },
+    /// They go on with another version, where some elements and flows are called otherwise.
+    Migrate {
+        to: String,
+        names: Vec<(String, String)>,
+        by: Operator,
+    },
 }
 
 /// Who does something, and why; empty: unsaid.
@@ -303,6 +309,7 @@ impl Client {
             Operation::Resume(_) => (self.flow.resume(request).await, "resume"),
             Operation::Set { .. } => (self.flow.set(request).await, "set variables of"),
             Operation::Modify { .. } => (self.flow.modify(request).await, "modify"),
+            Operation::Migrate { .. } => (self.flow.migrate(request).await, "migrate"),
             Operation::Delete { .. } => (self.flow.delete(request).await, "delete"),
         };
         match answer {

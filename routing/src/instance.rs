@@ -20,6 +20,7 @@ mod catch;
 mod compensation;
 mod data;
 mod join;
+mod migrate;
 mod moves;
 mod record;
 mod repeat;

@@ -5,6 +5,7 @@ mod connector;
 mod flows;
 mod gateways;
 mod incidents;
+mod migrate;
 mod modify;
 mod parallel;
 mod random;

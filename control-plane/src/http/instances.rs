@@ -1,6 +1,7 @@
 //! Operations on instances over HTTP, each with `?by=&reason=`: `POST /instances/<id>/suspend`, `.../resume`, `.../start[?same_key=true]`
 //! with the payload to go on with, or none, `.../variables[?scope=]`
-//! with a JSON object of them, and `.../modify` with `{"move": {"FROM": "TO"}, "variables": {}}`.
+//! with a JSON object of them, `.../modify` with `{"move": {"FROM": "TO"}, "variables": {}}`, and `.../migrate` with
+//! `{"to": "DEPLOYMENT", "map": {"FROM": "TO"}}`.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +25,9 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
     let segments: Vec<String> = request.uri().path().trim_start_matches('/').split('/').map(decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let (id, what) = match segments.as_slice() {
-        ["instances", id, what @ ("suspend" | "resume" | "start" | "variables" | "modify")] => (*id, *what),
+        ["instances", id, what @ ("suspend" | "resume" | "start" | "variables" | "modify" | "migrate")] => (*id, *what),
         _ => {
-            let there = "not here; there are /instances/<ID>/suspend, resume, start, variables and modify";
+            let there = "not here; there are /instances/<ID>/suspend, resume, start, variables, modify and migrate";
             return failed(StatusCode::NOT_FOUND, there);
         }
     };
@@ -38,7 +39,7 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
         Err(why) => return failed(StatusCode::BAD_REQUEST, &why),
     };
     let given = match what {
-        "start" | "variables" | "modify" => super::messages::body(request).await,
+        "start" | "variables" | "modify" | "migrate" => super::messages::body(request).await,
         _ => Ok(Payload::default()),
     };
     let payload = match given {
@@ -48,6 +49,10 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
     let operation = match what {
         "suspend" => Operation::Suspend,
         "resume" => Operation::Resume,
+        "migrate" => match migrating(operations, &payload).await {
+            Ok(operation) => operation,
+            Err(refused) => return refused,
+        },
         "start" => Operation::Start { payload: Some(payload).filter(|it| !is_none(it)), same_key },
         _ => {
             let read = if what == "modify" { moving(&payload) } else { Operation::set(scope, &payload) };
@@ -76,6 +81,22 @@ fn moving(payload: &Payload) -> Result<Operation, &'static str> {
     let wrong = |_| "give {\"move\": {\"FROM\": \"TO\"}}, and \"variables\" if you like";
     let Modify { r#move, variables } = serde_json::from_slice(&payload.body).map_err(wrong)?;
     Operation::moving(r#move.into_iter().collect(), variables.as_ref().map(Payload::json).as_ref())
+}
+
+/// What the body of `migrate` says.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Migrate {
+    to: String,
+    #[serde(default)]
+    map: BTreeMap<String, String>,
+}
+
+async fn migrating(operations: &Operations, payload: &Payload) -> Result<Operation, Answer> {
+    let Ok(Migrate { to, map }) = serde_json::from_slice(&payload.body) else {
+        return Err(failed(StatusCode::BAD_REQUEST, "give {\"to\": \"DEPLOYMENT\"}, and \"map\" if you like"));
+    };
+    operations.migration(&to, map.into_iter().collect()).await.map_err(|error| told(&error))
 }
 
 /// What a query says.

@@ -1,4 +1,4 @@
-//! What operators ask for: cancel, start again, suspend, resume, set variables, move tokens, delete.
+//! What operators ask for: cancel, start again, suspend, resume, set variables, move tokens, migrate, delete.
 //!
 //! What changes how an open instance goes on is recorded in it, with who, when and why, in the same atomic group as the change itself.
 
@@ -11,6 +11,7 @@ use super::instance::State;
 use serde_json::Value;
 
 use super::arrive::Known;
+use super::migrate::Target;
 use super::stored::{encode_instance, key};
 use super::{Answer, InstanceId, Ledger, Output, Request};
 
@@ -19,6 +20,9 @@ const MAX_OPERATIONS: usize = 100;
 
 /// Moves in one operation.
 const MAX_MOVES: usize = 100;
+
+/// Elements and flows that are called otherwise in another version.
+const MAX_NAMES: usize = 1000;
 
 /// Bytes kept of who did something, and of why.
 const MAX_WORDS: usize = 1024;
@@ -67,6 +71,13 @@ pub enum Operation {
         /// What they write on their way.
         values: Variables,
     },
+    /// The instance goes on with another version of its process.
+    Migrate {
+        /// Which.
+        to: Target,
+        /// Elements and flows that are called otherwise there.
+        names: Vec<(String, String)>,
+    },
 }
 
 impl Operation {
@@ -79,6 +90,17 @@ impl Operation {
             Some(Value::Object(values)) if !values.is_empty() => Ok(Self::Set { scope, values }),
             _ => Err("give the variables as a JSON object that has some"),
         }
+    }
+
+    /// The instance goes on with another version.
+    ///
+    /// # Errors
+    /// There are too many names.
+    pub fn migrating(to: Target, names: Vec<(String, String)>) -> Result<Self, &'static str> {
+        if names.len() > MAX_NAMES {
+            return Err("give up to 1,000 elements and flows that are called otherwise");
+        }
+        Ok(Self::Migrate { to, names })
     }
 
     /// Tokens go from one element to another, with variables if a payload is given.
@@ -104,7 +126,7 @@ pub struct Operated {
     pub at: Timestamp,
     /// By whom, and why.
     pub by: Operator,
-    /// What: `suspend`, `resume`, `cancel`, `start`, `set`, `move`, the last three with what they concern.
+    /// What: `suspend`, `resume`, `cancel`, `start`, `set`, `move`, `migrate`, the last four with what they concern.
     pub what: String,
 }
 
@@ -163,20 +185,21 @@ impl Ledger {
                 let what = format!("move {}", all.join(", "));
                 self.intervene(now, instance, by, &what, out, |run| run.move_tokens(&moves, &values))
             }
+            (Operation::Migrate { to, names }, _) => self.migrate(now, instance, by, to, &names, out),
         };
         self.settle_state(instance, out);
         out.push(Output::Answer(request, answer));
     }
 
     /// Timers that came due while the instance was suspended fire now.
-    fn index_all_times(&mut self, instance: &InstanceId) {
+    pub(super) fn index_all_times(&mut self, instance: &InstanceId) {
         let open = self.instances.get(instance);
         let stays: Vec<_> = open.into_iter().flat_map(|it| it.inner.stays().cloned()).collect();
         stays.iter().for_each(|stay| self.index_times(instance, stay));
     }
 
     /// Who, when and why, for `describe` and the trace.
-    fn record_operation(
+    pub(super) fn record_operation(
         &mut self,
         now: Timestamp,
         instance: &InstanceId,
@@ -251,11 +274,8 @@ impl Ledger {
         out: &mut Vec<Output>,
         act: impl Fn(Run<'_>) -> Result<(), String>,
     ) -> Answer {
-        let Some(open) = self.instances.get(instance) else { return Answer::NotFound };
-        let known = Known { tables: &self.tables, processes: &self.processes };
-        let mut copy = open.inner.clone();
-        if let Err(why) = act(Run::new(&mut copy, &known, now, &mut Vec::new())) {
-            return Answer::WrongState(format!("{instance} stays as it is, it cannot {what}: {why}"));
+        if let Err(refused) = self.attempt(now, instance, what, &act) {
+            return refused;
         }
         self.record_operation(now, instance, by, what, out);
         self.run(now, instance, out, |run| {
@@ -263,6 +283,21 @@ impl Ledger {
             let _ = act(run);
         });
         Answer::Done
+    }
+
+    /// Whether it could be done, tried on a copy.
+    pub(super) fn attempt(
+        &self,
+        now: Timestamp,
+        instance: &InstanceId,
+        what: &str,
+        act: impl Fn(Run<'_>) -> Result<(), String>,
+    ) -> Result<(), Answer> {
+        let open = self.instances.get(instance).ok_or(Answer::NotFound)?;
+        let known = Known { tables: &self.tables, processes: &self.processes };
+        let mut copy = open.inner.clone();
+        act(Run::new(&mut copy, &known, now, &mut Vec::new()))
+            .map_err(|why| Answer::WrongState(format!("{instance} stays as it is, it cannot {what}: {why}")))
     }
 
     /// Forgets a closed instance. One that is open must be stopped first.

@@ -1,4 +1,4 @@
-//! Instances: run, wait, start again, suspend, resume, cancel, delete.
+//! Instances: run, wait, start again, suspend, resume, migrate, cancel, delete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use runtime::telemetry::{SpanKind, TraceContext};
 use tokio::sync::oneshot;
 
 use super::{Error, Operations, no_instance};
-use crate::definitions::Definition;
-use crate::ledger::{Answer, InstanceView, Operation, Operator, Start, State, key};
+use crate::definitions::{Definition, Deployment};
+use crate::ledger::{Answer, InstanceView, Operation, Operator, Start, State, Target, key};
 use crate::ledger_task::Settled;
 use crate::store::Write;
 
@@ -35,12 +35,8 @@ pub(crate) struct Run {
 impl Operations {
     /// Starts an instance; answers when that is durable. With `settled`, its coming to rest is told there.
     pub(crate) async fn run(&self, run: Run, settled: Option<oneshot::Sender<Settled>>) -> Result<InstanceId, Error> {
-        let deployment = self.mesh.resolve(&run.id)?;
+        let deployment = self.accepting(&run.id)?;
         let definition = &deployment.definition;
-        if !deployment.state.accepts() {
-            let (deployment, state, message) = (definition.deployment.clone(), deployment.state, deployment.message);
-            return Err(Error::NotRunning { deployment, state, message });
-        }
         check(&run, definition)?;
         let start_event = match definition.start_events.iter().find(|it| it.as_str() == run.start_event) {
             Some(named) => named,
@@ -110,6 +106,26 @@ impl Operations {
             },
             other => done(id, other),
         }
+    }
+
+    /// What takes instances to another version of their process: a deployment id, a process id, or a unique part of a deployment id.
+    pub(crate) async fn migration(&self, to: &str, names: Vec<(String, String)>) -> Result<Operation, Error> {
+        let deployment = self.accepting(to)?;
+        let Definition { process, deployment, digest, .. } = &*deployment.definition;
+        let to = Target { process: process.clone(), deployment: deployment.clone(), definition: *digest };
+        let migrating = Operation::migrating(to, names).map_err(|why| Error::Invalid(why.to_owned()))?;
+        self.told.tell(&self.mesh, &self.ledger).await?;
+        Ok(migrating)
+    }
+
+    /// The deployment that is meant, which takes instances.
+    fn accepting(&self, id: &str) -> Result<Deployment, Error> {
+        let deployment = self.mesh.resolve(id)?;
+        if deployment.state.accepts() {
+            return Ok(deployment);
+        }
+        let (state, message) = (deployment.state, deployment.message);
+        Err(Error::NotRunning { deployment: deployment.definition.deployment.clone(), state, message })
     }
 
     /// Cancels an open instance.

@@ -49,6 +49,7 @@ fn command_lines_of_old_scripts_are_understood() {
         "flowctl probe -o order-1a2b3c4d",
         "flowctl update -o ingress.yaml",
         "flowctl modify order-1 --move a=b --move c=d --data {} --by ann --reason why",
+        "flowctl migrate order-1 --to order --map a=b --map c=d --by ann --reason why",
         "flowctl set order-1 --data {} --scope ship --by ann --reason why",
         "flowctl start order-1 --by ann --reason why",
         "flowctl validate --include_kubernetes -o order.bpmn",

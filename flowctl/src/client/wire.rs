@@ -46,6 +46,11 @@ pub(super) fn operate(operation: &Operation, kind: Kind, id: &str) -> v1::Operat
             request.payload = values.clone().map(payload);
             (request.who, request.reason) = (by.who.clone(), by.why.clone());
         }
+        Operation::Migrate { to, names, by } => {
+            request.moves = names.iter().cloned().map(|(from, to)| v1::Move { from, to }).collect();
+            request.to = to.clone();
+            (request.who, request.reason) = (by.who.clone(), by.why.clone());
+        }
         Operation::Delete { force } => request.force = *force,
         Operation::Suspend(by) | Operation::Resume(by) => {
             (request.who, request.reason) = (by.who.clone(), by.why.clone());

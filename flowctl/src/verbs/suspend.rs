@@ -1,4 +1,5 @@
-//! `flowctl suspend`, `resume`, `set` and `modify`: an instance stands still, goes on, goes on with other variables or from elsewhere.
+//! `flowctl suspend`, `resume`, `set`, `modify` and `migrate`: an instance stands still, goes on, goes on with other variables, from
+//! elsewhere, or with another version of its process.
 
 use clap::Args;
 
@@ -55,6 +56,21 @@ pub(crate) struct Modify {
     what: Instances,
 }
 
+/// Let instances go on with another version of their process, where they stand: all tokens of an instance, or none
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// The version: a deployment, or a process for its newest
+    #[arg(long, value_name = "DEPLOYMENT")]
+    to: String,
+
+    /// An element (or flow) that is called otherwise there; several times if you like
+    #[arg(long = "map", value_name = "FROM=TO", value_parser = from_to)]
+    names: Vec<(String, String)>,
+
+    #[command(flatten)]
+    what: Instances,
+}
+
 fn from_to(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok((from.to_owned(), to.to_owned())),
@@ -103,6 +119,14 @@ impl Modify {
         let Instances { operator, ids, output } = self.what;
         let values = self.data.as_deref().map(|data| payload::read(data, None)).transpose()?;
         operate(flowd, &Operation::Modify { moves: self.moves, values, by: operator.operator() }, &ids, output).await
+    }
+}
+
+impl Migrate {
+    pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+        let Instances { operator, ids, output } = self.what;
+        let by = operator.operator();
+        operate(flowd, &Operation::Migrate { to: self.to, names: self.names, by }, &ids, output).await
     }
 }
 

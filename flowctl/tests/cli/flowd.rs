@@ -193,6 +193,10 @@ impl Flow for Rote {
         operated(request)
     }
 
+    async fn migrate(&self, request: Request<v1::OperateRequest>) -> Answer<v1::OperateResponse> {
+        operated(request)
+    }
+
     async fn update(&self, request: Request<v1::UpdateRequest>) -> Answer<v1::OperateResponse> {
         let documents = request.into_inner().spec;
         let results = documents.split("---").map(|it| match it.contains("expose_ingress") {

@@ -261,21 +261,37 @@ impl Run<'_> {
         }
     }
 
+    /// What an event waits for, with what is seen there.
+    pub(super) fn waits_for(
+        &self,
+        table: &Arc<Compiled>,
+        event: NodeIx,
+        seen: &Variables,
+    ) -> Result<Vec<Subscription>, String> {
+        match &table.table().node(event).kind {
+            NodeKind::Boundary(boundary) => self.subscriptions(table, event, &boundary.catch, seen),
+            NodeKind::StartEvent(start) => self.subscriptions(table, event, &start.catch, seen),
+            NodeKind::CatchEvent(catch) => {
+                let mut all = self.subscriptions(table, event, catch, seen)?;
+                all.extend(self.expiry(table, event, catch));
+                Ok(all)
+            }
+            NodeKind::ReceiveTask(message) => {
+                let on = self.message(table, message, &Value::Object(seen.clone()))?;
+                Ok(vec![Subscription { event, called: false, on }])
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// A token waits at an event-based gateway for the first of its events.
     pub(super) fn wait_for_first(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token) {
         let seen = self.seen_by(table, &token);
         let mut all = Vec::new();
         for flow in &table.table().node(node).outgoing {
-            let target = table.table().flow(*flow).target;
-            let found = match &table.table().node(target).kind {
-                NodeKind::CatchEvent(catch) => self.subscriptions(table, target, catch, &seen),
-                NodeKind::ReceiveTask(message) => self
-                    .message(table, message, &Value::Object(seen.clone()))
-                    .map(|on| vec![Subscription { event: target, called: false, on }]),
-                _ => Ok(Vec::new()),
-            };
-            match found {
-                Ok(found) => all.extend(found),
+            match self.waits_for(table, table.table().flow(*flow).target, &seen) {
+                // behind a gateway the first event ends the wait, no time does
+                Ok(found) => all.extend(found.into_iter().filter(|it| !matches!(it.on, On::Expiry { .. }))),
                 Err(why) => return self.expression_failed(token, why),
             }
         }

@@ -133,3 +133,56 @@ async fn variables_are_set_and_tokens_moved_while_they_are_at_flowd_and_a_retry_
     let reply = post(&mesh.url(&path), &[], &json!({"from": "pack"})).await.unwrap();
     assert_eq!(reply.status, 400, "{}", reply.text());
 }
+
+#[tokio::test]
+async fn running_instances_go_on_with_another_version_of_their_process() {
+    let service = Service::start(|_| async move { Answer::Json(json!({"packed": true})) }).await;
+    let wrapping = Service::start(|_| async move { Answer::Json(json!({"wrapped": true})) }).await;
+    let mut mesh = Mesh::start().await;
+    mesh.sidecar(&[("pack", &service.url()), ("wrap", &wrapping.url())]).await;
+    mesh.deploy(MODEL).await;
+    let mut started = Vec::new();
+    for order in ["1", "2"] {
+        let answer = mesh.flowctl.json(&["run", "shop", &json!({"order": order}).to_string(), "-o", "json"]).await;
+        started.push(answer["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned());
+    }
+    let begun_on = mesh.instance(&started[0]).await["deployment"].clone();
+    // the event is called otherwise, and a task is added behind the other one
+    let better = MODEL
+        .replace(r#""paid""#, r#""payment""#)
+        .replace(r#"name="payment""#, r#"name="paid""#)
+        .replace(
+            r#"<endEvent id="done"/>"#,
+            r#"<endEvent id="done"/><serviceTask id="wrap"><extensionElements><zeebe:taskDefinition type="wrap"/></extensionElements></serviceTask>
+               <sequenceFlow id="f4" sourceRef="wrap" targetRef="done"/>"#,
+        )
+        .replace(r#"sourceRef="pack" targetRef="done""#, r#"sourceRef="pack" targetRef="wrap""#);
+    mesh.deploy(&better).await;
+
+    let refused = mesh.flowctl.run(&["migrate", &started[0], "--to", "shop"]).await.expect_code(1);
+    refused.says(&["stays as it is", "--map paid=ELEMENT"]);
+    mesh.flowctl.run(&["migrate", &started[0], "--to", "nothing"]).await.expect_code(3);
+    let migrate =
+        ["migrate", &started[0], "--to", "shop", "--map", "paid=payment", "--by", "ann", "--reason", "wrap it"];
+    mesh.flowctl.run(&migrate).await.expect_code(0);
+    let path = format!("/instances/{}/migrate?by=bob", started[1]);
+    for (body, status) in [
+        (json!({"map": {}}), 400),
+        (json!({"to": "nothing"}), 404),
+        (json!({"to": "shop"}), 409),
+        (json!({"to": "shop", "map": {"paid": "payment"}}), 200),
+    ] {
+        let reply = post(&mesh.url(&path), &[], &body).await.unwrap();
+        assert_eq!(reply.status, status, "{body}: {}", reply.text());
+    }
+    mesh.flowd.kill().await;
+    mesh.start_flowd_again().await;
+    for (instance, (order, who)) in started.iter().zip([("1", "ann"), ("2", "bob")]) {
+        mesh.flowctl.run(&["send", "paid", "--key", order, "-d", "{}"]).await.expect_code(0);
+        let ended = mesh.until(instance, "COMPLETED").await;
+        assert_eq!(ended["result"], json!({"order": order, "packed": true, "wrapped": true}));
+        assert_ne!(ended["deployment"], begun_on);
+        assert_eq!(ended["operations"][0]["by"], who, "{ended}");
+    }
+    mesh.flowctl.run(&["stop", "-d", begun_on.as_str().unwrap()]).await.expect_code(0);
+}
