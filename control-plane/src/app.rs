@@ -174,7 +174,9 @@ impl Bound {
                 let grpc = Incoming::new(listeners.0, tls.as_ref(), limits, trigger.watch())?;
                 let grpc = serve(grpc, gate.clone(), access, place, trigger.watch());
                 let grpc = AbortOnDropHandle::new(tokio::spawn(grpc));
-                let parts = Starting { store: store.clone(), config, tls, metrics, tracing: &tracing, activity };
+                let callbacks = config.callbacks(listen::reachable(self.http), tls.is_some());
+                let parts =
+                    Starting { store: store.clone(), config, callbacks, tls, metrics, tracing: &tracing, activity };
                 match parts.lead(&gate, &trigger).await {
                     Ok(leading) => {
                         drop((self.starting, nobody));
@@ -244,6 +246,8 @@ async fn serve(
 struct Starting<'a> {
     store: AnyStore,
     config: Config,
+    /// Where tasks call back.
+    callbacks: String,
     tls: Option<Tls>,
     metrics: Metrics,
     tracing: &'a Tracing,
@@ -267,6 +271,7 @@ impl Starting<'_> {
         let mesh = Mesh::new(found.stored, clock.now().as_millis());
         let (left, settled) = ledger.left();
         mesh.departed(left, settled);
+        mesh.call_back_to(self.callbacks);
         let (open, deployments) = (ledger.open(), mesh.deployments().len());
         tracing::info!(open, deployments, boot, "leading");
         self.metrics.open.set(i64::try_from(open).unwrap_or(i64::MAX));

@@ -21,9 +21,12 @@ pub struct Config {
     /// Address that both ports are opened on. Off loopback: TLS and a token, or --insecure.
     #[arg(long, env = "FLOW_LISTEN", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub listen: IpAddr,
-    /// How other flowds reach this one, when that is not the address it listens on; for --store etcd://.
+    /// How other flowds, and tasks that call back, reach this one, when that is not the address it listens on.
     #[arg(long, env = "FLOW_ADVERTISE", value_name = "HOST")]
     pub advertise: Option<String>,
+    /// How asynchronous tasks reach this flowd's HTTP port, when that is not http(s)://HOST:PORT of --advertise or --listen.
+    #[arg(long, env = "FLOW_CALLBACK_URL", value_name = "URL")]
+    pub callback_url: Option<String>,
     /// Folder of the store; created if absent.
     #[arg(long, env = "FLOW_DATA_DIR", default_value = "flow-data", conflicts_with = "store")]
     pub data_dir: PathBuf,
@@ -84,6 +87,12 @@ impl Config {
         }
     }
 
+    /// Where tasks call back, given where the HTTP port is bound.
+    pub(crate) fn callbacks(&self, bound: SocketAddr, tls: bool) -> String {
+        let scheme = if tls { "https" } else { "http" };
+        self.callback_url.clone().unwrap_or_else(|| format!("{scheme}://{}", self.advertised(bound)))
+    }
+
     /// What topics keep.
     pub(crate) fn topic_retention(&self) -> Retention {
         let age = self.topic_retention_hours.saturating_mul(3_600_000);
@@ -110,6 +119,7 @@ impl Default for Config {
             http_port: 9002,
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             advertise: None,
+            callback_url: None,
             data_dir: PathBuf::from("flow-data"),
             store: None,
             tls_cert: None,

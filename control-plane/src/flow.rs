@@ -46,6 +46,7 @@ pub(crate) fn status(error: Error) -> Status {
     let message = error.to_string();
     match error {
         Error::NotFound(_) => Status::not_found(message),
+        Error::Forbidden(_) => Status::permission_denied(message),
         Error::WrongState(_) | Error::NotRunning { .. } => Status::failed_precondition(message),
         Error::Invalid(_) | Error::ChooseStart(_) | Error::TooLarge { .. } => Status::invalid_argument(message),
         Error::Busy => Status::resource_exhausted(message),

@@ -1,9 +1,10 @@
 //! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map`, `POST /start/<ID>`, messages, signals, user tasks, `POST /instances/<ID>/...`.
 //!
 //! HTTP/1 with kept connections; heads, bodies, times and connections are limited. Every route passes
-//! `security::Access` first. Starting is in [`start`], ways in by host in [`ingress`], messages and tasks in [`messages`], topics in [`topics`], operations in [`instances`]; what a flowd that stands by cannot answer goes to the leader
+//! `security::Access` first. Starting is in [`start`], ways in by host in [`ingress`], messages and tasks in [`messages`], topics in [`topics`], operations in [`instances`], tasks that answer later in [`callbacks`]; what a flowd that stands by cannot answer goes to the leader
 //! (`standby`).
 
+mod callbacks;
 mod ingress;
 mod instances;
 mod messages;
@@ -131,6 +132,9 @@ impl Port {
         if messages::answers(path) {
             return messages::answer(operations, request).await;
         }
+        if callbacks::answers(path) {
+            return callbacks::answer(operations, request).await;
+        }
         if topics::answers(path) {
             return topics::answer(operations, request).await;
         }
@@ -217,6 +221,7 @@ fn not_allowed(methods: &'static str) -> Answer {
 fn told(error: &Error) -> Answer {
     let status = match error {
         Error::NotFound(_) => StatusCode::NOT_FOUND,
+        Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::WrongState(_) | Error::NotRunning { .. } => StatusCode::CONFLICT,
         Error::ChooseStart(_) | Error::Invalid(_) => StatusCode::BAD_REQUEST,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -12,6 +12,7 @@
 
 mod arrive;
 mod buffer;
+mod callback;
 mod close;
 mod instance;
 mod leave;
@@ -30,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use hop::{Assignment, Endpoint, Offer, Outbox, Refusal};
+use routing::callback::Callback;
 use routing::instance::Published;
 use routing::table::Version;
 use routing::{
@@ -97,6 +99,8 @@ pub enum Input {
     Signal(Request, String, Payload),
     /// Somebody has done a user task, or failed it with a BPMN error's code.
     CompleteTask(Request, InstanceId, ActivationId, Result<Payload, (String, Payload)>),
+    /// A task calls back: the call's activation, the hash of the seal that it brings, and what it says.
+    CalledBack(Request, InstanceId, ActivationId, Digest, Callback),
     /// A client starts an instance.
     Start(Request, Box<Start>),
     /// A sidecar's product for the ledger, with its number.
@@ -171,6 +175,8 @@ pub enum Answer {
     Done,
     /// There is no such open instance.
     NotFound,
+    /// The caller may not, and why.
+    Forbidden(String),
     /// It cannot be done in its state, and why.
     WrongState(String),
     /// Offers to the replica: taken (true) or free (false).
@@ -298,6 +304,9 @@ impl Ledger {
             Input::Deployed(processes) => self.deployed(now, processes, &mut effects),
             Input::Publish(request, message) => self.publish(now, request, message, &mut effects),
             Input::Signal(request, name, payload) => self.signal(now, request, &name, &payload, &mut effects),
+            Input::CalledBack(request, instance, activation, hash, with) => {
+                self.called_back(now, request, &instance, (activation, hash), with, out);
+            }
             Input::CompleteTask(request, instance, task, result) => {
                 self.complete_task(now, request, (&instance, task), result, &mut effects);
             }

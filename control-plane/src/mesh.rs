@@ -68,6 +68,8 @@ struct MeshState {
     /// The version of the next bindings that are sent.
     version: u64,
     sessions: u64,
+    /// Where tasks call back.
+    callbacks: String,
 }
 
 impl Mesh {
@@ -107,6 +109,11 @@ impl Mesh {
         let done = what(&mut self.lock());
         self.inner.changed.send_modify(|version| *version += 1);
         done
+    }
+
+    /// Where tasks call back; sidecars are told.
+    pub(crate) fn call_back_to(&self, url: String) {
+        self.change(|state| state.callbacks = url);
     }
 
     /// The deployment that `text` means.

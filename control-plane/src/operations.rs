@@ -4,6 +4,7 @@
 //! (the ledger) nor what sidecars hold (the mesh).
 
 mod apply;
+mod callbacks;
 mod deployments;
 mod instances;
 mod list;
@@ -102,6 +103,9 @@ pub(crate) enum Error {
         /// Bytes allowed.
         limit: usize,
     },
+    /// The caller may not.
+    #[error("{0}")]
+    Forbidden(String),
     /// Too much to do.
     #[error("flowd has too much to do; try again in a moment")]
     Busy,

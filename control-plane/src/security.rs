@@ -1,12 +1,13 @@
 //! Who may call: the one place that is asked, for every route of both ports.
 //!
 //! Off loopback a port wants mutual TLS and a token, or `--insecure`, which warns. Where there is a token every route
-//! wants it but the probes of [`OPEN`]: what is not named there is denied. Which service a sidecar may serve is
+//! wants it but the probes of [`OPEN`], and callbacks, whose URLs are secrets of their own: what is not named there is denied. Which service a sidecar may serve is
 //! `hop::identity`'s question.
 
 use std::net::SocketAddr;
 
 use http::HeaderMap;
+use routing::callback;
 use runtime::listen;
 use runtime::token::{self, RequireToken, Token};
 use tonic::service::InterceptorLayer;
@@ -62,7 +63,7 @@ impl Access {
     /// Whether an HTTP request may pass.
     pub(crate) fn http(&self, path: &str, headers: &HeaderMap) -> Result<(), token::Error> {
         match &self.token {
-            Some(token) if !OPEN.contains(&path) => token.check(headers),
+            Some(token) if !OPEN.contains(&path) && !path.starts_with(callback::PATH) => token.check(headers),
             _ => Ok(()),
         }
     }
@@ -93,6 +94,8 @@ mod tests {
             ("/", false),
             ("/health/", false),
             ("//health", false),
+            ("/callbacks/order-1/1f/seal", true),
+            ("/callbacks", false),
             ("/unheard-of", false),
         ] {
             assert_eq!(access.http(path, &HeaderMap::new()).is_ok(), open, "{path}, no token");

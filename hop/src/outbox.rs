@@ -462,7 +462,7 @@ impl Outbox {
     pub fn waiting_for(&self) -> BTreeSet<ServiceName> {
         let service = |a: &ActivationId| match &self.entries.get(a)?.product.to {
             To::Service(name) => Some(name.clone()),
-            To::Ledger | To::Incident(_) | To::Wait(_) | To::Cancelled => None,
+            To::Ledger | To::Incident(_) | To::Wait(_) | To::Callback(_) | To::Cancelled => None,
         };
         self.unassigned.iter().filter_map(service).collect()
     }

@@ -223,6 +223,7 @@ impl From<Product> for v1::Product {
             To::Ledger => Wire::Ledger(v1::Empty {}),
             To::Incident(failure) => Wire::Incident((*failure).into()),
             To::Wait(until) => Wire::WaitUntilMs(until),
+            To::Callback(it) => Wire::Callback(v1::Awaited { until_ms: it.until, hash: it.hash.0.to_vec().into() }),
             To::Cancelled => Wire::Cancelled(v1::Empty {}),
         };
         Self { token: Some(token.into()), to: Some(to) }
@@ -239,6 +240,9 @@ impl TryFrom<v1::Product> for Product {
             Wire::Ledger(_) => To::Ledger,
             Wire::Incident(failure) => To::Incident(Box::new(failure.try_into()?)),
             Wire::WaitUntilMs(until) => To::Wait(until),
+            Wire::Callback(it) => {
+                To::Callback(routing::callback::Awaited { until: it.until_ms, hash: digest(&it.hash)? })
+            }
             Wire::Cancelled(_) => To::Cancelled,
         };
         Ok(Self { token, to })

@@ -16,6 +16,7 @@ mod activity;
 mod ad_hoc;
 mod arrive;
 mod begin;
+mod callback;
 mod catch;
 mod compensation;
 mod data;

@@ -9,6 +9,7 @@
 //! sidecar, the ledger, the simulation and the tests run the very same semantics.
 
 pub mod advance;
+pub mod callback;
 pub mod compiled;
 pub mod condition;
 mod connector;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use crate::callback;
 use crate::compiled::Compiled;
 use crate::connector;
 use crate::evaluate;
@@ -40,6 +41,8 @@ pub struct Answer {
     pub retry_after: Option<u64>,
     /// What a connector has called, for people: method, host and path, and the reason phrase.
     pub called: Option<Called>,
+    /// The task has taken the work and calls back when it is done: `x-rexflow-asynchronous: true`.
+    pub asynchronous: bool,
 }
 
 /// What a connector has called, without query, payload and secrets.
@@ -54,11 +57,12 @@ pub struct Called {
 /// A mapping that did not work: the code, and why.
 pub type MappingError = (FailureCode, String);
 
-/// Builds the request for a task from the token's payload. `random` is any 64 random bits, unknown to who wrote the payload.
+/// Builds the request for a task from the token's payload. `callback` is where an asynchronous task answers; `random` is any 64 random bits, unknown to who wrote the payload.
 pub fn request(
     table: &Compiled,
     task: &Task,
     payload: &Payload,
+    callback: Option<&str>,
     now: Timestamp,
     random: u64,
 ) -> Result<Request, MappingError> {
@@ -80,6 +84,10 @@ pub fn request(
         }
         DataMapping::Connector(connector) => return connector::request(table, connector, payload, now, random),
     };
+    let body = match callback.filter(|_| task.asynchronous) {
+        Some(url) => with_callback(body, url),
+        None => body,
+    };
     let path = if path.starts_with('/') { path } else { format!("/{path}") };
     if task.method == "GET" || task.method == "HEAD" {
         let path = with_query(path, &Payload { content_type, body });
@@ -92,6 +100,17 @@ pub fn request(
         });
     }
     Ok(Request { method: task.method.clone(), path, content_type, body, secrets: None })
+}
+
+/// A JSON object gets the address as one more key; others find it in the header alone.
+fn with_callback(body: Bytes, url: &str) -> Bytes {
+    match serde_json::from_slice(&body) {
+        Ok(Value::Object(mut object)) => {
+            object.insert(callback::BODY_KEY.to_owned(), Value::from(url));
+            Bytes::from(Value::Object(object).to_string())
+        }
+        _ => body,
+    }
 }
 
 /// Applies a 2xx answer to the payload, noting what it wrote.
@@ -344,7 +363,7 @@ fn with_query(mut path: String, payload: &Payload) -> String {
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, b| {
         match b {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(b)),

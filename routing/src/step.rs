@@ -4,10 +4,13 @@
 //! once its record is on disk, the activation never decides again.
 
 mod connector;
+mod document;
 
-use serde_json::{Value, json};
+use document::{error_code, kept};
+pub use document::{error_document, readable};
 
 use crate::advance::{Passed, advance};
+use crate::callback::{Address, Awaited};
 use crate::compiled::Compiled;
 use crate::failure::{Failure, FailureCode, Resume};
 use crate::id::ActivationId;
@@ -24,9 +27,6 @@ pub const LONGEST_LOCAL_WAIT: u64 = 60_000;
 /// How often a task that is down is tried again, milliseconds.
 const DOWN_RETRY: u64 = 250;
 
-/// The largest piece of an answer that an incident keeps, bytes.
-const KEPT_OUTPUT: usize = 64 * 1024;
-
 /// What is known of an activation besides its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activity {
@@ -36,12 +36,14 @@ pub struct Activity {
     pub down_since: Option<Timestamp>,
     /// When the activation began; boundary timers count from here.
     pub activated: Timestamp,
+    /// Where the task may answer later, when that is known.
+    pub callback: Option<Box<Address>>,
 }
 
 impl Activity {
     /// A new activation of `token`.
     pub fn new(token: &Token, now: Timestamp) -> Self {
-        Self { attempts: token.attempts, down_since: None, activated: now }
+        Self { attempts: token.attempts, down_since: None, activated: now, callback: None }
     }
 }
 
@@ -145,7 +147,7 @@ struct Activation<'a> {
 }
 
 impl Activation<'_> {
-    fn begin(&self, activity: &Activity) -> Vec<Effect> {
+    fn begin(&self, activity: &mut Activity) -> Vec<Effect> {
         let mut effects = Vec::new();
         for boundary in &self.element().boundaries {
             let NodeKind::Boundary(event) = &self.table.table().node(*boundary).kind else { continue };
@@ -168,8 +170,12 @@ impl Activation<'_> {
         effects
     }
 
-    fn call(&self, activity: &Activity) -> Vec<Effect> {
-        match mapping::request(self.table, self.task, &self.token.payload, self.now, self.random) {
+    fn call(&self, activity: &mut Activity) -> Vec<Effect> {
+        let callback = activity.callback.as_ref().map(|it| it.url.as_str());
+        if self.task.asynchronous && callback.is_none() {
+            return self.down(activity, "flowd has not said yet where callbacks go");
+        }
+        match mapping::request(self.table, self.task, &self.token.payload, callback, self.now, self.random) {
             Ok(request) => vec![Effect::Call(request)],
             Err((code, why)) => {
                 let failure = Failure::new(
@@ -188,7 +194,9 @@ impl Activation<'_> {
         if let DataMapping::Connector(connector) = &self.task.data {
             return self.responded(activity, connector, answer);
         }
+        let taken = answer.status == 202 && answer.asynchronous;
         match answer.status {
+            200..=299 if self.task.asynchronous || taken => self.waits_for_callback(activity),
             200..=299 => complete(self.table, self.node, self.token, activity.attempts, &answer.payload, self.now),
             408 | 409 | 425 | 429 | 500..=599 | 0..=199 => {
                 let why = format!("{} answered {}", self.element().name, answer.status);
@@ -199,6 +207,21 @@ impl Activation<'_> {
                 self.bpmn_error(activity, &code, answer)
             }
         }
+    }
+
+    /// The task has taken the work: the token waits at the ledger for its answer.
+    fn waits_for_callback(&self, activity: &Activity) -> Vec<Effect> {
+        let Some(address) = &activity.callback else {
+            let why = format!("{} wants to call back and was not told where", self.element().name);
+            return self.attempt_failed(activity, why, None, None);
+        };
+        let awaited = Awaited { until: self.now.saturating_add(self.task.callback_timeout), hash: address.hash };
+        let token = Token { attempts: activity.attempts, ..self.token.clone() }.returned();
+        decided(
+            vec![Product { token, to: To::Callback(awaited) }],
+            "waits for its callback".to_owned(),
+            activity.attempts,
+        )
     }
 
     fn failed(&self, activity: &mut Activity, failure: CallFailure) -> Vec<Effect> {
@@ -309,7 +332,9 @@ impl Activation<'_> {
     /// The error boundary event that catches `code`: a specific one before a catch-all (BPMN 10.5.6).
     fn catching(&self, code: &str, any: bool) -> Option<NodeIx> {
         let caught_by = |wanted: Option<&str>| {
-            self.element().boundaries.iter().copied().find(|b| match &self.table.table().node(*b).kind {
+            // of a guarded task the ledger feeds them
+            let boundaries = if self.element().guarded { &[][..] } else { &self.element().boundaries };
+            boundaries.iter().copied().find(|b| match &self.table.table().node(*b).kind {
                 NodeKind::Boundary(event) => {
                     event.catch.triggers.iter().any(|t| matches!(t, Trigger::Error(c) if c.as_deref() == wanted))
                 }
@@ -426,43 +451,4 @@ fn decided_incident(token: &Token, failure: Failure) -> Vec<Effect> {
 
 fn decided(products: Vec<Product>, status: String, attempts: u32) -> Vec<Effect> {
     vec![Effect::Decided(Box::new(Decision { products, passed: Vec::new(), status, attempts, warnings: Vec::new() }))]
-}
-
-/// The BPMN error code of an answer (design §6): the header, else problem+json's `type` or `code`, else `HTTP_<status>`.
-fn error_code(answer: &Answer) -> String {
-    let named = || {
-        let media = answer.payload.content_type.split(';').next().unwrap_or("").trim();
-        let body = if media.eq_ignore_ascii_case("application/problem+json") { answer.payload.to_json() } else { None };
-        let body = body?;
-        let text = |key: &str| {
-            body.get(key).and_then(Value::as_str).filter(|t| !t.is_empty() && *t != "about:blank").map(str::to_owned)
-        };
-        text("type").or_else(|| text("code"))
-    };
-    let code = answer.error_code.clone().or_else(named).unwrap_or_else(|| format!("HTTP_{}", answer.status));
-    code.chars().filter(|c| !c.is_control()).take(256).collect()
-}
-
-/// What an error boundary event of the original's dialect gets as payload.
-pub fn error_document(failure: &Failure, input: &Payload) -> Payload {
-    Payload::json(&json!({
-        "error_code": failure.error_code.as_deref().unwrap_or(failure.code.as_str()),
-        "error_msg": failure.message,
-        "failed_task_id": failure.element.as_str(),
-        "input_data": readable(input),
-        "output_data": failure.output.as_ref().map(readable),
-        "output_headers": { "status": failure.status.map(|s| s.to_string()) },
-    }))
-}
-
-/// A payload as JSON: its value, or its text.
-pub fn readable(payload: &Payload) -> Value {
-    payload.to_json().unwrap_or_else(|| Value::String(String::from_utf8_lossy(&payload.body).into_owned()))
-}
-
-fn kept(payload: &Payload) -> Payload {
-    Payload {
-        content_type: payload.content_type.clone(),
-        body: payload.body.slice(..payload.body.len().min(KEPT_OUTPUT)),
-    }
 }

@@ -1,5 +1,6 @@
 //! A BPMN token: here it *is* the in-flight request plus its journal entry.
 
+use crate::callback::Awaited;
 use crate::failure::Failure;
 use crate::id::{ActivationId, Digest, ElementId, FlowId, InstanceId, ScopeId, ServiceName};
 use crate::payload::{Payload, Written};
@@ -74,6 +75,8 @@ pub enum To {
     Incident(Box<Failure>),
     /// The ledger, which offers it to the element again at the given time (long back-off).
     Wait(Timestamp),
+    /// The ledger, which holds it until its task calls back.
+    Callback(Awaited),
     /// The ledger, giving back the weight of a token whose scope was closed.
     Cancelled,
 }

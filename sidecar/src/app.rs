@@ -28,6 +28,7 @@ use runtime::tls::{Incoming, Limits};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 
+use crate::callback::CallbackKey;
 use crate::calls::Calls;
 use crate::config::Config;
 use crate::connector::Connectors;
@@ -290,11 +291,14 @@ fn open(config: &Config, fixed: &Static) -> Result<Opened, StartError> {
     }
     let records = records.into_iter().map(Record::decode).collect::<Result<Vec<_>, _>>();
     let records = records.map_err(|source| StartError::Record { folder: folder.display().to_string(), source })?;
+    let callback_key =
+        CallbackKey::open(&config.data_dir).map_err(|error| StartError::System("open the key of callbacks", error))?;
     let rules = core::Config {
         serves: config.serves.keys().cloned().collect(),
         max_held: config.max_held,
         max_calls: config.max_calls,
         seed: rand::random(),
+        callback_key,
         ..core::Config::default()
     };
     let serves = rules.serves.clone();

@@ -1,7 +1,7 @@
 //! Calls of tasks under way: what is sent, what its end means, and ending one early.
 //!
 //! Headers (the original's, and the design's §5.3): `Idempotency-Key`, `x-rexflow-iid`, `-did`, `-tid`,
-//! `x-rexflow-attempt`, trace context as configured. The rest of the request is the mapping's. A connector calls strangers: they get
+//! `x-rexflow-attempt`, `x-rexflow-callback-url`, trace context as configured. The rest of the request is the mapping's. A connector calls strangers: they get
 //! `Idempotency-Key` and `traceparent` only.
 
 use std::collections::{BTreeMap, HashMap};
@@ -26,6 +26,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const INSTANCE: HeaderName = HeaderName::from_static("x-rexflow-iid");
 const DEPLOYMENT: HeaderName = HeaderName::from_static("x-rexflow-did");
 const ELEMENT: HeaderName = HeaderName::from_static("x-rexflow-tid");
+const CALLBACK: HeaderName = HeaderName::from_static("x-rexflow-callback-url");
 const ATTEMPT: HeaderName = HeaderName::from_static("x-rexflow-attempt");
 
 /// Ends that may wait for the engine.
@@ -165,6 +166,7 @@ impl Calls {
         put(INSTANCE, call.token.instance.as_str());
         put(DEPLOYMENT, call.table.table().deployment.as_str());
         put(ELEMENT, call.token.element.as_str());
+        put(CALLBACK, call.callback.as_deref().unwrap_or_default());
         put(ATTEMPT, &(call.attempt + 1).to_string());
         self.propagators.inject(trace, &mut headers);
         headers
@@ -195,6 +197,7 @@ fn answered(answer: TaskAnswer) -> Answer {
     Answer {
         status: answer.status.as_u16(),
         error_code: answer.error_code().map(str::to_owned),
+        asynchronous: answer.is_asynchronous(),
         retry_after: answer.retry_after().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         payload: Payload { content_type: answer.content_type().unwrap_or_default().to_owned(), body: answer.body },
         called: None,

@@ -156,6 +156,7 @@ impl Running<'_> {
         self.used.redact_value(&mut seen);
         let seconds = headers.get(header::RETRY_AFTER).and_then(|it| it.to_str().ok()?.trim().parse::<u64>().ok());
         Answer {
+            asynchronous: false,
             status: status.as_u16(),
             payload: Payload::json(&seen),
             error_code: None,

@@ -24,6 +24,7 @@ use routing::{
     Token, TraceContext,
 };
 
+use crate::callback::CallbackKey;
 use crate::record::Record;
 
 pub use hop::{Link, Sender};
@@ -45,6 +46,8 @@ pub struct Config {
     pub accepts_for: u64,
     /// Seed of the jitter.
     pub seed: u64,
+    /// Makes the seals of callback URLs.
+    pub callback_key: CallbackKey,
     /// Rules switched off, by tests that show what they are for.
     pub switches: Switches,
 }
@@ -58,6 +61,7 @@ impl Default for Config {
             accept_after: 5,
             lazy_for: 50,
             accepts_for: 10,
+            callback_key: CallbackKey::default(),
             seed: 1,
             switches: Switches::default(),
         }
@@ -135,6 +139,8 @@ pub struct Bindings {
     pub left: BTreeSet<Incarnation>,
     /// Replicas in whose name nobody will offer again.
     pub settled: BTreeSet<Incarnation>,
+    /// Where tasks call back; empty: not known yet.
+    pub callbacks: String,
 }
 
 /// What to do.
@@ -189,6 +195,8 @@ pub struct Call {
     pub table: Arc<Compiled>,
     /// Milliseconds.
     pub timeout: u64,
+    /// Where the task may answer later.
+    pub callback: Option<String>,
 }
 
 /// What a leaving sidecar hands over.
@@ -258,6 +266,7 @@ pub struct Core {
     left: BTreeSet<Incarnation>,
     settled: BTreeSet<Incarnation>,
     replaced: BTreeSet<Incarnation>,
+    callbacks: String,
     alarms: BTreeMap<(Timestamp, ActivationId, Alarm), ()>,
     mark: u64,
     after: VecDeque<(u64, After)>,
@@ -295,6 +304,7 @@ impl Core {
             left: BTreeSet::new(),
             settled: BTreeSet::new(),
             replaced: BTreeSet::new(),
+            callbacks: String::new(),
             alarms: BTreeMap::new(),
             mark: 0,
             after: VecDeque::new(),

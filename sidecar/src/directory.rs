@@ -21,6 +21,7 @@ pub struct Directory {
     left: BTreeSet<Incarnation>,
     settled: BTreeSet<Incarnation>,
     known: HashMap<Incarnation, Target>,
+    callbacks: String,
 }
 
 #[derive(Debug)]
@@ -61,6 +62,7 @@ impl Directory {
         let ids = |list: &[bytes::Bytes]| list.iter().map(|id| convert::incarnation(id)).collect::<Result<_, _>>();
         (self.left, self.settled) = (ids(&bindings.left)?, ids(&bindings.settled)?);
         self.pushed = pushed;
+        self.callbacks = bindings.callbacks.clone();
         self.remember();
         Ok(())
     }
@@ -75,7 +77,12 @@ impl Directory {
                 replicas.push(Endpoint { incarnation, address: address.clone(), draining: false });
             }
         }
-        Bindings { endpoints, left: self.left.clone(), settled: self.settled.clone() }
+        Bindings {
+            endpoints,
+            left: self.left.clone(),
+            settled: self.settled.clone(),
+            callbacks: self.callbacks.clone(),
+        }
     }
 
     /// Where a replica is, or was.

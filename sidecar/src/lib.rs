@@ -9,6 +9,7 @@
 //! * `control` is the stream to flowd; `spans` and `metrics` are for people.
 
 pub mod app;
+pub mod callback;
 mod calls;
 pub mod config;
 pub mod connector;

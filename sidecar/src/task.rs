@@ -30,6 +30,8 @@ use pool::Pool;
 
 /// The header by which a task names a BPMN error.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-rexflow-error-code");
+/// With a 202: the task calls back when its work is done.
+pub const ASYNCHRONOUS: HeaderName = HeaderName::from_static("x-rexflow-asynchronous");
 
 /// Headers that belong to one connection and are never passed on (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 10] = [
@@ -186,6 +188,11 @@ impl TaskAnswer {
     /// The code of a BPMN error ([`ERROR_CODE`]), if the task names one.
     pub fn error_code(&self) -> Option<&str> {
         self.text(&ERROR_CODE).filter(|code| !code.is_empty())
+    }
+
+    /// Whether the task has only taken the work, and calls back when it is done ([`ASYNCHRONOUS`]).
+    pub fn is_asynchronous(&self) -> bool {
+        self.text(&ASYNCHRONOUS).is_some_and(|it| it.trim().eq_ignore_ascii_case("true"))
     }
 
     /// How long to wait before the next attempt. The form with a date is ignored, since it needs

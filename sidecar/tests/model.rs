@@ -59,6 +59,8 @@ impl Model {
             retry: RetryPolicy { attempts: 3, initial: 5, max: 20 },
             timeout: 20_000,
             down_timeout: 20_000,
+            asynchronous: false,
+            callback_timeout: routing::callback::TIMEOUT,
             health: None,
             labels: BTreeMap::new(),
         };

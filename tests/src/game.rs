@@ -10,13 +10,19 @@ use control_plane::ledger::{
     self, Answer as Reply, Deployed, Input, InstanceView, Ledger, Operation, Operator, Output, Start,
 };
 use hop::Endpoint;
+use routing::callback::{Address, Callback};
 use routing::mapping::Answer;
 use routing::step::{self, Activity, CallFailure, Effect};
-use routing::{Compiled, Digest, ElementId, Incarnation, InstanceId, Payload, Product, Timestamp, To, Token};
+use routing::{
+    ActivationId, Compiled, Digest, ElementId, Incarnation, InstanceId, Payload, Product, Timestamp, To, Token,
+};
 use serde_json::Value;
 
 /// What a task does when it is called: how long it takes (milliseconds), and its answer.
 pub type Behaviour = Box<dyn FnMut(&str, u32, &Value) -> (u64, Result<Answer, CallFailure>)>;
+
+/// The seal of every call's callback URL.
+pub const SEAL: &str = "seal";
 
 /// A JSON answer with a status.
 pub fn answer(status: u16, body: &Value) -> Result<Answer, CallFailure> {
@@ -105,6 +111,8 @@ pub struct Game {
     pub calls: Vec<String>,
     /// When each of them was made.
     pub called_at: Vec<Timestamp>,
+    /// For which activation each of them was made.
+    pub activations: Vec<ActivationId>,
     /// Broken rules that the ledger saw; a test that ends with some has found a bug.
     pub alarms: Vec<String>,
     instances: u32,
@@ -142,6 +150,7 @@ impl Game {
             moves: Vec::new(),
             calls: Vec::new(),
             called_at: Vec::new(),
+            activations: Vec::new(),
             alarms: Vec::new(),
             instances: 0,
             definitions,
@@ -277,6 +286,33 @@ impl Game {
         self.connect();
     }
 
+    /// Lets so many milliseconds pass at the ledger; its offers wait.
+    pub fn pass(&mut self, milliseconds: u64) {
+        let until = self.now + milliseconds;
+        while let Some(at) = self.ledger.next_tick().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.tell(Input::Tick);
+        }
+        self.now = until;
+    }
+
+    /// An operator starts the instance's incidents again; what follows waits.
+    pub fn tell_start(&mut self, instance: &InstanceId) {
+        let again = Operation::Start { payload: None, same_key: false };
+        self.tell(Input::Operate(0, instance.clone(), Operator::default(), again));
+    }
+
+    /// The task of a call calls back.
+    pub fn call_back(&mut self, instance: &InstanceId, activation: ActivationId, seal: &str, with: Callback) -> Reply {
+        let mut out = Vec::new();
+        let hash = Digest::of(seal.as_bytes());
+        self.ledger.handle(self.now, Input::CalledBack(1, instance.clone(), activation, hash, with), &mut out);
+        let at = out.iter().position(|it| matches!(it, Output::Answer(..)));
+        let Some(Output::Answer(_, reply)) = at.map(|at| out.remove(at)) else { panic!("no answer: {out:?}") };
+        self.execute(out);
+        reply
+    }
+
     /// Gives the ledger an input.
     pub fn tell(&mut self, input: Input) {
         let mut out = Vec::new();
@@ -330,7 +366,8 @@ impl Game {
     fn act(&mut self, token: Token) {
         self.tell(Input::Answered(REPLICA, vec![token.activation], Vec::new()));
         let table = self.tables[&(token.definition, token.element.clone())].clone();
-        let activity = Activity::new(&token, self.now);
+        let callback = Some(Box::new(Address::new("http://flowd", &token, SEAL)));
+        let activity = Activity { callback, ..Activity::new(&token, self.now) };
         let running = Running { table, activity, token, due: self.now, then: step::Input::Activated, alarm: None };
         self.drive(running, step::Input::Activated);
     }
@@ -363,6 +400,7 @@ impl Game {
                 Effect::Call(request) => {
                     let element = running.token.element.as_str();
                     self.calls.push(element.to_owned());
+                    self.activations.push(running.token.activation);
                     self.called_at.push(self.now);
                     let input = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
                     let (takes, result) = (self.behaviour)(element, running.activity.attempts, &input);
@@ -386,7 +424,9 @@ impl Game {
         for product in decision.products {
             match &product.to {
                 To::Service(_) => self.offers.push_back(product.token),
-                To::Ledger | To::Incident(_) | To::Wait(_) | To::Cancelled => self.report(product),
+                To::Ledger | To::Incident(_) | To::Wait(_) | To::Callback(_) | To::Cancelled => {
+                    self.report(product);
+                }
             }
         }
     }

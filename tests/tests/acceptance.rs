@@ -4,6 +4,7 @@ mod bad_folders;
 mod bad_models;
 mod bad_requests;
 mod bad_tasks;
+mod callbacks;
 mod connectors;
 mod contract;
 mod dev;

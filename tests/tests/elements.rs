@@ -1,6 +1,7 @@
 //! Each element family: which moves a token makes, what comes out.
 
 mod boundary;
+mod callback;
 mod connector;
 mod flows;
 mod gateways;

@@ -45,6 +45,8 @@ pub struct Service {
     pub port: u16,
     /// `targetPort`: what the container listens on.
     pub target_port: u16,
+    /// `asynchronous`: it answers by a callback.
+    pub asynchronous: bool,
 }
 
 /// `call`: how the service is called.
@@ -65,6 +67,8 @@ pub struct Call {
     /// `down_timeout`: how long a task that is down is waited for, in milliseconds; this
     /// project's own.
     pub down_timeout: Option<u64>,
+    /// `callback_timeout`: how long an asynchronous task may take to call back, in milliseconds; this project's own.
+    pub callback_timeout: Option<u64>,
 }
 
 /// `health`: the task's health check; times in milliseconds.
@@ -184,7 +188,7 @@ fn read_service(
         let problem = format!("must be `HTTP`, not `{other}`");
         out.push(source.value("protocol", problem));
     }
-    keys.unsupported(&["asynchronous"], out);
+    let asynchronous = keys.flag("asynchronous", out).unwrap_or(false);
     keys.finish(out);
     let host = match host {
         Some(host) if is_host(&host) => host,
@@ -201,7 +205,7 @@ fn read_service(
         }
     };
     let port = port.unwrap_or(80);
-    Some(Service { host, port, target_port: target_port.unwrap_or(port) })
+    Some(Service { host, port, target_port: target_port.unwrap_or(port), asynchronous })
 }
 
 fn port(keys: &mut Keys<'_, '_>, key: &str, out: &mut Vec<Diagnostic>) -> Option<u16> {
@@ -225,6 +229,7 @@ fn read_call(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Call {
         method: keys.string("method", out),
         timeout: keys.seconds("timeout", out),
         down_timeout: keys.seconds("down_timeout", out),
+        callback_timeout: keys.seconds("callback_timeout", out),
         ..Call::default()
     };
     check_path(&keys, call.path.as_mut(), out);

@@ -97,7 +97,12 @@ pub(crate) fn of_task(
         return TaskBinding::Unbound;
     };
     if annotations.dialect && super::element::is_host(&task.task_type) {
-        return TaskBinding::Annotated(Service { host: task.task_type, port: 80, target_port: 80 });
+        return TaskBinding::Annotated(Service {
+            host: task.task_type,
+            port: 80,
+            target_port: 80,
+            asynchronous: false,
+        });
     }
     TaskBinding::Typed(task)
 }

@@ -104,6 +104,8 @@ pub(super) fn compile(source: &Source<'_>, index: usize) -> Task {
         retry: retry(source.annotations, call, &typed),
         timeout: call.timeout.or(typed.timeout).unwrap_or(TIMEOUT),
         down_timeout: call.down_timeout.unwrap_or(DOWN_TIMEOUT),
+        asynchronous: is_asynchronous(&bound),
+        callback_timeout: call.callback_timeout.unwrap_or(routing::callback::TIMEOUT),
         health: annotation.health.clone().map(health),
         labels: labels(source, index, &typed),
     }
@@ -147,7 +149,8 @@ fn data(source: &Source<'_>, index: usize, bound: &TaskBinding, typed: &TypedTas
                 outputs: outputs.into_iter().map(parameter).collect(),
             };
         }
-        TaskBinding::Annotated(_) => true,
+        // of a callback the original updates the payload
+        TaskBinding::Annotated(service) => !service.asynchronous,
         TaskBinding::Typed(task) => task.connector,
         TaskBinding::Unbound => source.annotations.dialect,
     };
@@ -160,6 +163,10 @@ fn data(source: &Source<'_>, index: usize, bound: &TaskBinding, typed: &TypedTas
         };
     }
     if replaces { DataMapping::Replace } else { DataMapping::Merge { result_variable: typed.result_variable.clone() } }
+}
+
+fn is_asynchronous(bound: &TaskBinding) -> bool {
+    matches!(bound, TaskBinding::Annotated(service) if service.asynchronous)
 }
 
 fn parameter(parameter: binding::Parameter) -> Parameter {

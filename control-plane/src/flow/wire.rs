@@ -268,7 +268,7 @@ pub(super) fn operated(id: String, done: Result<String, Error>) -> v1::Operated 
             let status = match &error {
                 Error::NotFound(_) => -1,
                 Error::WrongState(_) | Error::NotRunning { .. } | Error::ChooseStart(_) | Error::Invalid(_) => -2,
-                Error::TooLarge { .. } => -2,
+                Error::TooLarge { .. } | Error::Forbidden(_) => -2,
                 Error::Busy | Error::Unavailable(_) | Error::Store(_) => -3,
             };
             (status, error.to_string())

@@ -268,6 +268,7 @@ fn waits(stay: &Stay, tables: &HashMap<Digest, Arc<Compiled>>) -> Vec<WaitView> 
             On::Message { name, key: Some(key), .. } => format!("waits for message {name} with key {key}"),
             On::Message { name, key: None, .. } => format!("waits for message {name}"),
             On::Expiry { at } => format!("until {at}"),
+            On::Callback { at, .. } => format!("waits for its callback until {at}"),
             On::Signal(name) => format!("waits for signal {name}"),
             On::Conditional { condition, .. } => format!("waits until {condition}"),
         };

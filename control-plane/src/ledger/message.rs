@@ -440,6 +440,6 @@ fn is_fresh(kept: &Kept, on: &On, now: Timestamp) -> bool {
 fn message_name(subscription: &Subscription) -> Option<&String> {
     match &subscription.on {
         On::Message { name, .. } => Some(name),
-        On::Timer { .. } | On::Expiry { .. } | On::Signal(_) | On::Conditional { .. } => None,
+        On::Timer { .. } | On::Expiry { .. } | On::Callback { .. } | On::Signal(_) | On::Conditional { .. } => None,
     }
 }

@@ -81,7 +81,9 @@ impl Keys {
                 (None, Some(retrieval)) => self.retrieved.get(retrieval) == Some(key),
                 (None, None) => self.instance.as_ref() == Some(key),
             },
-            On::Timer { .. } | On::Expiry { .. } | On::Signal(_) | On::Conditional { .. } => false,
+            On::Timer { .. } | On::Expiry { .. } | On::Callback { .. } | On::Signal(_) | On::Conditional { .. } => {
+                false
+            }
         }
     }
 

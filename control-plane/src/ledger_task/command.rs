@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use routing::callback::Callback;
 use routing::instance::Published;
 use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Payload, Product};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -38,6 +39,7 @@ pub(super) enum Command {
     Publish(Published, oneshot::Sender<Answer>),
     Signal(String, Payload, oneshot::Sender<Answer>),
     FindTask(Option<InstanceId>, String, oneshot::Sender<FoundTask>),
+    CalledBack(InstanceId, ActivationId, Digest, Callback, oneshot::Sender<Answer>),
     CompleteTask(InstanceId, ActivationId, Result<Payload, (String, Payload)>, oneshot::Sender<Answer>),
     Records(String, u64, usize, oneshot::Sender<(Vec<Record>, u64)>),
     Topics(oneshot::Sender<Vec<TopicView>>),
@@ -261,6 +263,17 @@ impl Handle {
         self.ask(|reply| Command::FindTask(instance, task, reply)).await
     }
 
+    /// The task of a call (its activation, and the hash of the seal that it brings) calls back.
+    pub(crate) async fn called_back(
+        &self,
+        instance: &InstanceId,
+        call: (ActivationId, Digest),
+        with: Callback,
+    ) -> Result<Answer, Refused> {
+        let (activation, hash) = call;
+        self.ask(|reply| Command::CalledBack(instance.clone(), activation, hash, with, reply)).await
+    }
+
     /// Completes a user task, or fails it with a BPMN error.
     pub(crate) async fn complete_task(
         &self,
@@ -325,6 +338,9 @@ impl LedgerTask {
             Command::FindTask(instance, task, reply) => {
                 let found = self.parts.ledger.find_task(instance.as_ref(), &task);
                 self.reply(move || drop(reply.send(found)));
+            }
+            Command::CalledBack(instance, activation, hash, with, reply) => {
+                self.asks(reply, |r| Input::CalledBack(r, instance, activation, hash, with));
             }
             Command::CompleteTask(instance, task, result, reply) => {
                 self.asks(reply, |r| Input::CompleteTask(r, instance, task, result));

@@ -77,7 +77,7 @@ impl LedgerTask {
                 let answer = match answer {
                     Answer::Started(id) => Ok(id),
                     Answer::NotFound => Err(Refused::NotFound),
-                    Answer::WrongState(why) => Err(Refused::WrongState(why)),
+                    Answer::WrongState(why) | Answer::Forbidden(why) => Err(Refused::WrongState(why)),
                     Answer::Done | Answer::Fates(_) | Answer::Tombstones(_) | Answer::Published(_) | Answer::Busy => {
                         Err(Refused::WrongState("answered out of turn".to_owned()))
                     }

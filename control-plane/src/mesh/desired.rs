@@ -34,6 +34,7 @@ impl MeshState {
             urls: sidecar.serves.iter().map(|(service, own)| self.url(service, own)).collect(),
             left: ids(&self.left),
             settled: ids(&self.settled),
+            callbacks: self.callbacks.clone(),
         }
     }
 

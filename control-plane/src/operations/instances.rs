@@ -182,5 +182,6 @@ fn done(id: &InstanceId, answer: Answer) -> Result<(), Error> {
         Answer::Busy => Err(Error::Busy),
         Answer::NotFound => Err(no_instance(id)),
         Answer::WrongState(why) => Err(Error::WrongState(why)),
+        Answer::Forbidden(why) => Err(Error::Forbidden(why)),
     }
 }

@@ -28,7 +28,7 @@ impl Run<'_> {
             return false;
         };
         let Some(table) = self.table_of(stay, what.called) else { return false };
-        if let On::Expiry { .. } = what.on {
+        if let On::Expiry { .. } | On::Callback { .. } = what.on {
             self.expired(activation);
             return true;
         }
@@ -68,10 +68,13 @@ impl Run<'_> {
     fn expired(&mut self, activation: ActivationId) {
         let Some(stay) = self.instance.take(activation) else { return };
         self.instance.saw(activation);
-        let failure = Failure {
-            resume: Resume::Call,
-            ..Failure::new(FailureCode::CatchEventExpired, &stay.token.element, "no message came in time")
+        let calls_back = |it: &Subscription| matches!(it.on, On::Callback { .. });
+        let (code, why) = match stay.subscriptions.iter().any(calls_back) {
+            true => (FailureCode::FailedTask, "the task has taken the work and did not call back in time"),
+            false => (FailureCode::CatchEventExpired, "no message came in time"),
         };
+        let attempts = stay.token.attempts;
+        let failure = Failure { resume: Resume::Call, attempts, ..Failure::new(code, &stay.token.element, why) };
         self.incident(stay.token, failure);
     }
 

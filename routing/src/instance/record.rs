@@ -228,6 +228,13 @@ pub enum On {
         /// When.
         at: Timestamp,
     },
+    /// What a task calls back with; an incident if nothing comes.
+    Callback {
+        /// Until when.
+        at: Timestamp,
+        /// The hash of the seal that it must bring.
+        hash: Digest,
+    },
     /// A signal of this name.
     Signal(String),
     /// A condition that becomes true.
@@ -243,7 +250,7 @@ impl On {
     /// The time that is waited for.
     pub fn time(&self) -> Option<Timestamp> {
         match self {
-            Self::Timer { at, .. } | Self::Expiry { at } => Some(*at),
+            Self::Timer { at, .. } | Self::Expiry { at } | Self::Callback { at, .. } => Some(*at),
             Self::Message { .. } | Self::Signal(_) | Self::Conditional { .. } => None,
         }
     }

@@ -156,6 +156,7 @@ impl<'a> Run<'a> {
             To::Ledger => self.arrive(token),
             To::Incident(failure) => self.failed(token, *failure),
             To::Wait(until) => self.stay(token, Reason::Again(until), Vec::new()),
+            To::Callback(awaited) => self.wait_for_callback(token, awaited),
             To::Cancelled => {
                 token.weight = Weight::zero();
                 self.alarm(token, "was given back by a sidecar although its instance is open");

@@ -23,7 +23,7 @@ fn table() -> Compiled {
 }
 
 fn request(task: &Task, payload: &Payload) -> Result<Request, MappingError> {
-    super::request(&table(), task, payload, 0, 0)
+    super::request(&table(), task, payload, Some("http://flowd/callbacks/i/1/s"), 0, 0)
 }
 
 fn apply(task: &Task, before: &Payload, written: &mut Written, answer: &Payload) -> Result<Payload, MappingError> {
@@ -40,6 +40,8 @@ fn task(data: DataMapping, method: &str, path: &str) -> Task {
         retry: RetryPolicy::default(),
         timeout: 30_000,
         down_timeout: 60_000,
+        asynchronous: false,
+        callback_timeout: crate::callback::TIMEOUT,
         health: None,
         labels: Default::default(),
     }
@@ -125,4 +127,21 @@ fn get_puts_scalars_into_the_query() {
     let task = task(DataMapping::Replace, "GET", "/q");
     let request = request(&task, &Payload::json(&json!({"a": 1, "b": "x&y", "c": [1]}))).unwrap();
     assert_eq!((request.path.as_str(), request.body.len()), ("/q?a=1&b=x%26y", 0));
+}
+
+#[test]
+fn an_asynchronous_task_finds_where_to_call_back_in_its_body() {
+    let asynchronous = |data| Task { asynchronous: true, ..task(data, "POST", "/") };
+    let merged = asynchronous(DataMapping::Merge { result_variable: None });
+    let sent = |task: &Task, payload: &Payload| request(task, payload).unwrap().body;
+    let object = Payload::json(&json!({"a": 1}));
+    let body: Value = serde_json::from_slice(&sent(&merged, &object)).unwrap();
+    assert_eq!(body, json!({"a": 1, "callback_url": "http://flowd/callbacks/i/1/s"}));
+    let chosen = closure(vec![parameter("b", "a", ParameterKind::Integer, None)], Vec::new());
+    let body: Value = serde_json::from_slice(&sent(&asynchronous(chosen), &object)).unwrap();
+    assert_eq!(body, json!({"b": 1, "callback_url": "http://flowd/callbacks/i/1/s"}));
+    let opaque = Payload { content_type: "image/png".into(), body: Bytes::from_static(b"\x89P") };
+    assert_eq!(sent(&merged, &opaque), opaque.body, "what is no JSON object stays as it is");
+    let usual = task(DataMapping::Merge { result_variable: None }, "POST", "/");
+    assert_eq!(sent(&usual, &object), object.body, "others find it in the header alone");
 }

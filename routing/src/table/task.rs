@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Assignment, Connector};
+use crate::callback;
 use crate::id::ServiceName;
 
 /// How a task's service is called and what its answer means (design §6).
@@ -27,12 +28,28 @@ pub struct Task {
     pub timeout: u64,
     /// Milliseconds that a task that is down is waited for.
     pub down_timeout: u64,
+    /// A 2xx answer says only that the task has taken the work; it calls back when it is done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asynchronous: bool,
+    /// Milliseconds that a callback is waited for, from the answer or the last heartbeat.
+    #[serde(default = "callback_timeout", skip_serializing_if = "is_usual_timeout")]
+    pub callback_timeout: u64,
     /// Its health check; `None` is a TCP connect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
     /// Keys for the annotation's other settings that orchestrators read (container, namespace, ...).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+fn callback_timeout() -> u64 {
+    callback::TIMEOUT
+}
+
+// serde gives a reference
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_usual_timeout(timeout: &u64) -> bool {
+    *timeout == callback::TIMEOUT
 }
 
 /// Where a service is by its annotation.

@@ -1,6 +1,7 @@
 //! Activations: calls of the task, back-off, decisions.
 
 use hop::Origin;
+use routing::callback::Address;
 use routing::mapping::{Answer, Request};
 use routing::step::{self, CallFailure, Decision, Effect};
 use routing::table::{Durability, NodeKind};
@@ -22,6 +23,10 @@ impl Core {
     pub(super) fn step(&mut self, now: Timestamp, activation: ActivationId, input: step::Input, out: &mut Vec<Output>) {
         let random = self.next_random();
         let Some(held) = self.held.get_mut(&activation) else { return };
+        if held.activity.callback.is_none() && !self.callbacks.is_empty() {
+            let seal = self.config.callback_key.seal(activation);
+            held.activity.callback = Some(Box::new(Address::new(&self.callbacks, &held.token, &seal)));
+        }
         let effects = step::step(&held.table, held.node, &mut held.activity, &held.token, input, now, random);
         for effect in effects {
             match effect {
@@ -68,6 +73,7 @@ impl Core {
             token,
             table: held.table.clone(),
             timeout: task.timeout,
+            callback: held.activity.callback.as_ref().map(|it| it.url.clone()),
         }));
     }
 

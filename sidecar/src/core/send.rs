@@ -77,6 +77,7 @@ impl Core {
         let left = &bindings.left;
         endpoints.values_mut().for_each(|list| list.retain(|e| !left.contains(&e.incarnation)));
         self.left = bindings.left;
+        self.callbacks = bindings.callbacks;
         self.settled = bindings.settled;
         self.replaced.retain(|replica| !self.settled.contains(replica));
         let moved = self.outbox.endpoints(endpoints);

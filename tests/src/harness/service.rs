@@ -69,6 +69,8 @@ pub enum Answer {
     Json(Value),
     /// A status, a content type and a body.
     Other(u16, &'static str, Bytes),
+    /// 202: it has taken the work and calls back.
+    Asynchronous,
     /// Part of what `content-length` promises, then the connection is closed.
     Partial,
     /// A body that never ends.
@@ -85,6 +87,9 @@ impl Answer {
             }
             Answer::Other(status, kind, bytes) => {
                 builder.status(StatusCode::from_u16(status).unwrap()).header("content-type", kind).body(whole(bytes))
+            }
+            Answer::Asynchronous => {
+                builder.status(StatusCode::ACCEPTED).header("x-rexflow-asynchronous", "true").body(whole(Bytes::new()))
             }
             Answer::Partial => {
                 let broken = std::io::Error::other("closed in the middle on purpose");

@@ -276,8 +276,12 @@ impl World {
         let endpoints = self.endpoints();
         let Some(process) = self.flowd.process.as_mut() else { return };
         process.peers.addresses = process.registry.iter().map(|(i, (proc, _))| (*i, *proc)).collect();
-        let bindings =
-            Bindings { endpoints: endpoints.clone(), left: process.left.clone(), settled: process.settled.clone() };
+        let bindings = Bindings {
+            endpoints: endpoints.clone(),
+            left: process.left.clone(),
+            settled: process.settled.clone(),
+            callbacks: String::new(),
+        };
         let controls: Vec<LinkId> = process.controls.values().map(|(id, _)| *id).collect();
         for id in controls {
             self.send(id, 1, Frame::Bindings(Box::new(bindings.clone())));

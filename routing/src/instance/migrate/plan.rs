@@ -181,6 +181,8 @@ impl Plan<'_> {
             (NodeKind::StartEvent(old), NodeKind::StartEvent(new)) => old.catch == new.catch,
             (NodeKind::CatchEvent(old), NodeKind::CatchEvent(new)) => old == new,
             (NodeKind::ReceiveTask(old), NodeKind::ReceiveTask(new)) => old == new,
+            // waits for its callback
+            (NodeKind::Task(_), NodeKind::Task(_)) => true,
             _ => false,
         }
     }
