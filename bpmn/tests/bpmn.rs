@@ -3,6 +3,7 @@
 // clippy knows tests by #[test]; what they share unwraps as they do
 #![allow(clippy::unwrap_used)]
 
+mod annotations;
 mod catalogue;
 mod compile;
 mod compile_activities;

@@ -68,13 +68,16 @@ pub fn request(
 ) -> Result<Request, MappingError> {
     let (content_type, body, path) = match &task.data {
         DataMapping::Replace | DataMapping::Merge { .. } => {
-            (payload.content_type.clone(), payload.body.clone(), task.path.clone())
+            let path =
+                if task.path.contains('{') { expand(&task.path, &context(payload)?)? } else { task.path.clone() };
+            (payload.content_type.clone(), payload.body.clone(), path)
         }
         DataMapping::Mapped { inputs, inputs_only, .. } => {
             let mut variables = variables(payload)?;
             let set = evaluate::assign(table, inputs, &mut variables, now).map_err(expression_failed)?;
+            let path = expand(&task.path, &variables)?;
             let body = Value::Object(if *inputs_only { set } else { variables });
-            (crate::payload::JSON.to_owned(), Bytes::from(body.to_string()), task.path.clone())
+            (crate::payload::JSON.to_owned(), Bytes::from(body.to_string()), path)
         }
         DataMapping::Closure { inputs, .. } => {
             let context = context(payload)?;
@@ -266,7 +269,10 @@ fn closure_outputs(
 fn context(payload: &Payload) -> Result<Map<String, Value>, MappingError> {
     match payload.to_json() {
         Some(Value::Object(map)) => Ok(map),
-        _ => Err((FailureCode::FailedContextInputParsing, "closure transport needs a JSON object as payload".into())),
+        _ => Err((
+            FailureCode::FailedContextInputParsing,
+            "closure transport, and `{key}` in a path, need a JSON object as payload".into(),
+        )),
     }
 }
 

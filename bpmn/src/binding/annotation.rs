@@ -36,6 +36,7 @@ pub(super) fn read(definitions: &Definitions, process: &Process, out: &mut Vec<D
         apply(&source, root, slot.map(|it| (it, &process.nodes[it])), &mut annotations, out);
     }
     read_documentation(process, &seen, &mut annotations, out);
+    notice_transport(process, out);
     annotations
 }
 
@@ -131,6 +132,18 @@ fn read_documentation(
             placed.push(text, node.position);
             let source = Source::new(&placed, node.position, Some(&node.id));
             apply(&source, ELEMENT, Some((index, node)), annotations, out);
+        }
+    }
+}
+
+/// The original's choice of transport for one flow, in its name.
+fn notice_transport(process: &Process, out: &mut Vec<Diagnostic>) {
+    for flow in &process.flows {
+        let name = flow.name.as_deref().unwrap_or_default();
+        let named = name.trim().split_once(':').filter(|(key, _)| key.trim() == "transport");
+        if let Some((_, "kafka" | "rpc")) = named.map(|(key, value)| (key, value.trim())) {
+            let message = format!("flow `{}`: `{}` has no effect: every hop is durable here", flow.id, name.trim());
+            out.push(Diagnostic::info(Rule::AnnotationIgnored, flow.position, message).on(flow.id.as_str()));
         }
     }
 }

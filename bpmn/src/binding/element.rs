@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::global;
 use super::yaml::Keys;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::model::FlowNodeKind;
 
 /// What the annotation of one element says.
@@ -21,6 +21,8 @@ pub struct ElementAnnotation {
     pub health: Option<Health>,
     /// `topic` and what belongs to it.
     pub topic: Option<Topic>,
+    /// `fields.file`: the form of a user task.
+    pub form: Option<String>,
     /// Settings that only deployment tools read (`preexisting`, `container`, `namespace` ...).
     pub labels: BTreeMap<String, String>,
 }
@@ -118,9 +120,40 @@ pub(super) fn read(mut keys: Keys<'_, '_>, kind: &FlowNodeKind, out: &mut Vec<Di
     if kind.is_gateway() {
         ignore_gateway(&mut keys, out);
     }
-    keys.unsupported(&["topic", "kafka_topic", "correlation", "catch_event_expiration", "fields"], out);
+    if matches!(kind, FlowNodeKind::UserTask) {
+        annotation.form = read_form(&mut keys, out);
+    }
+    let of_events = "topics are of events: draw a throw or catch event";
+    keys.unsupported(
+        &[
+            ("topic", of_events),
+            ("kafka_topic", of_events),
+            ("correlation", of_events),
+            ("catch_event_expiration", of_events),
+            ("fields", "forms are of user tasks"),
+        ],
+        out,
+    );
     keys.finish(out);
     annotation
+}
+
+/// `fields`: the file of a user task's form, whose name people are shown.
+fn read_form(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<String> {
+    let source = keys.source;
+    let mut fields = keys.mapping("fields", "fields.", out)?;
+    let file = fields.string("file", out).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+    fields.finish(out);
+    match &file {
+        Some(file) => {
+            let message = format!(
+                "annotation key `fields`: whoever does the task is shown `{file}` as its form; what they complete it with is not checked against it"
+            );
+            out.push(source.finding(Diagnostic::warning, Rule::AnnotationIgnored, "fields", message));
+        }
+        None => out.push(source.value("fields", "has no `file`")),
+    }
+    file
 }
 
 /// `topic`, `kafka_topic`, `correlation`, `catch_event_expiration` of an event.

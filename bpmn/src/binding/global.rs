@@ -117,7 +117,16 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
         out,
     );
     notice_unpublished(&mut keys, out);
-    keys.unsupported(&["passthrough_target", "prefix_passthrough_with_namespace", "user_metadata"], out);
+    let elsewhere =
+        "let a sidecar serve the service at the other cluster's URL (`flow-sidecar --serve NAME=URL`, `flowctl swap`)";
+    keys.unsupported(
+        &[
+            ("passthrough_target", elsewhere),
+            ("prefix_passthrough_with_namespace", elsewhere),
+            ("user_metadata", "give it when an instance is started: `flowctl run -m KEY=VALUE`"),
+        ],
+        out,
+    );
     keys.finish(out);
     global
 }

@@ -221,12 +221,12 @@ impl<'s, 'a> Keys<'s, 'a> {
         }
     }
 
-    /// Takes keys that ask for what is not executable.
-    pub(super) fn unsupported(&mut self, keys: &[&str], out: &mut Vec<Diagnostic>) {
-        for key in keys {
+    /// Takes keys that ask for what is not executable, each with what to do instead.
+    pub(super) fn unsupported(&mut self, keys: &[(&str, &str)], out: &mut Vec<Diagnostic>) {
+        for (key, instead) in keys {
             let asked = self.take(key).is_some_and(|it| it != Value::Bool(false));
             if asked {
-                let message = format!("annotation key `{}{key}` is not executable", self.path);
+                let message = format!("annotation key `{}{key}` is not executable: {instead}", self.path);
                 let rule = Rule::AnnotationUnsupported;
                 out.push(self.source.finding(Diagnostic::error, rule, key, message));
             }

@@ -23,7 +23,7 @@ pub(super) fn kind(source: &Source<'_>, index: usize) -> Option<NodeKind> {
             NodeKind::Evaluate(Box::new(script_task(source, node, format.as_deref(), script.as_ref())?))
         }
         FlowNodeKind::BusinessRuleTask => NodeKind::Evaluate(Box::new(decisions::business_rule_task(source, node)?)),
-        FlowNodeKind::UserTask => NodeKind::UserTask(Box::new(user_task(source, node))),
+        FlowNodeKind::UserTask => NodeKind::UserTask(Box::new(user_task(source, index))),
         FlowNodeKind::ReceiveTask { message_ref, .. } => {
             NodeKind::ReceiveTask(Box::new(receive_task(source, index, message_ref.as_deref())?))
         }
@@ -82,7 +82,9 @@ pub(super) fn result_variable(source: &Source<'_>, node: &FlowNode) -> Option<St
     (!name.is_empty()).then(|| source.variable(node, node.position, name))
 }
 
-fn user_task(source: &Source<'_>, node: &FlowNode) -> UserTask {
+fn user_task(source: &Source<'_>, index: usize) -> UserTask {
+    let node = source.node(index);
+    let annotated = || source.annotations.elements[index].form.clone().map(Template::Static);
     let zeebe = |element: &str, name: &str| {
         let element = node.extensions.find(&Namespace::Zeebe, element)?;
         source.attribute(node, element, name)
@@ -93,7 +95,7 @@ fn user_task(source: &Source<'_>, node: &FlowNode) -> UserTask {
     };
     let form = ["formId", "formKey", "externalReference"].into_iter().find_map(|it| zeebe("formDefinition", it));
     UserTask {
-        form: form.or_else(|| camunda("formKey")).or_else(|| camunda("formRef")),
+        form: form.or_else(|| camunda("formKey")).or_else(|| camunda("formRef")).or_else(annotated),
         assignee: zeebe("assignmentDefinition", "assignee").or_else(|| camunda("assignee")),
         candidate_users: zeebe("assignmentDefinition", "candidateUsers").or_else(|| camunda("candidateUsers")),
         candidate_groups: zeebe("assignmentDefinition", "candidateGroups").or_else(|| camunda("candidateGroups")),

@@ -70,7 +70,7 @@ fn misplaced(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The parameters of closure transport can be read, and a path's keys are known to be strings.
+/// The parameters of closure transport can be read.
 fn closure(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
     let node = &cx.process.nodes[index];
     let declared = node.extensions.find(&Namespace::Camunda, "inputOutput").is_some();
@@ -80,12 +80,6 @@ fn closure(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
     } else if declared {
         let message = format!("camunda:inputOutput of {} needs `use_closure_transport: true`", cx.describe(index));
         out.push(cx.at(index, Diagnostic::warning, Rule::AnnotationIgnored, message));
-    }
-    let templated = cx.annotations.elements[index].call.path.as_deref().is_some_and(|it| it.contains('{'));
-    if templated && !cx.annotations.global.closure_transport {
-        let message =
-            format!("the path of {} has a template, which needs `use_closure_transport: true`", cx.describe(index));
-        out.push(cx.error(index, Rule::AnnotationValue, message));
     }
 }
 

@@ -117,9 +117,13 @@ fn closure_refuses_missing_and_mistyped_inputs() {
 
 #[test]
 fn paths_are_expanded_innermost_first_and_encoded() {
-    let task = task(closure(vec![], vec![]), "POST", "/a/{k{i}}/{n}");
-    let request = request(&task, &Payload::json(&json!({"i": "1", "k1": "x y/z", "n": 22}))).unwrap();
-    assert_eq!(request.path, "/a/x%20y%2Fz/22");
+    let payload = Payload::json(&json!({"i": "1", "k1": "x y/z", "n": 22}));
+    for data in [closure(vec![], vec![]), DataMapping::Replace, DataMapping::Merge { result_variable: None }] {
+        let task = task(data, "POST", "/a/{k{i}}/{n}");
+        assert_eq!(request(&task, &payload).unwrap().path, "/a/x%20y%2Fz/22");
+        let text = Payload { content_type: "text/plain".into(), body: Bytes::from_static(b"x") };
+        assert_eq!(request(&task, &text).unwrap_err().0, FailureCode::FailedContextInputParsing);
+    }
 }
 
 #[test]
