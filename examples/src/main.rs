@@ -5,6 +5,7 @@
 //! `ready http://ADDRESS:PORT` once it serves, and ends with code 0 on SIGTERM or SIGINT.
 
 mod behaviour;
+mod callback;
 mod server;
 
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +36,9 @@ struct Options {
     /// `unreliable-sauce`: seed of its failures; a random one is chosen and printed without it.
     #[arg(long)]
     seed: Option<u64>,
+    /// Take the work, answer 202, and call back when it is done, for tasks that are asynchronous.
+    #[arg(long)]
+    later: bool,
     /// Milliseconds to wait before each answer.
     #[arg(long, default_value_t = 0)]
     delay_ms: u64,
@@ -54,7 +58,8 @@ async fn main() -> anyhow::Result<()> {
     // Before `ready`: whoever reads that may ask it to end at once.
     let stop = server::termination()?;
     println!("ready http://{}", listener.local_addr()?);
-    let service = Service::new(options.name, options.fail_percent, seed, Duration::from_millis(options.delay_ms));
+    let delay = Duration::from_millis(options.delay_ms);
+    let service = Service::new(options.name, options.fail_percent, seed, delay, options.later);
     server::serve(listener, service, stop).await;
     Ok(())
 }

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::behaviour::{Answer, Behaviour};
+use crate::callback;
 
 /// Largest request body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -39,13 +40,14 @@ pub(crate) struct Service {
     fail_percent: u8,
     failures: Mutex<StdRng>,
     delay: Duration,
+    later: bool,
 }
 
 impl Service {
-    /// `fail_percent` of the calls fail (`unreliable-sauce` only), drawn from `seed`.
-    pub(crate) fn new(behaviour: Behaviour, fail_percent: u8, seed: u64, delay: Duration) -> Self {
+    /// `fail_percent` of the calls fail (`unreliable-sauce` only), drawn from `seed`. `later`: answers come by callback, where one is wanted.
+    pub(crate) fn new(behaviour: Behaviour, fail_percent: u8, seed: u64, delay: Duration, later: bool) -> Self {
         let failures = Mutex::new(StdRng::seed_from_u64(seed));
-        Self { behaviour, fail_percent, failures, delay }
+        Self { behaviour, fail_percent, failures, delay, later }
     }
 
     fn next_call_fails(&self) -> bool {
@@ -53,10 +55,21 @@ impl Service {
         failures.random_range(0..100) < self.fail_percent
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Does the work.
+    async fn answer(&self, body: &[u8]) -> Answer {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        self.behaviour.answer(body, self.next_call_fails())
+    }
+
+    async fn respond(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match *request.method() {
             Method::GET | Method::HEAD => response(StatusCode::OK, "text/plain", "ok\n".into()),
-            Method::POST | Method::PUT => self.work(request.into_body()).await,
+            Method::POST | Method::PUT => {
+                let url = request.headers().get(callback::URL).and_then(|it| it.to_str().ok()).map(str::to_owned);
+                self.work(request.into_body(), url.filter(|_| self.later)).await
+            }
             _ => {
                 let text = "send POST with JSON, or GET for health\n";
                 let mut refused = response(StatusCode::METHOD_NOT_ALLOWED, "text/plain", text.into());
@@ -67,7 +80,7 @@ impl Service {
         }
     }
 
-    async fn work(&self, body: Incoming) -> Response<Full<Bytes>> {
+    async fn work(self: &Arc<Self>, body: Incoming, callback: Option<String>) -> Response<Full<Bytes>> {
         let body = match Limited::new(body, BODY_LIMIT).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
@@ -76,10 +89,17 @@ impl Service {
             }
             Err(_) => return response(StatusCode::BAD_REQUEST, "text/plain", Bytes::new()),
         };
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
+        if let Some(url) = callback {
+            let service = Arc::clone(self);
+            tokio::spawn(async move {
+                let answer = service.answer(&callback::without_url(&body)).await;
+                callback::send(&url, answer).await;
+            });
+            let mut taken = response(StatusCode::ACCEPTED, "text/plain", Bytes::new());
+            taken.headers_mut().insert(callback::TAKEN, HeaderValue::from_static("true"));
+            return taken;
         }
-        match self.behaviour.answer(&body, self.next_call_fails()) {
+        match self.answer(&body).await {
             Answer::Json(value) => response(StatusCode::OK, "application/json", value.to_string().into()),
             Answer::Problem { status, code, title } => {
                 let document = json!({ "code": code, "title": title, "status": status });

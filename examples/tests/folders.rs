@@ -6,8 +6,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const EXAMPLES: [&str; 7] =
-    ["calc", "conditional", "error-boundary", "parallel", "rest-connector", "retries", "underpants"];
+const EXAMPLES: [&str; 13] = [
+    "asynchronous",
+    "calc",
+    "closure",
+    "conditional",
+    "error-boundary",
+    "multiple-starts",
+    "parallel",
+    "repeated-task",
+    "rest-connector",
+    "retries",
+    "timed-events",
+    "topics",
+    "underpants",
+];
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

@@ -24,7 +24,23 @@ fn expected(name: &str) -> Runs {
             (json!({"amount": 20}), "paid", json!({"amount": 20, "payment": "Paid.", "cashflow": "Positive!"})),
             (json!({"amount": -1}), "rejected", json!({"amount": -1})),
         ],
-        "underpants" | "parallel" => vec![(json!({}), "done", underpants)],
+        "underpants" | "parallel" | "asynchronous" => vec![(json!({}), "done", underpants)],
+        "closure" => vec![
+            (
+                json!({"customer": "ann", "price": 20}),
+                "done",
+                json!({"customer": "ann", "price": 20, "receipt": "Paid."}),
+            ),
+            (json!({"customer": "bob"}), "done", json!({"customer": "bob", "receipt": "Paid."})),
+        ],
+        "multiple-starts" => vec![(json!({}), "done", json!({"cashflow": "Positive!"}))],
+        "repeated-task" => vec![(json!({"val": 4}), "done", json!({"val": 7}))],
+        "timed-events" => vec![(json!({}), "late", json!({"underpants": "Collected.", "cashflow": "Orz"}))],
+        "topics" => vec![(
+            json!({"order": "8"}),
+            "done",
+            json!({"order": "8", "underpants": "Collected.", "cashflow": "Positive!"}),
+        )],
         "rest-connector" => vec![
             (
                 json!({"amount": 250}),
@@ -74,7 +90,11 @@ async fn shows(name: &str) {
         .await;
     }
     for (payload, end, result) in expected(name) {
-        let words = ["run", name, &payload.to_string(), "--wait", "-o", "json"];
+        let payload = payload.to_string();
+        let mut words = vec!["run", name, &payload, "--wait", "-o", "json"];
+        if name == "multiple-starts" {
+            words.extend(["--start_event_id", "by_phone"]);
+        }
         let instance = flowctl.run(&words).await.expect_code(0).json();
         assert_eq!(instance["result"], result, "{name} with {payload}: {instance}");
         assert_eq!(instance["end_event"], end, "{name} with {payload}: {instance}");
@@ -143,6 +163,36 @@ async fn error_boundary_takes_the_way_of_the_error() {
 #[tokio::test]
 async fn rest_connector_calls_the_bank_itself() {
     shows("rest-connector").await;
+}
+
+#[tokio::test]
+async fn asynchronous_calls_back() {
+    shows("asynchronous").await;
+}
+
+#[tokio::test]
+async fn closure_sends_and_keeps_what_its_parameters_say() {
+    shows("closure").await;
+}
+
+#[tokio::test]
+async fn multiple_starts_begins_where_it_is_told() {
+    shows("multiple-starts").await;
+}
+
+#[tokio::test]
+async fn repeated_task_is_one_service() {
+    shows("repeated-task").await;
+}
+
+#[tokio::test]
+async fn timed_events_wait_and_interrupt() {
+    shows("timed-events").await;
+}
+
+#[tokio::test]
+async fn topics_bring_two_branches_together() {
+    shows("topics").await;
 }
 
 #[tokio::test]
