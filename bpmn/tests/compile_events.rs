@@ -103,7 +103,10 @@ fn catch_events_wait_for_one_or_for_all() {
     let both = r#"<intermediateCatchEvent id="C" parallelMultiple="true"><messageEventDefinition messageRef="m"/>
         <timerEventDefinition><timeDate>=due</timeDate></timerEventDefinition></intermediateCatchEvent>"#;
     let triggers = vec![Trigger::Message(Box::new(message("order"))), Trigger::Timer(Timer::Date(feel("due")))];
-    assert_eq!(kind(&row(ROOTS, "C", both), "C"), NodeKind::CatchEvent(Catch { triggers, parallel: true }));
+    assert_eq!(
+        kind(&row(ROOTS, "C", both), "C"),
+        NodeKind::CatchEvent(Catch { triggers, parallel: true, repeats: false })
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod begin;
 mod callback;
 mod catch;
 mod compensation;
+mod cycle;
 mod data;
 mod join;
 mod migrate;

@@ -1,5 +1,7 @@
 //! When a timer is due (ISO 8601 dates and durations, static or by FEEL).
 
+pub mod dynamic;
+
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, Zoned};
@@ -128,6 +130,7 @@ fn cron(text: &str, from: Timestamp) -> Result<Timestamp, String> {
 
 fn text(template: &Template, payload: &Payload, now: Timestamp) -> Result<String, String> {
     match template {
+        Template::Static(text) if dynamic::is_dynamic(text) => dynamic::resolve(text.trim(), payload, now),
         Template::Static(text) => Ok(text.trim().to_owned()),
         Template::Feel(source) => {
             let expression = feel::parse(source).map_err(|e| format!("expression {source:?}: {e}"))?;

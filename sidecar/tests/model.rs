@@ -77,7 +77,7 @@ impl Model {
 
     pub(crate) fn error_boundary(self, id: &str, on: &str, code: &str) -> Self {
         let attached_to = self.ix(on);
-        let catch = Catch { triggers: vec![Trigger::Error(Some(code.into()))], parallel: false };
+        let catch = Catch { triggers: vec![Trigger::Error(Some(code.into()))], parallel: false, repeats: false };
         let kind = NodeKind::Boundary(Boundary { attached_to, interrupting: true, catch });
         let mut model = self.node(id, kind, Place::Folded);
         let boundary = model.ix(id);

@@ -19,7 +19,11 @@ pub(super) fn catch(source: &Source<'_>, index: usize) -> Catch {
     if !defines_message(node) && matches!(node.kind, FlowNodeKind::StartEvent { .. }) {
         triggers.extend(topics::caught(source, index).map(|it| Trigger::Message(Box::new(it))));
     }
-    Catch { triggers, parallel: node.parallel_multiple && node.event_definitions.len() > 1 }
+    let parallel = node.parallel_multiple && node.event_definitions.len() > 1;
+    let repeats = source.annotations.dialect
+        && matches!(node.kind, FlowNodeKind::IntermediateCatchEvent)
+        && matches!(triggers[..], [Trigger::Timer(Timer::Cycle(_))]);
+    Catch { triggers, parallel, repeats }
 }
 
 /// What the event at `index` throws, in document order.

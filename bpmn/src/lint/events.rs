@@ -163,11 +163,30 @@ fn boundary(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
     }
 }
 
+/// In the original's dialect each firing of a catch event has a token of its own: there must be an end of them.
+fn cycle_forks(cx: &Context<'_>, index: usize, cycle: &Expression, out: &mut Vec<Diagnostic>) {
+    let text = cycle.text.trimmed();
+    let endless = match text.strip_prefix('R').map(|it| it.split('/').collect::<Vec<_>>()).as_deref() {
+        Some(["" | "-1", every]) => every.starts_with('P'),
+        Some([count, ..]) => count.parse::<u32>().is_ok_and(|it| it > 1024),
+        _ => timer_expression(cycle).is_none() && !text.contains(['{', '(']),
+    };
+    if endless {
+        let message =
+            format!("the cycle `{text}` of {} fires without end, or more than 1024 times", cx.describe(index));
+        let finding = Diagnostic::error(Rule::TimerInvalid, cycle.position_of(0), message);
+        out.push(finding.on(cx.process.nodes[index].id.as_str()).help("give it a count, such as R3/PT10S"));
+    }
+}
+
 /// A cycle where one firing is all there can be.
 fn cycle_once(cx: &Context<'_>, index: usize, cycle: &Expression, out: &mut Vec<Diagnostic>) {
     let node = &cx.process.nodes[index];
     let event = |it: usize| matches!(cx.process.nodes[it].kind, FlowNodeKind::SubProcess { triggered_by_event: true });
     let once = match &node.kind {
+        FlowNodeKind::IntermediateCatchEvent if cx.annotations.dialect => {
+            return cycle_forks(cx, index, cycle, out);
+        }
         FlowNodeKind::IntermediateCatchEvent => true,
         FlowNodeKind::BoundaryEvent { cancel_activity, .. } => *cancel_activity,
         FlowNodeKind::StartEvent { interrupting } => *interrupting && node.parent.is_some_and(event),
@@ -217,9 +236,16 @@ fn timer_value(
     } else if let Some(foreign) = expressions::foreign(text) {
         out.push(expressions::refused(id, foreign, expression));
     } else if text.contains(['{', '(']) {
-        let message = format!("the timer `{text}` of {} is computed in the original's way", cx.describe(index));
-        let finding = Diagnostic::error(Rule::AnnotationUnsupported, expression.position_of(0), message).on(id);
-        out.push(finding.help("write the value as a FEEL expression: =expression"));
+        let node = &cx.process.nodes[index];
+        let first = matches!(node.kind, FlowNodeKind::StartEvent { .. }) && node.parent.is_none();
+        let wrong = match routing::timer::dynamic::check(text) {
+            Ok(()) if first && text.contains('{') => Some("there is no payload yet when an instance starts".to_owned()),
+            checked => checked.err(),
+        };
+        if let Some(why) = wrong {
+            let message = format!("the timer `{text}` of {}: {why}", cx.describe(index));
+            out.push(Diagnostic::error(Rule::TimerInvalid, expression.position_of(0), message).on(id));
+        }
     } else if !valid(text) {
         let message = format!("the timer `{text}` of {} is not ISO 8601", cx.describe(index));
         out.push(Diagnostic::error(Rule::TimerInvalid, expression.position_of(0), message).on(id));

@@ -77,7 +77,7 @@ impl Run<'_> {
         }
         let rest = awaited(table, node, &catch.triggers, began.key);
         let triggers = rest.into_iter().enumerate().filter(|(number, _)| *number != fired).map(|(_, it)| it).collect();
-        self.wait_for(table, node, token, &Catch { triggers, parallel: true });
+        self.wait_for(table, node, token, &Catch { triggers, parallel: true, repeats: false });
     }
 
     /// The event is one of those behind a parallel instantiating gateway: a token waits at each of the others. What is left of the
@@ -100,7 +100,7 @@ impl Run<'_> {
                 _ => Vec::new(),
             };
             let triggers = awaited(table, other, &triggers, key);
-            self.wait_for(table, other, waits, &Catch { triggers, parallel: false });
+            self.wait_for(table, other, waits, &Catch { triggers, parallel: false, repeats: false });
         }
         token
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::cycle;
 use super::{Body, On, Reason, Run, Stay, Subscription};
 use crate::compiled::Compiled;
 use crate::evaluate::{self, Variables};
@@ -43,6 +44,7 @@ impl Run<'_> {
             return true;
         }
         match kind {
+            NodeKind::CatchEvent(catch) if catch.repeats && self.caught_again(activation, what, &table, payload) => {}
             NodeKind::Boundary(_) => {
                 self.rearm(activation, what, interrupting);
                 self.boundary_fired(activation, &table, node, interrupting, payload, "interrupted");
@@ -146,7 +148,7 @@ impl Run<'_> {
         self.fired_since(table, node, token, payload, since);
     }
 
-    fn fired_since(
+    pub(super) fn fired_since(
         &mut self,
         table: &Arc<Compiled>,
         node: NodeIx,
@@ -249,7 +251,9 @@ impl Run<'_> {
     /// A token waits at a catch event.
     pub(super) fn wait_for(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token, catch: &Catch) {
         let seen = self.seen_by(table, &token);
-        match self.subscriptions(table, node, catch, &seen) {
+        let found = self.subscriptions(table, node, catch, &seen);
+        let bounded = |it: &Vec<Subscription>| if catch.repeats { cycle::bounded(it) } else { Ok(()) };
+        match found.and_then(|it| bounded(&it).map(|()| it)) {
             Ok(mut subscriptions) => {
                 subscriptions.extend(self.expiry(table, node, catch));
                 self.stay(token, Reason::Waiting, subscriptions);

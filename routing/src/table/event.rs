@@ -12,6 +12,9 @@ pub struct Catch {
     /// `parallelMultiple`: all of them, else the first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub parallel: bool,
+    /// Of a catch event in the original's dialect: every firing of its cycle has a token of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeats: bool,
 }
 
 /// A start event.
