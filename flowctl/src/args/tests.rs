@@ -120,3 +120,47 @@ fn the_word_after_o_is_a_form_or_an_argument() {
     assert_eq!(format("flowctl run order '{}' -o json"), Some(Format::Json));
     assert_eq!(format("flowctl run order '{}'"), None);
 }
+
+/// The lines of the documentation's blocks that begin with `flowctl`, without their comments.
+fn documented() -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = vec![root.join("README.md")];
+    for folder in ["docs", "examples"] {
+        let mut folders = vec![root.join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|it| it == "md") {
+                    files.push(path);
+                }
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    for file in files {
+        let (text, mut block) = (std::fs::read_to_string(&file).unwrap(), false);
+        for line in text.lines() {
+            let line = line.trim_start();
+            if line.starts_with("```") {
+                block = !block;
+            } else if block && line.starts_with("flowctl ") && !line.contains('─') {
+                let line = line.split(" #").next().unwrap_or_default().trim_end();
+                lines.push((file.display().to_string(), line.to_owned()));
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn every_command_of_the_documentation_is_understood() {
+    let lines = documented();
+    assert!(lines.len() > 15, "{lines:?}");
+    for (file, line) in lines {
+        if let Err(error) = parse(&line) {
+            panic!("{file}: {line}: {error}");
+        }
+    }
+}

@@ -147,3 +147,36 @@ async fn a_task_may_call_back_before_its_call_is_answered() {
         assert_eq!(answer["result"], json!({"n": n, "cooked": true, "served": true}), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn forged_requests_to_a_task_or_to_flowd_change_nothing() {
+    let cook = Service::start(|_| async move { Answer::Asynchronous }).await;
+    let serve = Service::adding("served", true).await;
+    let mut mesh = Mesh::start().await;
+    mesh.sidecar(&[("cook", &cook.url()), ("serve", &serve.url())]).await;
+    let id = mesh.deploy(annotated("").xml()).await;
+    let instance = mesh.begin("order", &json!({"meal": "soup"})).await;
+    let url = address(&cook, 1).await;
+    waits(&mesh, &instance).await;
+    let before = mesh.instance(&instance).await;
+    // what ended or failed any instance of the original
+    let headers = [("x-rexflow-iid", instance.as_str()), ("x-rexflow-did", id.as_str()), ("x-rexflow-tid", "serve")];
+    let admin = format!("http://{}", mesh.sidecars[0].hop());
+    for (target, answered) in [
+        (mesh.url("/"), Some(404)),
+        (mesh.url("/instancefail"), Some(404)),
+        (mesh.url(&format!("/callbacks/{instance}")), Some(404)),
+        (serve.url(), Some(200)),
+        (cook.url(), Some(202)),
+        // the hop port speaks gRPC alone
+        (admin, None),
+    ] {
+        let reply = post(&target, &headers, &json!({"meal": "poison"})).await;
+        assert_eq!(reply.ok().map(|it| it.status).filter(|_| answered.is_some()), answered, "{target}");
+    }
+    assert_eq!(mesh.instance(&instance).await, before);
+    assert_eq!(call_back(&url, &json!({"cooked": true})).await.status, 200);
+    let ended = mesh.until(&instance, "COMPLETED").await;
+    assert_eq!(ended["result"], json!({"meal": "soup", "cooked": true, "served": true}));
+    assert_eq!(mesh.instances().await.len(), 1, "and nothing was started");
+}
