@@ -117,3 +117,22 @@ fn the_last_hundred_operations_are_remembered() {
     let operations = solo.ledger.view(&instance).unwrap().operations;
     assert_eq!((operations.len(), operations[99].what.as_str()), (100, "resume"));
 }
+
+#[test]
+fn nothing_is_kept_of_an_instance_that_has_failed_with_all_its_tokens_here() {
+    let inside = format!(
+        r#"<startEvent id="S"/><userTask id="A"><extensionElements><zeebe:userTask/></extensionElements></userTask><exclusiveGateway id="X"/>
+           <manualTask id="B"/>{}{}{}<sequenceFlow id="one" sourceRef="X" targetRef="E"><conditionExpression>n = 1</conditionExpression></sequenceFlow>
+           <sequenceFlow id="two" sourceRef="X" targetRef="B"><conditionExpression>n = 2</conditionExpression></sequenceFlow>
+           <textAnnotation id="G"><text>rexflow_global_properties: {{recoverable: false}}</text></textAnnotation>"#,
+        flow("f1", "S", "A"),
+        flow("f2", "A", "X"),
+        flow("f3", "B", "E"),
+    );
+    let mut solo = SoloLedger::new(&[model("P", "1", &inside)]);
+    let instance = solo.start("P", &json!({"n": 3}));
+    solo.complete(&instance);
+    assert_eq!(solo.state(&instance), State::Error);
+    solo.tell(Input::Tombstones(7));
+    assert_eq!(solo.answers.pop(), Some(Answer::Tombstones(Vec::new())), "no token of it can be on its way");
+}

@@ -20,6 +20,8 @@ struct Ending {
     end_event: String,
     failure: Option<(Failure, Payload)>,
     reason: String,
+    /// Of the root scope's token that failed, which is no record.
+    failed: Weight,
 }
 
 impl Ledger {
@@ -39,7 +41,10 @@ impl Ledger {
     /// A failure that the model does not want to recover from.
     pub(super) fn fail(&mut self, now: Timestamp, token: Token, failure: Failure, out: &mut Vec<Output>) {
         let instance = token.instance.clone();
-        let ending = Ending { failure: Some((failure, token.payload)), ..self.ending(&instance, State::Error) };
+        let recorded = self.instances.get(&instance).is_some_and(|it| it.inner.stay(token.activation).is_some());
+        let counts = token.scope == ActivationId::root(&instance) && !recorded;
+        let failed = if counts { token.weight } else { Weight::zero() };
+        let ending = Ending { failure: Some((failure, token.payload)), failed, ..self.ending(&instance, State::Error) };
         self.close(now, &instance, ending, out);
     }
 
@@ -50,7 +55,7 @@ impl Ledger {
 
     fn ending(&self, instance: &InstanceId, state: State) -> Ending {
         let end_event = self.instances.get(instance).map(|o| o.inner.end_event().to_owned()).unwrap_or_default();
-        Ending { state, result: None, end_event, failure: None, reason: String::new() }
+        Ending { state, result: None, end_event, failure: None, reason: String::new(), failed: Weight::zero() }
     }
 
     /// One record, first wins: from here on the instance is only in the store.
@@ -78,7 +83,7 @@ impl Ledger {
         }
         let root = ActivationId::root(instance);
         let own = open.inner.stays().filter(|s| s.token.scope == root);
-        let at_rest = own.fold(Weight::zero(), |sum, s| sum.plus(&s.token.weight));
+        let at_rest = own.fold(ending.failed, |sum, s| sum.plus(&s.token.weight));
         if ending.state != State::Completed {
             self.bury(instance, view.definition, at_rest, out);
         }
