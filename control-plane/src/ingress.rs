@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use routing::ElementId;
 use serde::{Deserialize, Serialize};
 
+use crate::security::is_open;
+
 /// Any host: such a path is looked up when nothing of flowd's own answers it.
 pub(crate) const ANY_HOST: &str = "*";
 const WRAPPER: &str = "/wrapper";
@@ -45,6 +47,10 @@ impl Route {
             return Err(format!("the path {path:?} cannot be one: write /like/this, in at most {MAX_PATH} characters"));
         }
         let trimmed = trimmed(path);
+        let below = format!("{trimmed}{WRAPPER}");
+        if is_open(trimmed) || is_open(&below) {
+            return Err(format!("the path {path:?} is one that no token is asked for: take another"));
+        }
         if trimmed.ends_with(WRAPPER) {
             return Err(format!("the path {path:?} ends with {WRAPPER}, which every route has of its own"));
         }
@@ -127,6 +133,9 @@ mod tests {
             ["orders", "/a?b", "/a#b", "/a b", "/ä", "/a/wrapper", "/wrapper/", &format!("/{}", "x".repeat(1024))]
         {
             assert!(route("shop.example", path).is_err(), "{path}");
+        }
+        for path in ["/health", "/ready/", "/callbacks", "/callbacks/a"] {
+            assert!(route("shop.example", path).unwrap_err().contains("no token"), "{path}");
         }
     }
 

@@ -40,6 +40,11 @@ pub(crate) struct Access {
     token: Option<Token>,
 }
 
+/// Whether a path is answered without a token.
+pub(crate) fn is_open(path: &str) -> bool {
+    OPEN.contains(&path) || path.starts_with(callback::PATH)
+}
+
 impl Access {
     pub(crate) fn new(token: Option<Token>) -> Self {
         Self { token }
@@ -63,7 +68,7 @@ impl Access {
     /// Whether an HTTP request may pass.
     pub(crate) fn http(&self, path: &str, headers: &HeaderMap) -> Result<(), token::Error> {
         match &self.token {
-            Some(token) if !OPEN.contains(&path) && !path.starts_with(callback::PATH) => token.check(headers),
+            Some(token) if !is_open(path) => token.check(headers),
             _ => Ok(()),
         }
     }
