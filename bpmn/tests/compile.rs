@@ -179,6 +179,22 @@ fn types_and_headers_say_how_a_task_is_called() {
 }
 
 #[test]
+fn an_asynchronous_task_merges_what_it_calls_back_with() {
+    let day = routing::callback::TIMEOUT;
+    for (fixture, timeout) in [("asynchronous", day), ("asynchronous-header", 3_600_000)] {
+        let called = task(&compile(fixture).ledger.table, "T").clone();
+        assert_eq!((called.asynchronous, called.callback_timeout), (true, timeout), "{fixture}");
+        assert_eq!(called.data, DataMapping::Merge { result_variable: None }, "{fixture}");
+    }
+    assert!(!task(&compile("one-task").ledger.table, "T").asynchronous);
+    let header = fixture("asynchronous-header");
+    for (from, to) in [(r#"value="true""#, r#"value="perhaps""#), ("PT1H", "soon")] {
+        let found = flow_bpmn::check(header.replace(from, to).as_bytes(), &Default::default()).unwrap_err();
+        assert!(found.iter().any(|it| it.rule == "binding-invalid"), "{to}: {found:#?}");
+    }
+}
+
+#[test]
 fn closure_transport_maps_what_is_declared() {
     let definition = compile("closure");
     let called = task(&definition.ledger.table, "T").clone();

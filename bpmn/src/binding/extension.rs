@@ -32,6 +32,10 @@ pub(crate) struct TypedTask {
     pub(crate) result_variable: Option<String>,
     /// Header `timeout`, in milliseconds.
     pub(crate) timeout: Option<u64>,
+    /// Header `asynchronous`: it answers by a callback.
+    pub(crate) asynchronous: bool,
+    /// Header `callbackTimeout`, in milliseconds.
+    pub(crate) callback_timeout: Option<u64>,
     /// Whether it is a connector, whose answer replaces the payload as in the original.
     pub(crate) connector: bool,
 }
@@ -144,13 +148,15 @@ fn apply_header(node: &FlowNode, header: &Header<'_>, task: &mut TypedTask, out:
             task.result_variable = Some(value.to_owned()).filter(|it| !it.is_empty());
             None
         }
-        "timeout" => match milliseconds(value) {
-            Some(timeout) => {
-                task.timeout = Some(timeout);
-                None
-            }
-            None => Some(format!("timeout `{value}` is neither seconds nor an ISO 8601 duration")),
-        },
+        "asynchronous" => {
+            task.asynchronous = value == "true";
+            (!["true", "false"].contains(&value)).then(|| format!("asynchronous `{value}` is neither true nor false"))
+        }
+        key @ ("timeout" | "callbackTimeout") => {
+            let timeout = if key == "timeout" { &mut task.timeout } else { &mut task.callback_timeout };
+            *timeout = milliseconds(value);
+            timeout.is_none().then(|| format!("{key} `{value}` is neither seconds nor an ISO 8601 duration"))
+        }
         other => {
             let message = format!("header `{other}` has no effect: the task's service does not see it");
             out.push(Diagnostic::info(Rule::UnknownExtension, header.position, message).on(node.id.as_str()));

@@ -105,7 +105,7 @@ pub(super) fn compile(source: &Source<'_>, index: usize) -> Task {
         timeout: call.timeout.or(typed.timeout).unwrap_or(TIMEOUT),
         down_timeout: call.down_timeout.unwrap_or(DOWN_TIMEOUT),
         asynchronous: is_asynchronous(&bound),
-        callback_timeout: call.callback_timeout.unwrap_or(routing::callback::TIMEOUT),
+        callback_timeout: call.callback_timeout.or(typed.callback_timeout).unwrap_or(routing::callback::TIMEOUT),
         health: annotation.health.clone().map(health),
         labels: labels(source, index, &typed),
     }
@@ -166,7 +166,11 @@ fn data(source: &Source<'_>, index: usize, bound: &TaskBinding, typed: &TypedTas
 }
 
 fn is_asynchronous(bound: &TaskBinding) -> bool {
-    matches!(bound, TaskBinding::Annotated(service) if service.asynchronous)
+    match bound {
+        TaskBinding::Annotated(service) => service.asynchronous,
+        TaskBinding::Typed(task) => task.asynchronous && task.native().is_none(),
+        TaskBinding::Unbound => false,
+    }
 }
 
 fn parameter(parameter: binding::Parameter) -> Parameter {
