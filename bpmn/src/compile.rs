@@ -23,7 +23,7 @@ mod topics;
 
 pub(crate) use mentions::{Reading, Setting};
 pub(crate) use source::Source;
-pub(crate) use task::{is_bound, says_service};
+pub(crate) use task::{Names, is_bound, says_service};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,6 +38,7 @@ use crate::lint;
 use crate::model::{Namespace, Process};
 use crate::parse::{Limits, parse};
 use crate::soundness::Soundness;
+use crate::workload;
 
 /// What the verdict depends on besides the file.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +55,8 @@ pub struct Options {
     pub decisions: Vec<Decisions>,
     /// The forms applied with it: id or key, digest of the content.
     pub forms: BTreeMap<String, Digest>,
+    /// Whether an orchestrator runs the services, each known as `<name>.<namespace>` ([`crate::workloads`]).
+    pub cluster: bool,
 }
 
 impl Options {
@@ -166,6 +169,9 @@ pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> 
         let mut own = Vec::new();
         lint::process(&cx, &mut own);
         own.append(&mut nodes::findings(&cx.source));
+        if options.cluster {
+            workload::findings(process, &annotations, &mut own);
+        }
         lint::variables(&cx, &mut own);
         if !own.iter().any(Diagnostic::is_error) {
             soundness.process(&graph, &mut own);
@@ -178,16 +184,18 @@ pub fn check(xml: &[u8], options: &Options) -> Result<Checked, Vec<Diagnostic>> 
         return Err(findings);
     }
     let compiled =
-        accepted.iter().map(|(graph, annotations)| compile(&Source::new(&definitions, graph, annotations, options)));
+        accepted.iter().map(|(graph, annotations)| compile(Source::new(&definitions, graph, annotations, options)));
     Ok(Checked { definitions: compiled.collect(), warnings: findings })
 }
 
 /// Compiles a process that lint has nothing against.
-fn compile(source: &Source<'_>) -> ProcessDefinition {
+fn compile(mut source: Source<'_>) -> ProcessDefinition {
     let (process, annotations) = (source.graph.process, source.annotations);
-    let content = content(source);
+    let content = content(&source);
     let id = annotations.global.id.as_deref().unwrap_or(&process.id);
     let deployment = DeploymentId::from(format!("{id}-{}", content.short()));
+    source.names = Names::of(process, annotations, source.options.cluster.then_some(&deployment));
+    let source = &source;
     let (nodes, flows) = nodes::all(source, &deployment);
     let mut whole = RoutingTable {
         format: RoutingTable::FORMAT,

@@ -11,6 +11,8 @@
 //! * `soundness`: whether what is drawn can get stuck, by playing it.
 //! * [`compile`]: one routing table per task and one for the ledger.
 //!
+//! [`workloads`] tells what has to run for it in a cluster.
+//!
 //! [`dmn`] reads the decisions that stand beside a process, for its business rule tasks.
 //!
 //! What is accepted runs as drawn; what cannot run so is refused, never reinterpreted.
@@ -25,8 +27,10 @@ mod lint;
 pub mod model;
 pub mod parse;
 mod soundness;
+mod workload;
 
 pub use beside::beside;
 pub use compile::{Checked, Options, ProcessDefinition, Table, check};
 pub use diagnostic::{CATALOGUE, Diagnostic, Rule, Severity};
 pub use parse::{Limits, parse};
+pub use workload::{Origin, Workload, workloads};

@@ -6,7 +6,7 @@
 //! * [`Inbox`], the receiver's half: duplicates, and when an id may be forgotten.
 //!
 //! The wire around them:
-//! * [`link`], the sender's links; [`serve`], the receiver's port; [`identity`], who may claim what; [`spans`], the
+//! * [`mod@address`], where a replica is; [`link`], the sender's links; [`serve`], the receiver's port; [`identity`], who may claim what; [`spans`], the
 //!   hop in a trace.
 //!
 //! The rules (design §5):
@@ -16,6 +16,7 @@
 //!    chosen in this life of the process, lets the sender choose again.
 //! 4. A receiver forgets an id only when its sender's watermark says that its DONE is on disk.
 
+pub mod address;
 pub mod identity;
 mod inbox;
 pub mod link;

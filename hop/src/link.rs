@@ -60,7 +60,7 @@ pub struct Options {
 /// Where a replica is, and what it must be allowed to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// `HOST:PORT`.
+    /// Where it is; see [`crate::address`].
     pub address: String,
     /// Under TLS its identity must allow all of these; none: any identity of our CA.
     pub services: BTreeSet<ServiceName>,

@@ -36,6 +36,7 @@ use crate::control::Control;
 use crate::core::{self, Core};
 use crate::directory::Directory;
 use crate::engine::{End, Engine, Parts};
+use crate::lifecycle::{self, Quiet};
 use crate::metrics::Metrics;
 use crate::probes::Probes;
 use crate::record::Record;
@@ -149,9 +150,11 @@ impl Bound {
         tokio::spawn(trim.run(closed.clone()));
         let port = |error: std::io::Error| Fatal::Port(error.to_string());
         let admin = Incoming::new(admin, None, Limits { connections: 32, ..Limits::default() }, closed.clone());
-        let serving = Admin::new(readiness, Arc::new(registry)).serve(admin.map_err(port)?, closed);
-        tokio::spawn(serving);
-        let mut life = Life { config, fixed, hop, hop_address, metrics, activity };
+        let (quiet, sees) = Quiet::new();
+        let ending = (drain.clone(), sees, config.drain_timeout);
+        let serving = Admin::new(readiness, Arc::new(registry));
+        tokio::spawn(lifecycle::serve(serving, admin.map_err(port)?, closed, ending));
+        let mut life = Life { config, fixed, hop, hop_address, metrics, activity, quiet: Arc::new(quiet) };
         let (mut opened, mut pending) = (opened, Some(pending));
         loop {
             let (end, journal) = life.live(opened, pending.take(), drain.clone()).await?;
@@ -181,6 +184,7 @@ struct Life {
     hop_address: SocketAddr,
     metrics: Metrics,
     activity: Activity,
+    quiet: Arc<Quiet>,
 }
 
 impl Life {
@@ -261,6 +265,7 @@ impl Life {
             spans: Spans::new(config.tracer.clone()),
             metrics: self.metrics.clone(),
             activity: self.activity.clone(),
+            quiet: self.quiet.clone(),
             hello,
             pending,
             config,

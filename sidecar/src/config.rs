@@ -29,8 +29,9 @@ pub struct Args {
     /// Where other sidecars and flowd offer tokens
     #[arg(long, env = "FLOW_HOP", value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub hop: String,
-    /// How others reach the hop port, when that is not the address it is bound to
-    #[arg(long, env = "FLOW_ADVERTISE", value_name = "HOST:PORT")]
+    /// How others reach the hop port, when that is not the address it is bound to; NAME:PORT@HOST:PORT goes to HOST:PORT and names NAME:PORT, for
+    /// a mesh that routes by names
+    #[arg(long, env = "FLOW_ADVERTISE", value_name = "[NAME:PORT@]HOST:PORT")]
     pub advertise: Option<String>,
     /// Health, readiness and metrics over HTTP
     #[arg(long, env = "FLOW_ADMIN", value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
@@ -122,6 +123,9 @@ pub enum Error {
     /// A folder of secrets that is none.
     #[error("--secrets {}: there is no such folder", .0.display())]
     Secrets(PathBuf),
+    /// Nobody could reach it there.
+    #[error("--advertise: {0}")]
+    Advertise(#[from] hop::address::Malformed),
     /// A service is given twice.
     #[error("--serve names {0} twice; one sidecar calls one task per service, start a second sidecar for a replica")]
     Twice(ServiceName),
@@ -231,6 +235,9 @@ impl Args {
                 return Err(Error::Twice(name));
             }
         }
+        if let Some(address) = &self.advertise {
+            address.parse::<hop::address::Address>()?;
+        }
         let tls = Tls::from_flags(self.tls_cert.as_deref(), self.tls_key.as_deref(), self.tls_ca.as_deref())?;
         let token = self.token.as_deref().map(Token::from_file).transpose()?;
         let allow: Result<_, _> = self.allow_connect.iter().map(|it| it.parse()).collect();
@@ -316,6 +323,7 @@ mod tests {
             (&["--flowd", "h:1", "--serve", "a=h:1"], "http://HOST:PORT"),
             (&["--flowd", "h:1", "--serve", "a=http://h:1", "--serve", "a=http://h:2"], "twice"),
             (&["--flowd", "h:1", "--serve", "a=http://h:1", "--tls-cert", "c"], "--tls-key"),
+            (&["--flowd", "h:1", "--serve", "a=http://h:1", "--advertise", "h"], "HOST:PORT"),
             (&["--flowd", "h:1", "--serve", "connectors=http://h:1"], "write --serve connectors="),
             (&["--flowd", "h:1", "--serve", "connectors=", "--allow-connect", "1/2/3"], "CIDR"),
             (&["--flowd", "h:1", "--serve", "connectors=", "--secrets", "/none"], "no such folder"),

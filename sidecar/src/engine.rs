@@ -33,6 +33,7 @@ use crate::calls::{Calls, Ended};
 use crate::control::{self, Control};
 use crate::core::{Core, Input, Output};
 use crate::directory::Directory;
+use crate::lifecycle::Quiet;
 use crate::metrics::{Levels, Metrics};
 use crate::probe::Health;
 use crate::probes::Probes;
@@ -90,6 +91,7 @@ pub(crate) struct Parts {
     pub(crate) spans: Spans,
     pub(crate) metrics: Metrics,
     pub(crate) activity: Activity,
+    pub(crate) quiet: Arc<Quiet>,
     pub(crate) hello: v1::SidecarHello,
     pub(crate) pending: Option<Pending>,
 }

@@ -6,6 +6,7 @@
 //! * `engine` is the loop around them, [`app`] what opens and closes everything, [`config`] what it is told;
 //! * [`runtime::journal`] keeps what was decided, [`tables`] what the process looks like, [`directory`] where others are;
 //! * [`task`] calls the task (`calls`: with which headers), [`probe`] tells whether it can be called at all;
+//! * [`lifecycle`] is what an orchestrator asks of it;
 //! * `control` is the stream to flowd; `spans` and `metrics` are for people.
 
 pub mod app;
@@ -17,6 +18,7 @@ mod control;
 pub mod core;
 pub mod directory;
 mod engine;
+pub mod lifecycle;
 mod metrics;
 pub mod probe;
 mod probes;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use flow_sidecar::app::{App, Fatal};
 use flow_sidecar::config::Args;
+use flow_sidecar::lifecycle::{self, Command};
 use runtime::telemetry::{Tracing, init_logging};
 use runtime::{drain, memory, shutdown};
 
@@ -23,16 +24,31 @@ const FLUSH: Duration = Duration::from_secs(3);
 static ALLOCATOR: memory::Allocator = memory::Allocator;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let command = std::env::args().nth(1).filter(|it| Command::NAMES.contains(&it.as_str()));
+    let work = match command {
+        Some(_) => Work::Ask(Command::parse()),
+        None => Work::Serve(Box::new(Args::parse())),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}"), 1),
     };
     // As a task of its own: waking the future of `block_on` itself costs a system call each time.
-    let code = runtime.block_on(async { tokio::spawn(run(args)).await });
+    let code = runtime.block_on(async {
+        match work {
+            Work::Ask(command) => Ok(command.run().await.map_or_else(|error| failed(&error.to_string(), 1), |()| ExitCode::SUCCESS)),
+            Work::Serve(args) => tokio::spawn(run(*args)).await,
+        }
+    });
     let code = code.unwrap_or_else(|error| failed(&format!("ended unexpectedly: {error}"), IO));
     runtime.shutdown_background();
     code
+}
+
+/// What the process is for.
+enum Work {
+    Serve(Box<Args>),
+    Ask(Command),
 }
 
 async fn run(args: Args) -> ExitCode {
@@ -46,6 +62,9 @@ async fn run(args: Args) -> ExitCode {
     let (trigger, watcher) = drain::new();
     if let Err(error) = shutdown::on_signals(trigger.clone()) {
         return failed(&format!("cannot watch for signals: {error}"), 1);
+    }
+    if let Err(error) = lifecycle::note_process(&config.data_dir) {
+        return failed(&format!("cannot write to {}: {error}; check --data-dir", config.data_dir.display()), IO);
     }
     let bound = match App::build(flow_sidecar::config::Config { tracer: spans.tracer(), ..config }).await {
         Ok(bound) => bound,

@@ -37,7 +37,7 @@ impl<'a> Source<'a> {
         annotations: &'a Annotations,
         options: &'a Options,
     ) -> Self {
-        let names = Names::of(graph, annotations);
+        let names = Names::of(graph.process, annotations, None);
         let files = decisions::files(&options.decisions);
         Self {
             definitions,

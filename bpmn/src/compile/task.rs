@@ -4,42 +4,49 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use routing::ServiceName;
+use routing::{DeploymentId, ServiceName};
 use routing::table::{Address, CONNECTORS, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};
 
 use super::source::Source;
 use super::{connector, mapping};
 use crate::binding::{self, Annotations, Call, ParameterType, Service, TaskBinding, TypedTask};
-use crate::graph::Graph;
-use crate::model::{EventDefinitionKind, FlowNodeKind, Namespace};
+use crate::model::{EventDefinitionKind, FlowNodeKind, Namespace, Process};
+use crate::workload::Place;
 
 /// Milliseconds for one call, unless the model says otherwise.
 const TIMEOUT: u64 = 30_000;
 /// Milliseconds that a task that is down is waited for, unless the model says otherwise.
 const DOWN_TIMEOUT: u64 = 60_000;
 
-/// What services are called: by host, or host and port where several share a host.
-pub(super) struct Names {
+/// What services are called: by host, or host and port where several share a host; in a cluster with their namespace.
+pub(crate) struct Names {
     shared: BTreeSet<String>,
+    places: BTreeMap<usize, Place>,
 }
 
 impl Names {
-    pub(super) fn of(graph: &Graph<'_>, annotations: &Annotations) -> Self {
+    /// Those of `process`; in a cluster when they belong to `deployment`.
+    pub(crate) fn of(process: &Process, annotations: &Annotations, deployment: Option<&DeploymentId>) -> Self {
         let mut ports: BTreeMap<&str, BTreeSet<u16>> = BTreeMap::new();
-        for index in 0..graph.process.nodes.len() {
-            if let Some(service) = &annotations.elements[index].service {
-                ports.entry(&service.host).or_default().insert(service.port);
+        let mut places = BTreeMap::new();
+        for index in 0..process.nodes.len() {
+            let Some(service) = &annotations.elements[index].service else { continue };
+            ports.entry(&service.host).or_default().insert(service.port);
+            if let Some(deployment) = deployment {
+                places.insert(index, Place::of(annotations, index, service, deployment));
             }
         }
         let shared = ports.into_iter().filter(|(_, ports)| ports.len() > 1);
-        Self { shared: shared.map(|(host, _)| host.to_owned()).collect() }
+        Self { shared: shared.map(|(host, _)| host.to_owned()).collect(), places }
     }
 
-    fn name(&self, service: &Service) -> ServiceName {
-        if self.shared.contains(&service.host) {
-            ServiceName::from(format!("{}:{}", service.host, service.port))
-        } else {
-            ServiceName::from(service.host.as_str())
+    /// The name of the service of the node at `index`.
+    pub(crate) fn name(&self, index: usize, service: &Service) -> ServiceName {
+        let port = self.shared.contains(&service.host).then_some(service.port);
+        match (self.places.get(&index), port) {
+            (Some(place), port) => place.service(port),
+            (None, Some(port)) => ServiceName::from(format!("{}:{port}", service.host)),
+            (None, None) => ServiceName::from(service.host.as_str()),
         }
     }
 }
@@ -73,7 +80,7 @@ pub(crate) fn says_service(source: &Source<'_>, index: usize) -> bool {
 pub(super) fn service(source: &Source<'_>, index: usize) -> ServiceName {
     let node = &source.graph.process.nodes[index];
     match bound(source, index) {
-        TaskBinding::Annotated(service) => source.names.name(&service),
+        TaskBinding::Annotated(service) => source.names.name(index, &service),
         TaskBinding::Typed(task) if task.native().is_some() => ServiceName::from(CONNECTORS),
         TaskBinding::Typed(task) => ServiceName::from(task.task_type),
         TaskBinding::Unbound => ServiceName::from(node.id.as_str()),

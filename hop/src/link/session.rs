@@ -15,6 +15,7 @@ use tonic::transport::Endpoint;
 
 use super::frames::{Command, Frames};
 use super::{Options, QUEUE};
+use crate::address::{self, Address};
 use crate::{Refusal, wire};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -44,8 +45,8 @@ pub(super) struct Session {
 /// Why a link did not open.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
-    #[error("{0} is no HOST:PORT: {1}")]
-    Address(String, tonic::transport::Error),
+    #[error(transparent)]
+    Address(#[from] address::Malformed),
     #[error("{}", text(.0))]
     Connect(tonic::transport::Error),
     #[error("it refuses the link: {}", .0.message())]
@@ -103,8 +104,11 @@ impl Session {
     }
 
     async fn open(&self) -> Result<Opened, Failed> {
-        let uri = format!("http://{}", self.address);
-        let endpoint = Endpoint::from_shared(uri).map_err(|error| Failed::Address(self.address.clone(), error))?;
+        let Address { uri, origin } = self.address.parse()?;
+        let mut endpoint = Endpoint::from(uri);
+        if let Some(origin) = origin {
+            endpoint = endpoint.origin(origin);
+        }
         let endpoint = endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
         let connecting = endpoint.connect_with_connector(self.connector.clone());
         let channel = within(connecting).await?.map_err(Failed::Connect)?;

@@ -62,6 +62,7 @@ impl Engine {
     }
 
     pub(super) fn drain_step(&mut self, now: Timestamp) {
+        self.parts.quiet.set(!matches!(self.phase, Phase::Running) && self.parts.calls.running() == 0);
         match &mut self.phase {
             Phase::Running => {}
             Phase::Finishing { until, idle_until, drained } => {
