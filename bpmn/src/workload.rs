@@ -209,14 +209,17 @@ mod tests {
     #[test]
     fn a_deployment_has_a_namespace_of_its_own_and_a_preexisting_service_stays_where_it_is() {
         let collect = service("collect", "    container: img:1\n");
-        let sauce = service("sauce", "    namespace: kitchen\n  preexisting: true\n").replace("\n  preexisting", "\n  preexisting");
+        let sauce = service("sauce", "    namespace: kitchen\n  preexisting: true\n")
+            .replace("\n  preexisting", "\n  preexisting");
         let xml = model("  id: shop\n", &[("a", &collect), ("b", &sauce), ("c", &collect)]);
         let (definition, workloads) = applied(&xml);
         let own = definition.deployment.as_str();
         assert_eq!(workloads.len(), 2, "{workloads:?}");
         assert_eq!(workloads[0].service.as_str(), format!("collect.{own}"));
         assert_eq!((workloads[0].namespace.as_str(), workloads[0].elements.len()), (own, 2));
-        assert!(matches!(&workloads[0].origin, Origin::Deployed { image, own_namespace: true, .. } if image == "img:1"));
+        assert!(
+            matches!(&workloads[0].origin, Origin::Deployed { image, own_namespace: true, .. } if image == "img:1")
+        );
         assert_eq!((workloads[1].service.as_str(), &workloads[1].origin), ("sauce.kitchen", &Origin::Preexisting));
         let served: Vec<_> = definition.services().into_keys().map(|it| it.as_str().to_owned()).collect();
         assert_eq!(served, [format!("collect.{own}"), "sauce.kitchen".to_owned()], "the tables name the same");

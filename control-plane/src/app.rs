@@ -26,6 +26,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server;
 
 use crate::config::Config;
+use crate::kubernetes::Orchestrator;
+use crate::kubernetes::cluster::Cluster;
 use crate::ledger::{Ledger, key};
 use crate::ledger_task::{LedgerTask, Parts};
 use crate::mesh::Mesh;
@@ -64,6 +66,7 @@ pub struct Bound {
     answers: Readiness,
     nobody: Pending,
     trigger: DrainTrigger,
+    cluster: Option<Cluster>,
 }
 
 impl App {
@@ -91,6 +94,7 @@ impl App {
         let advertise = |bound| config.advertised(listen::reachable(bound));
         let advertise = Address { grpc: advertise(addresses.0), http: advertise(addresses.1) };
         let store = AnyStore::open(&config.location()?, &advertise.to_string()).await?;
+        let cluster = Cluster::open(&config, addresses.0.port(), trigger.watch()).await?;
         let (readiness, answers) = (Readiness::new(), Readiness::new());
         let starting = readiness.register("the store");
         let nobody = answers.register("a leader");
@@ -107,6 +111,7 @@ impl App {
             answers,
             nobody,
             trigger,
+            cluster,
         })
     }
 }
@@ -152,7 +157,7 @@ impl Bound {
         let activity = trim.activity();
         let _trim = AbortOnDropHandle::new(tokio::spawn(trim.run(trigger.watch())));
 
-        let Self { listeners, tls, access, store, config, .. } = self;
+        let Self { listeners, tls, access, store, config, mut cluster, .. } = self;
         let limits = Limits { connections: config.max_connections, ..Limits::default() };
         let http = Incoming::new(listeners.1, tls.as_ref(), limits, trigger.watch())?;
         let address = listen::reachable(http.local_addr()).to_string();
@@ -177,7 +182,7 @@ impl Bound {
                 let callbacks = config.callbacks(listen::reachable(self.http), tls.is_some());
                 let parts =
                     Starting { store: store.clone(), config, callbacks, tls, metrics, tracing: &tracing, activity };
-                match parts.lead(&gate, &trigger).await {
+                match parts.lead(&gate, &trigger, cluster.as_mut()).await {
                     Ok(leading) => {
                         drop((self.starting, nobody));
                         leading.until(&store, &mut drain, &trigger, (grpc, http)).await
@@ -187,6 +192,9 @@ impl Bound {
             }
         };
         trigger.drain();
+        if let Some(cluster) = cluster {
+            drain::run_with_deadline("the webhook", trigger.watch(), DRAIN_WITHIN, cluster.finish()).await;
+        }
         if let Err(error) = store.close().await {
             tracing::debug!(%error, "closing the store");
         }
@@ -256,7 +264,7 @@ struct Starting<'a> {
 
 impl Starting<'_> {
     /// Reads the state and begins to work on it.
-    async fn lead(self, gate: &Gate, trigger: &DrainTrigger) -> anyhow::Result<Leading> {
+    async fn lead(self, gate: &Gate, trigger: &DrainTrigger, cluster: Option<&mut Cluster>) -> anyhow::Result<Leading> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let found = steward::load(&self.store, clock.now().as_millis()).await?;
         let boot = found.stored.boot;
@@ -276,6 +284,9 @@ impl Starting<'_> {
         tracing::info!(open, deployments, boot, "leading");
         self.metrics.open.set(i64::try_from(open).unwrap_or(i64::MAX));
 
+        if let Some(cluster) = cluster {
+            cluster.lead(mesh.clone(), trigger.watch());
+        }
         let hops = Hops::default();
         let options = link::Options {
             incarnation: found.incarnation,
@@ -307,6 +318,7 @@ impl Starting<'_> {
             metrics: self.metrics,
             drain: trigger.watch(),
             told: Default::default(),
+            orchestrated: self.config.kubernetes.orchestrator != Orchestrator::None,
             deploying: Mutex::new(()),
         });
         let retention = retention::run(operations.clone(), self.config.retention_days, self.config.retention_count);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use runtime::telemetry::LogFormat;
 
+use crate::kubernetes::Flags;
 use crate::ledger::Retention;
 use crate::store::{self, Location};
 
@@ -63,6 +64,9 @@ pub struct Config {
     /// Messages that a topic keeps at most.
     #[arg(long, env = "FLOW_TOPIC_RETENTION_COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=50_000))]
     pub topic_retention_count: u64,
+    /// The cluster.
+    #[command(flatten)]
+    pub kubernetes: Flags,
     /// error, warn, info, debug, trace, or a filter.
     #[arg(long, env = "FLOW_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -132,6 +136,7 @@ impl Default for Config {
             retention_count: 1_000_000,
             topic_retention_hours: 72,
             topic_retention_count: 10_000,
+            kubernetes: Flags::default(),
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
         }

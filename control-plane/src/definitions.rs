@@ -11,8 +11,8 @@ pub(crate) mod state;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bpmn::ProcessDefinition;
 use bpmn::binding::{Annotations, GlobalProperties};
+use bpmn::{ProcessDefinition, Workload};
 use bytes::Bytes;
 use routing::table::{CONNECTORS, NodeKind, Place, RoutingTable, TableError};
 use routing::{Compiled, DeploymentId, Digest, ElementId, ProcessId, ServiceName, Timestamp};
@@ -48,6 +48,8 @@ pub(crate) struct Definition {
     pub(crate) wrapper_timeout: u64,
     /// The annotation's `user_opaque_metadata`, as JSON; empty if there is none.
     pub(crate) metadata: String,
+    /// What an orchestrator runs for it; `None` if it was applied without one.
+    pub(crate) workloads: Option<Vec<Workload>>,
 }
 
 /// A task of a definition.
@@ -95,11 +97,12 @@ pub(crate) struct Parts {
     pub(crate) timeout: u64,
     pub(crate) wrapper_timeout: u64,
     pub(crate) metadata: String,
+    pub(crate) orchestrated: bool,
 }
 
 impl Definition {
-    /// From a verdict of `bpmn` on `xml`.
-    pub(crate) fn compiled(checked: &ProcessDefinition, xml: Bytes) -> Result<Self, Error> {
+    /// From a verdict of `bpmn` on `xml`; for an orchestrator, or not.
+    pub(crate) fn compiled(checked: &ProcessDefinition, xml: Bytes, orchestrated: bool) -> Result<Self, Error> {
         let global = global(&xml, &checked.process);
         Self::of(Parts {
             deployment: checked.deployment.clone(),
@@ -121,6 +124,7 @@ impl Definition {
                 map if map.is_empty() => String::new(),
                 map => serde_json::Value::Object(map).to_string(),
             },
+            orchestrated,
         })
     }
 
@@ -134,7 +138,10 @@ impl Definition {
             let task = Task { service: task.service.clone(), table: bytes.clone(), successors: successors(&table) };
             tasks.insert(node.id.clone(), task);
         }
+        let workloads = || bpmn::workloads(&parts.xml, parts.process.as_str(), &parts.deployment);
+        let workloads = parts.orchestrated.then(workloads);
         Ok(Self {
+            workloads,
             deployment: parts.deployment,
             process: parts.process,
             name: parts.name,
@@ -160,6 +167,16 @@ impl Definition {
     /// The names that its tasks are served under.
     pub(crate) fn services(&self) -> BTreeSet<&ServiceName> {
         self.tasks.values().map(|task| &task.service).collect()
+    }
+
+    /// From a service to each that gets its tokens directly.
+    pub(crate) fn edges(&self) -> BTreeSet<(ServiceName, ServiceName)> {
+        let from = self.tasks.values().flat_map(|task| task.successors.iter().map(move |it| (&task.service, it)));
+        let to = |(from, element): (&ServiceName, &ElementId)| {
+            let to = self.tasks.get(element)?;
+            Some((from.clone(), to.service.clone()))
+        };
+        from.filter_map(to).collect()
     }
 
     /// The start event to use when none is named.

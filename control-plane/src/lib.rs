@@ -9,6 +9,7 @@
 //! * `operations`: what operators can do, once; `flow` (flow.v1), `daemon` (the original's service) and `http` are thin
 //!   over it. `security`: who may call.
 //! * `topics`: topics for the world outside, flowd's own or a broker's.
+//! * [`kubernetes`]: the containers of tasks in a cluster, and the sidecars beside them.
 //! * [`config`], [`app`]: flags to a running process.
 
 pub mod app;
@@ -19,6 +20,7 @@ mod definitions;
 mod flow;
 mod http;
 mod ingress;
+pub mod kubernetes;
 pub mod ledger;
 mod ledger_task;
 mod mesh;

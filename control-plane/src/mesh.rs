@@ -70,6 +70,8 @@ struct MeshState {
     sessions: u64,
     /// Where tasks call back.
     callbacks: String,
+    /// Why services are not there yet, as the orchestrator sees it.
+    hindered: BTreeMap<ServiceName, String>,
 }
 
 impl Mesh {
@@ -114,6 +116,22 @@ impl Mesh {
     /// Where tasks call back; sidecars are told.
     pub(crate) fn call_back_to(&self, url: String) {
         self.change(|state| state.callbacks = url);
+    }
+
+    /// What an orchestrator is to run for.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn orchestrated(&self) -> Vec<Deployment> {
+        let state = self.lock();
+        let served = |it: &&Deployment| it.definition.workloads.is_some() && it.state.is_served();
+        state.deployments.values().filter(served).cloned().collect()
+    }
+
+    /// What keeps services from being there, as the orchestrator sees it.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn hindered(&self, by: BTreeMap<ServiceName, String>) {
+        if self.lock().hindered != by {
+            self.change(|state| state.hindered = by);
+        }
     }
 
     /// The deployment that `text` means.

@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) drain: DrainWatcher,
     /// What takes instances, as the ledger knows it.
     pub(crate) told: Told,
+    /// Whether the containers of tasks are run by an orchestrator.
+    pub(crate) orchestrated: bool,
     /// One change of deployments at a time.
     pub(crate) deploying: Mutex<()>,
 }

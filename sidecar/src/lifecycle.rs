@@ -30,7 +30,11 @@ const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What can be asked of a running sidecar from within its container.
 #[derive(Debug, Parser)]
-#[command(name = "flow-sidecar", version, about = "Asks a running sidecar something; for an orchestrator's probes and hooks")]
+#[command(
+    name = "flow-sidecar",
+    version,
+    about = "Asks a running sidecar something; for an orchestrator's probes and hooks"
+)]
 pub enum Command {
     /// Ends with 0 if the sidecar has started, or is ready
     Probe {
@@ -133,7 +137,8 @@ async fn ask(address: &str, path: &'static str) -> Result<StatusCode, String> {
 fn drain(folder: &Path) -> Result<(), Error> {
     let failed = |why: String| Error::Process { folder: folder.to_owned(), why };
     let text = std::fs::read_to_string(folder.join(PID)).map_err(|error| failed(error.to_string()))?;
-    let pid = text.trim().parse().ok().and_then(Pid::from_raw).ok_or_else(|| failed(format!("{text:?} is no process")))?;
+    let pid =
+        text.trim().parse().ok().and_then(Pid::from_raw).ok_or_else(|| failed(format!("{text:?} is no process")))?;
     kill_process(pid, Signal::TERM).map_err(|error| failed(error.to_string()))
 }
 

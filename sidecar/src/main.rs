@@ -36,7 +36,9 @@ fn main() -> ExitCode {
     // As a task of its own: waking the future of `block_on` itself costs a system call each time.
     let code = runtime.block_on(async {
         match work {
-            Work::Ask(command) => Ok(command.run().await.map_or_else(|error| failed(&error.to_string(), 1), |()| ExitCode::SUCCESS)),
+            Work::Ask(command) => {
+                Ok(command.run().await.map_or_else(|error| failed(&error.to_string(), 1), |()| ExitCode::SUCCESS))
+            }
             Work::Serve(args) => tokio::spawn(run(*args)).await,
         }
     });

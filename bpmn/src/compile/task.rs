@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use routing::{DeploymentId, ServiceName};
 use routing::table::{Address, CONNECTORS, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};
+use routing::{DeploymentId, ServiceName};
 
 use super::source::Source;
 use super::{connector, mapping};

@@ -37,6 +37,8 @@ struct DefinitionRecord {
     wrapper_timeout: u64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     metadata: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    orchestrated: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,6 +71,7 @@ pub(crate) fn put_definition(definition: &Definition) -> Write {
         timeout: definition.timeout,
         wrapper_timeout: definition.wrapper_timeout,
         metadata: definition.metadata.clone(),
+        orchestrated: definition.workloads.is_some(),
     };
     Write::put(key(DEFINITIONS, &definition.deployment), json(&record))
 }
@@ -114,6 +117,7 @@ pub(crate) fn read(id: &str, definition: &[u8], state: Option<&[u8]>) -> Result<
         timeout: record.timeout,
         wrapper_timeout: record.wrapper_timeout,
         metadata: record.metadata,
+        orchestrated: record.orchestrated,
     })?;
     let StateRecord { state, since, applied, bindings, ingress, topics, message } = state;
     Ok(Deployment { definition: Arc::new(definition), state, since, applied, bindings, ingress, topics, message })

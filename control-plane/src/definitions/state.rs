@@ -135,7 +135,8 @@ pub(crate) fn next_look(state: State, since: Timestamp, timeout: u64) -> Option<
 fn unserved(task: &TaskView) -> String {
     let TaskView { element, service, replicas, reason, .. } = task;
     match (replicas, reason.is_empty()) {
-        (0, _) => format!(
+        (0, false) => format!("no sidecar serves task {element}: {reason}"),
+        (0, true) => format!(
             "no sidecar serves task {element}: start one with `flow-sidecar --serve {service}=http://HOST:PORT`"
         ),
         (_, true) => format!("the sidecar of task {element} has not acknowledged its table yet"),

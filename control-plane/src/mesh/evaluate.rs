@@ -93,6 +93,10 @@ impl MeshState {
                     _ => {}
                 }
             }
+            if view.replicas == 0 && definition.workloads.is_some() {
+                let hindered = self.hindered.get(&task.service);
+                view.reason = hindered.cloned().unwrap_or_else(|| "its pod is starting".to_owned());
+            }
             if view.health == Health::Unknown && !down.is_empty() {
                 (view.health, view.reason) = (Health::Down, down);
             }

@@ -66,7 +66,8 @@ type Judged = Result<(Vec<(ProcessDefinition, Definition)>, Vec<Diagnostic>), Ve
 impl Operations {
     /// Judges a model without deploying it.
     pub(crate) async fn validate(&self, xml: Bytes, resources: Vec<Resource>) -> Result<Applied, Error> {
-        Ok(match judge(xml, Options::default(), resources).await? {
+        let options = Options { cluster: self.orchestrated, ..Options::default() };
+        Ok(match judge(xml, options, resources).await? {
             Err(diagnostics) => Applied::refused(diagnostics),
             Ok((definitions, diagnostics)) => Applied {
                 verdict: Verdict::Valid,
@@ -86,6 +87,7 @@ impl Operations {
             bindings: apply.bindings.clone(),
             served: self.mesh.served(),
             missing_binding_is_error: true,
+            cluster: self.orchestrated,
             ..Options::default()
         };
         let judged = match judge(apply.xml.clone(), options, apply.resources.clone()).await? {
@@ -122,7 +124,12 @@ impl Operations {
         if !found.iter().all(unbound) {
             return Ok(Err(found));
         }
-        let accepted = judge(apply.xml.clone(), Options::default(), apply.resources.clone()).await?;
+        let accepted = judge(
+            apply.xml.clone(),
+            Options { cluster: self.orchestrated, ..Options::default() },
+            apply.resources.clone(),
+        )
+        .await?;
         let there = |(it, _): &(ProcessDefinition, Definition)| self.mesh.deployment(it.deployment.as_str()).is_some();
         match accepted {
             Ok((definitions, warnings)) if definitions.iter().all(there) => Ok(Ok((definitions, warnings))),
@@ -173,7 +180,7 @@ async fn judge(xml: Bytes, mut options: Options, resources: Vec<Resource>) -> Re
             Ok(mut checked) => {
                 checked.warnings.extend(warnings);
                 let compiled = |it: ProcessDefinition| {
-                    let definition = Definition::compiled(&it, xml.clone())?;
+                    let definition = Definition::compiled(&it, xml.clone(), options.cluster)?;
                     Ok((it, definition))
                 };
                 let definitions: Result<Vec<_>, crate::definitions::Error> =

@@ -1,0 +1,127 @@
+//! The mesh in a Kubernetes cluster, with Istio or without.
+//!
+//! * [`objects`]: what is to be there for the deployments that are applied; [`container`]: the sidecar as a container; [`inject`]: how it gets into
+//!   pods. Pure: JSON in, JSON out; `flowctl inject` and `flowctl validate --include_kubernetes` call them without any cluster.
+//! * `reconcile`: brings the cluster to that, again and again; `webhook`: injects when pods are made; `certificates`: what the webhook serves with.
+//!
+//! Objects are written as JSON, as manifests are: whoever reads them here reads what `kubectl get -o json` shows. What others write into them
+//! (replicas, annotations, labels) is left alone: all writing is server-side apply under one name.
+
+pub(crate) mod cluster;
+pub mod container;
+pub mod inject;
+pub mod objects;
+
+#[cfg(feature = "kubernetes")]
+mod certificates;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod reconcile;
+#[cfg(feature = "kubernetes")]
+mod watch;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod webhook;
+
+use clap::ValueEnum;
+
+/// Who our objects are written by.
+pub const FIELD_MANAGER: &str = "flowd";
+/// The label with which other tools find what somebody manages.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// What [`MANAGED_BY`] says on our objects.
+pub const MANAGER: &str = "rexflow";
+/// The label that says which mesh an object belongs to: the namespace of its flowd.
+pub const MESH: &str = "rexflow.io/mesh";
+/// The label that says which deployment brought an object.
+pub const DEPLOYMENT: &str = "rexflow.io/deployment";
+/// The port where sidecars take offers.
+pub const HOP_PORT: u16 = 7001;
+/// The port of a sidecar's health, readiness, metrics and hooks.
+pub const ADMIN_PORT: u16 = 7002;
+
+/// Who runs the tasks' containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Orchestrator {
+    /// Nobody of us: sidecars are started beside the tasks by hand
+    #[default]
+    None,
+    /// Kubernetes
+    Kubernetes,
+    /// Kubernetes with Istio, which encrypts the hops and guards them by policies of ours
+    Istio,
+}
+
+/// flowd's flags for a cluster.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Flags {
+    /// Who runs the containers of tasks.
+    #[arg(long, env = "FLOW_ORCHESTRATOR", value_enum, default_value_t)]
+    pub orchestrator: Orchestrator,
+    /// The namespace that flowd is in.
+    #[arg(long, env = "FLOW_NAMESPACE", default_value = "rexflow")]
+    pub namespace: String,
+    /// The Service in front of flowd's pods, for sidecars and for the API server.
+    #[arg(long, env = "FLOW_SERVICE", default_value = "flowd")]
+    pub service: String,
+    /// The image of the sidecar.
+    #[arg(long, env = "FLOW_SIDECAR_IMAGE", default_value = concat!("flow-sidecar:", env!("CARGO_PKG_VERSION")))]
+    pub sidecar_image: String,
+    /// Port of the webhook that injects sidecars; 0 takes a free one.
+    #[arg(long, env = "FLOW_WEBHOOK_PORT", default_value_t = 9443)]
+    pub webhook_port: u16,
+    /// The cluster's domain.
+    #[arg(long, env = "FLOW_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        Self {
+            orchestrator: Orchestrator::None,
+            namespace: "rexflow".to_owned(),
+            service: "flowd".to_owned(),
+            sidecar_image: concat!("flow-sidecar:", env!("CARGO_PKG_VERSION")).to_owned(),
+            webhook_port: 9443,
+            cluster_domain: "cluster.local".to_owned(),
+        }
+    }
+}
+
+/// What objects are made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The namespace of flowd, which names the mesh.
+    pub mesh: String,
+    /// Where sidecars find flowd, `HOST:PORT`.
+    pub flowd: String,
+    /// flowd's service account there.
+    pub account: String,
+    /// The image of the sidecar.
+    pub image: String,
+    /// Whether Istio encrypts the hops and guards them.
+    pub istio: bool,
+    /// The cluster's domain, which is also the trust domain of its mesh.
+    pub domain: String,
+    /// Where sidecars send their traces, as `OTEL_EXPORTER_OTLP_ENDPOINT` has it.
+    pub traces: Option<String>,
+}
+
+impl Settings {
+    /// From the flags, and the port of gRPC.
+    pub fn of(flags: &Flags, port: u16) -> Self {
+        let Flags { orchestrator, namespace, service, sidecar_image, cluster_domain, .. } = flags;
+        Self {
+            mesh: namespace.clone(),
+            flowd: format!("{service}.{namespace}.svc.{cluster_domain}:{port}"),
+            account: service.clone(),
+            image: sidecar_image.clone(),
+            istio: *orchestrator == Orchestrator::Istio,
+            domain: cluster_domain.clone(),
+            traces: std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|it| !it.is_empty()),
+        }
+    }
+
+    /// The name that Istio knows a service account by.
+    pub(crate) fn principal(&self, namespace: &str, account: &str) -> String {
+        format!("{}/ns/{namespace}/sa/{account}", self.domain)
+    }
+}

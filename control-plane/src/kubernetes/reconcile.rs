@@ -1,0 +1,359 @@
+//! Brings the cluster to what the deployments ask for: makes what is missing, takes back what others changed of ours, removes what is not wanted.
+//!
+//! One look after another, after each change of a deployment or of an object of ours, and every so often. Only objects with this mesh's labels are
+//! ever changed or deleted; one of the same name that somebody else made is a problem that is told, with the element it concerns. While the API
+//! server is away nothing changes: instances go on without it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::core::DynamicObject;
+use kube::{Api, Client};
+use routing::table::CONNECTORS;
+use routing::{Digest, ServiceName};
+use runtime::drain::DrainWatcher;
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+
+use super::inject::INJECTED;
+use super::objects::{Applied, Found, Key, Kind, Object, Present, plan};
+use super::{FIELD_MANAGER, Settings, watch};
+use crate::definitions::Deployment;
+use crate::mesh::Mesh;
+
+/// From one look to the next when nothing has changed.
+const PERIOD: Duration = Duration::from_secs(30);
+/// Changes gather so long.
+const GATHER: Duration = Duration::from_millis(300);
+/// After a look that failed.
+const AGAIN: Duration = Duration::from_secs(3);
+/// A pod that still has no sidecar so long after it was made was missed by the webhook, seconds.
+const MISSED: Duration = Duration::from_secs(5);
+
+/// What is wrong, by service.
+pub(crate) type Problems = BTreeMap<ServiceName, String>;
+
+/// Looks until the drain.
+pub(crate) async fn run(mesh: Mesh, client: Client, settings: Settings, mut drain: DrainWatcher) {
+    let mut cluster = watch::changes(&client, &settings);
+    let mut changes = mesh.changes();
+    let mut reconciler = Reconciler { client, settings, written: HashMap::new(), bare: HashMap::new() };
+    let mut told = String::new();
+    loop {
+        changes.mark_unchanged();
+        let (next, problems) = match reconciler.look(&mesh).await {
+            Ok(problems) => (PERIOD, Some(problems)),
+            Err(error) => {
+                let text = watch::reason(&error);
+                if told != text {
+                    tracing::warn!(error = text, "cannot look after the cluster; trying again");
+                    told = text;
+                }
+                (AGAIN, None)
+            }
+        };
+        if let Some(problems) = problems {
+            told.clear();
+            mesh.hindered(problems);
+        }
+        let next = Instant::now() + next;
+        tokio::select! {
+            biased;
+            () = drain.signaled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+            Some(()) = cluster.next() => {}
+            () = sleep_until(next) => continue,
+        }
+        let gathered = Instant::now() + GATHER;
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.signaled() => return,
+                () = sleep_until(gathered) => break,
+                Some(()) = cluster.next() => {}
+            }
+        }
+    }
+}
+
+struct Reconciler {
+    client: Client,
+    settings: Settings,
+    /// What was written last of each object, and the version that it came to.
+    written: HashMap<Key, (Digest, String)>,
+    /// Pods without a sidecar, since when.
+    bare: HashMap<String, Instant>,
+}
+
+/// The objects of ours that there are, with their versions.
+type There = BTreeMap<Key, String>;
+
+impl Reconciler {
+    async fn look(&mut self, mesh: &Mesh) -> Result<Problems, kube::Error> {
+        let deployments = mesh.orchestrated();
+        let mut problems = Problems::new();
+        let present = self.present(&deployments, &mut problems).await?;
+        let edges: Vec<_> = deployments.iter().map(|it| it.definition.edges()).collect();
+        let applied: Vec<Applied<'_>> = (deployments.iter().zip(&edges))
+            .map(|(it, edges)| Applied {
+                deployment: it.definition.deployment.as_str(),
+                workloads: it.definition.workloads.as_deref().unwrap_or_default(),
+                edges,
+                connectors: it.definition.tasks.values().any(|task| task.service.as_str() == CONNECTORS),
+            })
+            .collect();
+        let wanted = plan(&applied, &present, &self.settings);
+        let there = self.there().await?;
+        for object in &wanted {
+            self.make(object, &there, &mut problems).await?;
+        }
+        self.remove(&wanted, &there).await?;
+        self.pods(&wanted, &mut problems).await?;
+        Ok(problems)
+    }
+
+    /// The pre-existing services that are asked for.
+    async fn present(&self, deployments: &[Deployment], problems: &mut Problems) -> Result<Present, kube::Error> {
+        let mut present = Present::new();
+        let all = deployments.iter().flat_map(|it| it.definition.workloads.iter().flatten());
+        for workload in all.filter(|it| it.origin == bpmn::Origin::Preexisting) {
+            let place = (workload.namespace.clone(), workload.name.clone());
+            if present.contains_key(&place) {
+                continue;
+            }
+            let key = Key { kind: Kind::Service, namespace: place.0.clone(), name: place.1.clone() };
+            match watch::api(&self.client, &key).get_opt(&place.1).await? {
+                Some(service) => {
+                    let found = self.found(&place.0, &service).await?;
+                    present.insert(place, found);
+                }
+                None => {
+                    let missing = format!("there is no {key}, which the model says is there already");
+                    problems.insert(workload.service.clone(), missing);
+                }
+            }
+        }
+        Ok(present)
+    }
+
+    async fn found(&self, namespace: &str, service: &DynamicObject) -> Result<Found, kube::Error> {
+        let selector: BTreeMap<String, String> =
+            serde_json::from_value(service.data["spec"]["selector"].clone()).unwrap_or_default();
+        if selector.is_empty() {
+            return Ok(Found::default());
+        }
+        let labels: Vec<String> = selector.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let labels = format!("{},{INJECTED}=true", labels.join(","));
+        let pods: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), namespace, &watch::resource("", "v1", "Pod"));
+        let pods = pods.list(&ListParams::default().labels(&labels).limit(1)).await?;
+        let account =
+            |pod: &DynamicObject| pod.data["spec"]["serviceAccountName"].as_str().unwrap_or("default").to_owned();
+        let account = pods.items.first().map(account);
+        Ok(Found { selector, injected: account.is_some(), account: account.unwrap_or_default() })
+    }
+
+    /// What is there of this mesh.
+    async fn there(&self) -> Result<There, kube::Error> {
+        let mut there = There::new();
+        for kind in Kind::ALL.into_iter().filter(|it| self.settings.istio || !it.is_istio()) {
+            let all: Api<DynamicObject> = Api::all_with(self.client.clone(), &watch::kind(kind));
+            for object in all.list(&watch::listed(&self.settings)).await?.items {
+                let key = Key {
+                    kind,
+                    namespace: object.metadata.namespace.clone().unwrap_or_default(),
+                    name: object.metadata.name.clone().unwrap_or_default(),
+                };
+                // what is on its way out is there until it is gone, and cannot be kept
+                if object.metadata.deletion_timestamp.is_none() {
+                    there.insert(key, version(kind, &object));
+                }
+            }
+        }
+        Ok(there)
+    }
+
+    async fn make(&mut self, object: &Object, there: &There, problems: &mut Problems) -> Result<(), kube::Error> {
+        let Object { key, body, services } = object;
+        let digest = Digest::of(body.to_string().as_bytes());
+        if there.get(key).is_some_and(|version| self.written.get(key) == Some(&(digest, version.clone()))) {
+            return Ok(());
+        }
+        let api = watch::api(&self.client, key);
+        let applied = match there.contains_key(key) {
+            true => Ok(()),
+            false => self.free(key, &api).await?,
+        };
+        let applied = match applied {
+            Ok(()) => {
+                let parameters = PatchParams::apply(FIELD_MANAGER).force();
+                match api.patch(&key.name, &parameters, &Patch::Apply(body)).await {
+                    Ok(object) => {
+                        tracing::info!(%key, "written");
+                        self.written.insert(key.clone(), (digest, version(key.kind, &object)));
+                        Ok(())
+                    }
+                    Err(error @ kube::Error::Api(_)) => Err(watch::reason(&error)),
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(why) => Err(why),
+        };
+        if let Err(why) = applied {
+            let problem = format!("{key} cannot be made: {why}");
+            for service in services {
+                // the first one is what the others come from
+                problems.entry(service.clone()).or_insert_with(|| problem.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nobody else has an object of that name.
+    async fn free(&self, key: &Key, api: &Api<DynamicObject>) -> Result<Result<(), String>, kube::Error> {
+        match api.get_opt(&key.name).await {
+            Ok(None) => Ok(Ok(())),
+            Ok(Some(object)) if object.metadata.deletion_timestamp.is_some() => {
+                Ok(Err("the one before it is not gone yet".to_owned()))
+            }
+            Ok(Some(_)) => Ok(Err(
+                "somebody else has made one of that name; delete it or give the service another host".to_owned(),
+            )),
+            Err(error @ kube::Error::Api(_)) => Ok(Err(watch::reason(&error))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes what is ours and not wanted, what was made last first.
+    async fn remove(&mut self, wanted: &[Object], there: &There) -> Result<(), kube::Error> {
+        let wanted: BTreeSet<&Key> = wanted.iter().map(|it| &it.key).collect();
+        self.written.retain(|key, _| wanted.contains(key));
+        let going: BTreeSet<&str> = (there.keys())
+            .filter(|key| key.kind == Kind::Namespace && !wanted.contains(key))
+            .map(|key| key.name.as_str())
+            .collect();
+        // what is in a namespace that goes, goes with it
+        let single = there.keys().rev().filter(|key| !wanted.contains(key) && !going.contains(key.namespace.as_str()));
+        for key in single {
+            match watch::api(&self.client, key).delete(&key.name, &DeleteParams::foreground()).await {
+                Ok(_) => tracing::info!(%key, "removed"),
+                Err(error) if watch::is_status(&error, 404) => {}
+                Err(error @ kube::Error::Api(_)) => {
+                    tracing::warn!(%key, error = watch::reason(&error), "cannot be removed")
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What keeps pods from running; pods that the webhook has missed are made anew.
+    async fn pods(&mut self, wanted: &[Object], problems: &mut Problems) -> Result<(), kube::Error> {
+        let pods: Api<DynamicObject> = Api::all_with(self.client.clone(), &watch::resource("", "v1", "Pod"));
+        let deployments = wanted.iter().filter(|it| it.key.kind == Kind::Deployment);
+        let services: HashMap<(&str, &str), &BTreeSet<ServiceName>> =
+            deployments.map(|it| ((it.key.namespace.as_str(), it.key.name.as_str()), &it.services)).collect();
+        let mut bare = HashMap::new();
+        for pod in pods.list(&watch::listed(&self.settings)).await?.items {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            let name = pod.metadata.name.as_deref().unwrap_or_default();
+            let labels = pod.metadata.labels.clone().unwrap_or_default();
+            let app = labels.get("app").map(String::as_str).unwrap_or_default();
+            let Some(services) = services.get(&(namespace, app)) else { continue };
+            if let Some(why) = trouble(&pod.data) {
+                for service in services.iter() {
+                    problems.insert(service.clone(), format!("pod {namespace}/{name} does not run: {why}"));
+                }
+            }
+            let asks = labels.get(super::inject::INJECT).is_some_and(|it| it == "true");
+            if asks && !labels.contains_key(INJECTED) && pod.metadata.deletion_timestamp.is_none() {
+                let id = format!("{namespace}/{name}");
+                let since = self.bare.get(&id).copied().unwrap_or_else(Instant::now);
+                let missing = "has no sidecar: the webhook was away when it was made; it is made anew";
+                for service in services.iter() {
+                    problems.insert(service.clone(), format!("pod {id} {missing}"));
+                }
+                if since.elapsed() >= MISSED {
+                    tracing::warn!(pod = id, "the pod has no sidecar; deleted so that it is made anew");
+                    let own: Api<DynamicObject> =
+                        Api::namespaced_with(self.client.clone(), namespace, &watch::resource("", "v1", "Pod"));
+                    let _ = own.delete(name, &DeleteParams::default()).await;
+                }
+                bare.insert(id, since);
+            }
+        }
+        self.bare = bare;
+        Ok(())
+    }
+}
+
+/// What changes when somebody else has written to it.
+fn version(kind: Kind, object: &DynamicObject) -> String {
+    match (kind, object.metadata.generation) {
+        // its status changes all the time, which is nobody's writing
+        (Kind::Deployment, Some(generation)) => generation.to_string(),
+        _ => object.metadata.resource_version.clone().unwrap_or_default(),
+    }
+}
+
+/// Why a pod does not run, if it is in trouble.
+fn trouble(pod: &Value) -> Option<String> {
+    let status = &pod["status"];
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let unscheduled = conditions.clone().find(|it| it["type"] == "PodScheduled" && it["status"] == "False");
+    if let Some(message) = unscheduled.and_then(|it| it["message"].as_str()) {
+        return Some(message.to_owned());
+    }
+    let containers = ["initContainerStatuses", "containerStatuses"];
+    let containers = containers.iter().flat_map(|list| status[*list].as_array().into_iter().flatten());
+    for container in containers {
+        let waiting = &container["state"]["waiting"];
+        let reason = waiting["reason"].as_str().unwrap_or_default();
+        if matches!(reason, "" | "PodInitializing" | "ContainerCreating") {
+            continue;
+        }
+        let (name, image) = (&container["name"], &container["image"]);
+        let message = waiting["message"].as_str().unwrap_or_default();
+        let last = container["lastState"]["terminated"]["exitCode"].as_i64();
+        let last = last.map(|code| format!("; it ended with {code}")).unwrap_or_default();
+        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+        return Some(format!("container {} ({}): {reason}{last}: {message}", text(name), text(image)));
+    }
+    None
+}
+
+/// Whether this flowd may do what it has to; for the log at the start.
+pub(crate) async fn greet(client: &Client, settings: &Settings) {
+    match client.apiserver_version().await {
+        Ok(version) => {
+            tracing::info!(kubernetes = version.git_version, istio = settings.istio, "looking after the cluster")
+        }
+        Err(error) => tracing::warn!(error = watch::reason(&error), "the API server cannot be reached; trying again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_trouble_of_a_pod_is_told_with_its_container() {
+        let waiting = |reason: &str| {
+            json!({"status": {"containerStatuses": [
+                {"name": "collect", "image": "img:1", "state": {"waiting": {"reason": reason, "message": "no such image"}}},
+            ]}})
+        };
+        let told = trouble(&waiting("ImagePullBackOff")).unwrap();
+        assert_eq!(told, "container collect (img:1): ImagePullBackOff: no such image");
+        assert_eq!(trouble(&waiting("ContainerCreating")), None);
+        let unscheduled = json!({"status": {"conditions": [
+            {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: insufficient cpu"},
+        ]}});
+        assert!(trouble(&unscheduled).unwrap().contains("insufficient cpu"));
+        assert_eq!(trouble(&json!({})), None);
+    }
+}

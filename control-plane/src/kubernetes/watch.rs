@@ -1,0 +1,75 @@
+//! The API server: kinds, watches on what is ours, and errors for people.
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{BoxStream, SelectAll};
+use kube::api::ListParams;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+
+use super::objects::{Key, Kind};
+use super::{MANAGED_BY, MANAGER, MESH, Settings};
+
+/// What the API server calls a kind.
+pub(super) fn resource(group: &str, version: &str, kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
+
+/// The same for one that we write.
+pub(super) fn kind(kind: Kind) -> ApiResource {
+    let (group, version, name) = kind.gvk();
+    resource(group, version, name)
+}
+
+/// The objects of a kind in the namespace of `key`.
+pub(super) fn api(client: &Client, key: &Key) -> Api<DynamicObject> {
+    let resource = kind(key.kind);
+    match key.namespace.is_empty() {
+        true => Api::all_with(client.clone(), &resource),
+        false => Api::namespaced_with(client.clone(), &key.namespace, &resource),
+    }
+}
+
+/// What selects the objects of this mesh.
+pub(super) fn ours(settings: &Settings) -> String {
+    format!("{MANAGED_BY}={MANAGER},{MESH}={}", settings.mesh)
+}
+
+/// The same as parameters of a list.
+pub(super) fn listed(settings: &Settings) -> ListParams {
+    ListParams::default().labels(&ours(settings))
+}
+
+/// What the API server said, in a line for people.
+pub(super) fn reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => {
+            let mut text = other.to_string();
+            let mut cause = std::error::Error::source(other);
+            while let Some(inner) = cause {
+                text = format!("{text}: {inner}");
+                cause = inner.source();
+            }
+            text
+        }
+    }
+}
+
+/// Whether the API server has answered at all, and with this status.
+pub(super) fn is_status(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
+}
+
+/// Says that something of ours has changed; what it was is for a look to find out.
+pub(super) fn changes(client: &Client, settings: &Settings) -> SelectAll<BoxStream<'static, ()>> {
+    let config = watcher::Config::default().labels(&ours(settings));
+    let pods = resource("", "v1", "Pod");
+    let kinds = [kind(Kind::Deployment), kind(Kind::Service), kind(Kind::Namespace), pods];
+    let each = kinds.into_iter().map(|resource| {
+        let events = watcher(Api::<DynamicObject>::all_with(client.clone(), &resource), config.clone());
+        // a watch that breaks begins anew by itself; the periodic look stands in meanwhile
+        events.filter_map(|event| async move { event.ok().map(|_| ()) }).boxed()
+    });
+    futures_util::stream::select_all(each)
+}
