@@ -10,6 +10,7 @@ mod delete;
 mod describe;
 mod dev;
 mod eval;
+mod inject;
 mod probe;
 mod ps;
 mod run;
@@ -54,6 +55,8 @@ pub(crate) enum Verb {
     Update(update::Update),
     Validate(validate::Validate),
     Eval(eval::Eval),
+    Inject(inject::Inject),
+    Uninject(inject::Uninject),
     Dev(dev::Dev),
     Version(version::Version),
     Completion(completion::Completion),
@@ -84,6 +87,8 @@ impl Verb {
             Verb::Update(verb) => verb.run(flowd).await,
             Verb::Validate(verb) => verb.run(),
             Verb::Eval(verb) => verb.run(),
+            Verb::Inject(verb) => verb.run(),
+            Verb::Uninject(verb) => verb.run(),
             Verb::Dev(verb) => verb.run().await,
             Verb::Version(verb) => verb.run(flowd).await,
             Verb::Completion(verb) => verb.run(),

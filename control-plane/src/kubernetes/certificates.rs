@@ -24,8 +24,10 @@ use tokio_rustls::rustls::crypto::ring;
 
 use super::{FIELD_MANAGER, Flags, watch};
 
-/// The Secret with CA and certificate, and the webhook's configuration, after flowd's Service.
+/// The Secret with CA and certificate, after flowd's Service.
 const SUFFIX: &str = "-webhook";
+/// The webhook's configuration, before the mesh. It sorts before Istio's, which is called in that order and reads our annotations.
+const INJECTOR: &str = "flow-sidecar-injector";
 /// How long a certificate is good, seconds.
 const LIFE: u64 = 90 * 86_400;
 /// How long the CA is.
@@ -102,7 +104,7 @@ pub(crate) async fn serving(client: &Client, flags: &Flags, now: u64) -> Result<
             fresh
         }
     };
-    trust(client, flags, &name, &kept.ca).await?;
+    trust(client, flags, &kept.ca).await?;
     let config = kept.config().map_err(Error::Unusable)?;
     let again = (kept.signed + LIFE * 2 / 3).saturating_sub(now).clamp(60, 3_600);
     Ok(Serving { config: Arc::new(config), again: Duration::from_secs(again) })
@@ -113,10 +115,10 @@ fn object(value: Value) -> Result<DynamicObject, Error> {
 }
 
 /// Writes the CA into the webhook's configuration, for as many webhooks as it has.
-async fn trust(client: &Client, flags: &Flags, name: &str, ca: &str) -> Result<(), Error> {
+async fn trust(client: &Client, flags: &Flags, ca: &str) -> Result<(), Error> {
     let resource = watch::resource("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration");
     let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    let name = format!("{}-{name}", flags.namespace);
+    let name = format!("{INJECTOR}.{}", flags.namespace);
     let failed = |what: &str| {
         let what = format!("{what} MutatingWebhookConfiguration {name}, which the installation brings");
         move |source| Error::Kubernetes { what, source: Box::new(source) }

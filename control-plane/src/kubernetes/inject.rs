@@ -31,7 +31,7 @@ const LOG_LEVEL: &str = "rexflow.io/log-level";
 const CPU: (&str, &str) = ("rexflow.io/sidecar-cpu", "rexflow.io/sidecar-cpu-limit");
 const MEMORY: (&str, &str) = ("rexflow.io/sidecar-memory", "rexflow.io/sidecar-memory-limit");
 /// Ports that Istio lets alone; a kubelet has no certificate.
-const EXCLUDED: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
+pub(super) const EXCLUDED: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// Containers of others that are never the task.
 const NOT_A_TASK: [&str; 2] = ["istio-proxy", container::NAME];
@@ -69,10 +69,16 @@ pub fn inject(pod: &Value, namespace: &str, settings: &Settings) -> Outcome {
     let hooked = add(&mut injected, &task, container::sidecar(settings, &purpose, native), native);
     let excluded = settings.istio && exclude(&mut injected);
     let metadata = &mut injected["metadata"];
-    if metadata["annotations"][DEFAULT_CONTAINER].is_null() {
+    let unnamed = metadata["annotations"][DEFAULT_CONTAINER].is_null();
+    if unnamed {
         metadata["annotations"][DEFAULT_CONTAINER] = json!(task);
     }
-    let status = json!({"version": env!("CARGO_PKG_VERSION"), "hooked": hooked.then_some(&task), "excluded": excluded});
+    let status = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "hooked": hooked.then_some(&task),
+        "excluded": excluded,
+        "default": unnamed,
+    });
     metadata["annotations"][STATUS] = json!(status.to_string());
     metadata["labels"][INJECTED] = json!("true");
     Outcome::Injected(Box::new(injected))
@@ -213,7 +219,7 @@ pub fn uninject(pod: &Value) -> Option<Value> {
             false => metadata["annotations"][EXCLUDED] = json!(rest.join(",")),
         }
     }
-    if metadata["annotations"][DEFAULT_CONTAINER] == status["hooked"] {
+    if status["default"] == json!(true) {
         drop_member(metadata, "annotations", DEFAULT_CONTAINER);
     }
     drop_member(metadata, "annotations", STATUS);

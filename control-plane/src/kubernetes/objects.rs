@@ -16,7 +16,7 @@ use routing::ServiceName;
 use serde_json::{Value, json};
 
 use super::container::{self, Purpose, Tuning};
-use super::inject::{INJECT, INJECTED, INJECTION, PORT, SERVE, SERVICE};
+use super::inject::{EXCLUDED, INJECT, INJECTED, INJECTION, PORT, SERVE, SERVICE};
 use super::{DEPLOYMENT, HOP_PORT, MANAGED_BY, MANAGER, MESH, Settings};
 
 /// The sidecars of connectors are one Deployment of this name, beside flowd.
@@ -323,11 +323,14 @@ impl Plan<'_> {
         if self.settings.istio {
             labels["sidecar.istio.io/inject"] = json!("true");
         }
-        let annotations = json!({
+        let mut annotations = json!({
             SERVICE: name,
             PORT: numbers.first().map(u16::to_string),
             SERVE: serve.collect::<Vec<_>>().join(","),
         });
+        if self.settings.istio {
+            annotations[EXCLUDED] = json!(super::ADMIN_PORT.to_string());
+        }
         let mut pod =
             json!({"serviceAccountName": target.account(), "enableServiceLinks": false, "containers": [task]});
         if let Some(class) = priority_class {
@@ -389,7 +392,7 @@ impl Plan<'_> {
             labels["sidecar.istio.io/inject"] = json!("true");
         }
         let sidecar = container::sidecar(self.settings, &purpose, false);
-        let annotations = json!({"traffic.sidecar.istio.io/excludeInboundPorts": super::ADMIN_PORT.to_string()});
+        let annotations = json!({EXCLUDED: super::ADMIN_PORT.to_string()});
         let body = json!({
             "metadata": self.metadata(namespace, name, None),
             "spec": {

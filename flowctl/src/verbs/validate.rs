@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::apply::{Sources, split, tell, unreadable};
+use super::inject;
 use crate::args::OutputArgs;
 use crate::args::bind::{self, Bind};
 use crate::client::Resource;
@@ -22,8 +23,8 @@ pub(crate) struct Validate {
     #[arg(long, value_name = "TYPE=URL")]
     bind: Vec<Bind>,
 
-    /// The original's option; nothing is rendered for Kubernetes here
-    #[arg(long = "include_kubernetes", hide = true)]
+    /// Print what a cluster with Istio would run for the models, as YAML, instead of the verdict
+    #[arg(long = "include_kubernetes", alias = "include-kubernetes")]
     include_kubernetes: bool,
 
     #[command(flatten)]
@@ -32,12 +33,14 @@ pub(crate) struct Validate {
 
 impl Validate {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        if self.include_kubernetes {
-            output::note("note: --include_kubernetes: a deployment has no Kubernetes objects here");
-        }
         let (names, resources) = split(self.sources.list()?)?;
-        let mut options = bpmn::Options { bindings: bind::map(self.bind).into_iter().collect(), ..Default::default() };
+        let mut options = bpmn::Options {
+            bindings: bind::map(self.bind).into_iter().collect(),
+            cluster: self.include_kubernetes,
+            ..Default::default()
+        };
         let mut files = beside(resources, &mut options);
+        let mut objects = String::new();
         for name in names {
             let (source, file) = match payload::read_source(&name) {
                 Ok(source) => {
@@ -47,10 +50,16 @@ impl Validate {
                 Err(error) => (Vec::new(), unreadable(&name, &error)),
             };
             tell(&file, &source);
+            if let (true, Ok(checked)) = (self.include_kubernetes, bpmn::check(&source, &options)) {
+                objects += &inject::rendered(&source, &checked)?;
+            }
             files.push(file);
         }
         let files = Files(files);
-        output::show(&files, self.output.output)?;
+        match self.include_kubernetes && files.exit() == Exit::Ok && self.output.output.is_none() {
+            true => output::data(&objects)?,
+            false => output::show(&files, self.output.output)?,
+        }
         Ok(files.exit())
     }
 }
