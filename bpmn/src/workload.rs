@@ -209,8 +209,7 @@ mod tests {
     #[test]
     fn a_deployment_has_a_namespace_of_its_own_and_a_preexisting_service_stays_where_it_is() {
         let collect = service("collect", "    container: img:1\n");
-        let sauce = service("sauce", "    namespace: kitchen\n  preexisting: true\n")
-            .replace("\n  preexisting", "\n  preexisting");
+        let sauce = service("sauce", "    namespace: kitchen\n  preexisting: true\n");
         let xml = model("  id: shop\n", &[("a", &collect), ("b", &sauce), ("c", &collect)]);
         let (definition, workloads) = applied(&xml);
         let own = definition.deployment.as_str();

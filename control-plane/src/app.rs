@@ -208,7 +208,7 @@ impl Bound {
 /// Returns once this flowd leads; says on `/ready` whom it waits for. `nobody` is dropped when calls can be passed on,
 /// else given back.
 async fn leads(store: &AnyStore, readiness: &Readiness, nobody: Pending) -> Result<Option<Pending>, store::Error> {
-    let (mut leadership, mut nobody) = (store.leadership(), Some(nobody));
+    let (mut leadership, mut nobody, mut told) = (store.leadership(), Some(nobody), String::new());
     loop {
         let now = leadership.borrow_and_update().clone();
         let _waits = match now {
@@ -219,7 +219,11 @@ async fn leads(store: &AnyStore, readiness: &Readiness, nobody: Pending) -> Resu
                     nobody = None;
                 }
                 let leader = leader.unwrap_or_else(|| "nobody yet".to_owned());
-                tracing::info!(leader, "standing by");
+                // it is looked for again and again, and told once
+                if told != leader {
+                    tracing::info!(leader, "standing by");
+                    told.clone_from(&leader);
+                }
                 readiness.register(format!("leadership (standing by; the leader is {leader})"))
             }
         };

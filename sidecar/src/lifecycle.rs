@@ -1,7 +1,7 @@
 //! What an orchestrator asks of a sidecar: whether it has started, whether it is ready, that it drains, and when the task beside it may end.
 //!
 //! `flow-sidecar probe` and `flow-sidecar drain` are run inside the sidecar's own container, so that neither needs a port that a mesh would
-//! guard. A drain is the signal that the process ends by anyway; who may send it is the system's question. `GET /drained` answers once the
+//! guard. A drain is a signal; who may send it is the system's question. `GET /drained` answers once the
 //! sidecar drains and calls its task no more: a task that waits for it before it ends is not stopped in the middle of a call.
 
 use std::path::{Path, PathBuf};
@@ -128,7 +128,7 @@ async fn ask(address: &str, path: &'static str) -> Result<StatusCode, String> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let connection = tokio::spawn(connection);
-    let request = Request::get(path).header("host", "sidecar").body(Empty::<Bytes>::new());
+    let request = Request::get(path).header("host", address).body(Empty::<Bytes>::new());
     let answer = sender.send_request(request.map_err(|error| error.to_string())?).await;
     connection.abort();
     Ok(answer.map_err(|error| error.to_string())?.status())
@@ -139,7 +139,8 @@ fn drain(folder: &Path) -> Result<(), Error> {
     let text = std::fs::read_to_string(folder.join(PID)).map_err(|error| failed(error.to_string()))?;
     let pid =
         text.trim().parse().ok().and_then(Pid::from_raw).ok_or_else(|| failed(format!("{text:?} is no process")))?;
-    kill_process(pid, Signal::TERM).map_err(|error| failed(error.to_string()))
+    // not SIGTERM, of which the second one ends it at once: the orchestrator sends its own when the task has ended
+    kill_process(pid, Signal::USR1).map_err(|error| failed(error.to_string()))
 }
 
 /// Notes in the data folder which process serves it, for `flow-sidecar drain`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flow_tests::harness::{Answer, Load, Mesh, Model, PATIENCE, Service, eventually};
+use flow_tests::harness::{Answer, Load, Mesh, Model, PATIENCE, Programs, Service, eventually};
 use serde_json::json;
 
 /// Takes long enough to be under way when its sidecar is told to go.
@@ -53,6 +53,33 @@ async fn a_sidecar_that_is_told_to_go_under_load_loses_nothing_and_nothing_runs_
     }
     assert_each_ran_once(&service);
     assert_eq!(service.calls().len(), 3 * accepted.len());
+}
+
+/// What a kubelet does: it announces the end, and sends SIGTERM when the task's container has ended.
+#[tokio::test]
+async fn a_sidecar_whose_end_was_announced_still_hands_over_when_sigterm_comes() {
+    let mut service = slow().await;
+    let mut mesh = Mesh::start().await;
+    mesh.sidecar(&[("first", &service.url())]).await;
+    let id = mesh.deploy(Model::row("announced", &["first"]).xml()).await;
+    service.stop().await;
+    let mut waiting = Vec::new();
+    for n in 0..5 {
+        waiting.push(mesh.begin(&id, &json!({"n": n})).await);
+    }
+    let sidecar = &mut mesh.sidecars[0];
+    let folder = sidecar.folder().display().to_string();
+    let drain =
+        std::process::Command::new(Programs::get().sidecar()).args(["drain", "--data-dir", &folder]).output().unwrap();
+    assert!(drain.status.success(), "{}", String::from_utf8_lossy(&drain.stderr));
+    let status = sidecar.process.terminate().await;
+    assert!(status.success(), "SIGTERM after the announcement is no second signal: {status}");
+    service.resume().await;
+    mesh.sidecar(&[("first", &service.url())]).await;
+    for (n, id) in waiting.iter().enumerate() {
+        assert_eq!(mesh.until(id, "COMPLETED").await["result"], json!({"n": n, "first": true}));
+    }
+    assert_each_ran_once(&service);
 }
 
 #[tokio::test]
