@@ -70,6 +70,7 @@ states() { flow ps --of "$1" --limit 100000 -o=json | python3 -c 'import collect
 install() {
   "$HERE/images.sh" load "$IMAGES"/*.tar
   # flowd's own etcd: two flowds, of which one leads
+  [ -e "$RUN/store.pid" ] || rm -rf "$KWORK/store"
   [ -e "$RUN/store.pid" ] || daemon store "$BIN/etcd" --name store --data-dir "$KWORK/store" --unsafe-no-fsync --log-level warn \
     --listen-client-urls "http://$NODE_IP:3379" --advertise-client-urls "http://$NODE_IP:3379" --listen-peer-urls http://127.0.0.1:3380 \
     --initial-advertise-peer-urls http://127.0.0.1:3380 --initial-cluster store=http://127.0.0.1:3380
@@ -185,9 +186,11 @@ broken() {
 drift() {
   k -n "$DEPLOYMENT" delete service collect-flow >/dev/null
   check "an object that was deleted is there again" "^service/collect-flow" k -n "$DEPLOYMENT" get service collect-flow -o name
-  k -n "$DEPLOYMENT" label service collect-flow team=shop >/dev/null
   k -n "$DEPLOYMENT" patch service collect-flow --type=json -p '[{"op":"replace","path":"/spec/ports/0/port","value":7777}]' >/dev/null
-  check "what was changed of ours is taken back" "^7001$" k -n "$DEPLOYMENT" get service collect-flow -o 'jsonpath={.spec.ports[0].port}'
+  check "a port that was changed is taken back" "^7001$" k -n "$DEPLOYMENT" get service collect-flow -o 'jsonpath={.spec.ports[*].port}'
+  k -n "$DEPLOYMENT" label service collect-flow team=shop >/dev/null
+  k -n "$DEPLOYMENT" patch service collect-flow --type=json -p '[{"op":"replace","path":"/spec/selector/app","value":"nobody"}]' >/dev/null
+  check "what was changed of ours is taken back" "^collect$" k -n "$DEPLOYMENT" get service collect-flow -o 'jsonpath={.spec.selector.app}'
   check "what is somebody else's stays" "^shop$" k -n "$DEPLOYMENT" get service collect-flow -o 'jsonpath={.metadata.labels.team}'
 }
 
@@ -214,23 +217,11 @@ Y
     python3 - "$model" "$to" >"$WORK/$to.bpmn" <<'P'
 import re, sys
 text = open(sys.argv[1]).read().replace('<bpmn:process id="underpants"', f'<bpmn:process id="{sys.argv[2]}"')
-text = re.sub(r"rexflow:
-  service:
-    host: secret-sauce
-.*
-.*
-.*</bpmn:text>",
-              "rexflow:
-  preexisting: true
-  service:
-    host: secret-sauce
-    namespace: kitchen
-    port: 80</bpmn:text>", text)
+text = re.sub(r"rexflow:\n  service:\n    host: secret-sauce\n.*\n.*\n.*</bpmn:text>",
+              "rexflow:\n  preexisting: true\n  service:\n    host: secret-sauce\n    namespace: kitchen\n    port: 80</bpmn:text>", text)
 if sys.argv[2] == "two":
-    annotation = '<bpmn:textAnnotation id="global"><bpmn:text>rexflow_global_properties:
-  namespace_shared: true
-  namespace: pantry</bpmn:text></bpmn:textAnnotation>'
-    text = text.replace("</bpmn:process>", annotation + "</bpmn:process>")
+    settings = "rexflow_global_properties:\n  namespace_shared: true\n  namespace: pantry"
+    text = text.replace("</bpmn:process>", f'<bpmn:textAnnotation id="global"><bpmn:text>{settings}</bpmn:text></bpmn:textAnnotation></bpmn:process>')
 print(text)
 P
   done
@@ -248,21 +239,18 @@ P
 
 bad() {
   local model=$ROOT/examples/istio/underpants.bpmn
-  sed -e 's/id="underpants"/id="imageless"/' -e 's#container: localhost/example-profit:.*#container: localhost/no-such-image:1</bpmn:text>#' -e 's#</bpmn:text></bpmn:text>#</bpmn:text>#' "$model" >"$WORK/bad.bpmn"
+  sed -e 's/process id="underpants"/process id="imageless"/; s/bpmnElement="underpants"/bpmnElement="imageless"/' \
+    -e 's#localhost/example-profit:#localhost/no-such-image:#' "$model" >"$WORK/bad.bpmn"
   flow apply "$WORK/bad.bpmn" >/dev/null
   WITHIN=90 check "an image that does not exist is told with its task" "task profit: pod .*(ErrImage|ImagePull|ErrImageNeverPull)" flow describe imageless
-  sed -e 's/id="underpants"/id="foreign"/' "$model" >"$WORK/foreign.bpmn"
-  python3 - "$WORK/foreign.bpmn" <<'P'
+  python3 - "$model" >"$WORK/foreign.bpmn" <<'P'
 import sys
-text = open(sys.argv[1]).read()
-annotation = '<bpmn:textAnnotation id="global"><bpmn:text>rexflow_global_properties:
-  namespace_shared: true
-  namespace: no-such-namespace</bpmn:text></bpmn:textAnnotation>'
-open(sys.argv[1], "w").write(text.replace("</bpmn:process>", annotation + "</bpmn:process>"))
+text = open(sys.argv[1]).read().replace('<bpmn:process id="underpants"', '<bpmn:process id="foreign"')
+settings = "rexflow_global_properties:\n  namespace_shared: true\n  namespace: no-such-namespace"
+print(text.replace("</bpmn:process>", f'<bpmn:textAnnotation id="global"><bpmn:text>{settings}</bpmn:text></bpmn:textAnnotation></bpmn:process>'))
 P
   flow apply "$WORK/foreign.bpmn" >/dev/null
   check "a namespace that is not there is told with its task" "task collect: .*no-such-namespace.*not found" flow describe foreign
-  sed -e 's#    container: .*#    port: 80</bpmn:text>#' -e 's#targetPort: 5000##' -e 's#</bpmn:text></bpmn:text>#</bpmn:text>#' "$model" >"$WORK/nothing.bpmn"
   for it in imageless foreign; do flow stop -d "$it" --force >/dev/null; flow delete -d "$it" --force >/dev/null; done
   check "nothing half-made stays" "^0$" bash -c "$(declare -f ours k in_net node_pid die say); BIN=$BIN RUN=$RUN KUBECONFIG=$KUBECONFIG; ours | grep -cE 'imageless|foreign'"
 }

@@ -195,6 +195,12 @@ impl Reconciler {
                         self.written.insert(key.clone(), (digest, version(key.kind, &object)));
                         Ok(())
                     }
+                    Err(error) if key.kind == Kind::Service && watch::is_status(&error, 422) => {
+                        // what others wrote stands against ours, such as a port of the same name: it is made anew
+                        tracing::warn!(%key, error = watch::reason(&error), "cannot be taken back as it is; made anew");
+                        let gone = api.delete(&key.name, &DeleteParams::default()).await;
+                        gone.map(|_| ()).map_err(|error| watch::reason(&error))
+                    }
                     Err(error @ kube::Error::Api(_)) => Err(watch::reason(&error)),
                     Err(error) => return Err(error),
                 }
