@@ -1,15 +1,23 @@
-//! Tells the tests whether there is an etcd server to run them against: without one they are ignored, and
-//! counted as such. `FLOW_REQUIRE_SERVERS` (set by the gate) makes a missing server a failure instead.
+//! Tells the tests which real servers there are to run against: without one, its tests are ignored, and counted as such.
+//! `FLOW_REQUIRE_SERVERS` (set by the gate) makes a missing server a failure instead. `tests/servers/` installs them.
 
 use std::env;
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(no_etcd_server)");
-    println!("cargo::rerun-if-env-changed=PATH");
-    println!("cargo::rerun-if-env-changed=FLOW_REQUIRE_SERVERS");
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).any(|folder| folder.join("etcd").is_file());
-    if !found && env::var_os("FLOW_REQUIRE_SERVERS").is_none() {
-        println!("cargo::rustc-cfg=no_etcd_server");
+    for name in ["PATH", "FLOW_REQUIRE_SERVERS"] {
+        println!("cargo::rerun-if-env-changed={name}");
     }
+    for (server, found) in [("etcd", in_path("etcd")), ("nats", in_path("nats-server"))] {
+        println!("cargo::rustc-check-cfg=cfg(no_{server}_server)");
+        if !found && env::var_os("FLOW_REQUIRE_SERVERS").is_none() {
+            println!("cargo::rustc-cfg=no_{server}_server");
+        }
+    }
+}
+
+/// Also where an account that is not root does not look.
+fn in_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders = env::split_paths(&path).chain(["/usr/sbin".into()]);
+    folders.any(|folder| folder.join(program).is_file())
 }

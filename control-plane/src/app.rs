@@ -36,6 +36,8 @@ use crate::operations::{Gate, Inner, Operations};
 use crate::security::Access;
 use crate::standby::{Address, Standby};
 use crate::store::{self, AnyStore, Leadership, Store};
+use crate::topics::client::{self, AnyClient};
+use crate::topics::pump::Pump;
 use crate::trace::Hops;
 use crate::{control, daemon, flow, http, retention, steward};
 
@@ -75,6 +77,7 @@ impl App {
     /// # Errors
     /// When a port, the store, a certificate or the token cannot be used; the message says what to do.
     pub async fn build(config: Config, trigger: DrainTrigger) -> anyhow::Result<Bound> {
+        config.broker()?;
         let path = |path: &Option<std::path::PathBuf>| path.as_deref().map(Path::to_path_buf);
         let (certificate, key, ca) = (path(&config.tls_cert), path(&config.tls_key), path(&config.tls_ca));
         let tls = Tls::from_flags(certificate.as_deref(), key.as_deref(), ca.as_deref())?;
@@ -127,6 +130,7 @@ struct Leading {
     ledger: AbortOnDropHandle<Result<(), store::Error>>,
     steward: AbortOnDropHandle<Result<(), store::Error>>,
     _retention: AbortOnDropHandle<()>,
+    _topics: Option<AbortOnDropHandle<()>>,
     stop: oneshot::Sender<()>,
 }
 
@@ -280,6 +284,16 @@ impl Starting<'_> {
         let mut ledger = Ledger::load(boot, found.tables, entries)
             .map_err(|error| anyhow::anyhow!("{error}; restore the store from a backup, or move it away"))?;
         ledger.set_retention(self.config.topic_retention());
+        let broker = match self.config.broker()? {
+            None => None,
+            Some(address) => {
+                ledger.set_broker();
+                let retention = self.config.topic_retention().age;
+                let metrics = self.metrics.topics.clone();
+                let options = client::Options { incarnation: found.incarnation, retention, metrics };
+                Some(AnyClient::new(&address, options).await?)
+            }
+        };
         let mesh = Mesh::new(found.stored, clock.now().as_millis());
         let (left, settled) = ledger.left();
         mesh.departed(left, settled);
@@ -311,6 +325,10 @@ impl Starting<'_> {
             activity: self.activity,
         });
         let (stop, stopped) = oneshot::channel();
+        let topics = broker.clone().map(|client| {
+            let pump = Pump { client, ledger: handle.clone(), metrics: self.metrics.topics.clone() };
+            AbortOnDropHandle::new(tokio::spawn(pump.run(trigger.watch())))
+        });
         let operations = Operations::new(Inner {
             mesh,
             ledger: handle,
@@ -321,6 +339,7 @@ impl Starting<'_> {
             incarnation: found.incarnation,
             metrics: self.metrics,
             drain: trigger.watch(),
+            broker,
             told: Default::default(),
             orchestrated: self.config.kubernetes.orchestrator != Orchestrator::None,
             deploying: Mutex::new(()),
@@ -331,6 +350,7 @@ impl Starting<'_> {
             ledger: AbortOnDropHandle::new(tokio::spawn(task.run(trigger.watch(), stopped))),
             steward: AbortOnDropHandle::new(tokio::spawn(steward::run(operations, trigger.watch()))),
             _retention: AbortOnDropHandle::new(tokio::spawn(retention)),
+            _topics: topics,
             stop,
         })
     }

@@ -8,6 +8,8 @@ use runtime::telemetry::LogFormat;
 use crate::kubernetes::Flags;
 use crate::ledger::Retention;
 use crate::store::{self, Location};
+use crate::topics::address::{self, Address};
+use crate::topics::client::AnyClient;
 
 /// How flowd is to run. The defaults serve one machine: loopback, a folder beside the caller.
 #[derive(Clone, Debug, clap::Parser)]
@@ -34,6 +36,9 @@ pub struct Config {
     /// etcd instead of a folder: etcd://HOST:2379,HOST:2379/PREFIX; one host is enough, the prefix is optional.
     #[arg(long, env = "FLOW_STORE", value_name = "URL")]
     pub store: Option<String>,
+    /// Topics at a broker instead of flowd's own: nats://HOST:PORT, several servers with commas.
+    #[arg(long, env = "FLOW_TOPICS", value_name = "URL", hide_env_values = true)]
+    pub topics: Option<String>,
     /// Certificate (PEM) with this process's SPIFFE name, spiffe://DOMAIN/flowd.
     #[arg(long, env = "FLOW_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -103,6 +108,17 @@ impl Config {
         Retention { age, count: usize::try_from(self.topic_retention_count).unwrap_or(usize::MAX) }
     }
 
+    /// Where topics are, if not here.
+    ///
+    /// # Errors
+    /// When `--topics` is not understood, or no client for it was built in.
+    pub(crate) fn broker(&self) -> Result<Option<Address>, address::Error> {
+        let Some(address) = &self.topics else { return Ok(None) };
+        let address = address.parse()?;
+        AnyClient::check(&address)?;
+        Ok(Some(address))
+    }
+
     /// Where the store is.
     ///
     /// # Errors
@@ -126,6 +142,7 @@ impl Default for Config {
             callback_url: None,
             data_dir: PathBuf::from("flow-data"),
             store: None,
+            topics: None,
             tls_cert: None,
             tls_key: None,
             tls_ca: None,

@@ -11,6 +11,7 @@
 //! Open instances are in memory and in the store; closed ones only in the store.
 
 mod arrive;
+mod broker;
 mod buffer;
 mod callback;
 mod close;
@@ -39,6 +40,7 @@ use routing::{
     Product, ServiceName, Timestamp, Token, TraceContext,
 };
 
+pub use broker::{Consumed, Position, Thrown};
 pub use instance::{IncidentView, InstanceView, State, TaskView, WaitView};
 pub use message::Receipt;
 pub use migrate::Target;
@@ -95,6 +97,12 @@ pub enum Input {
     Deployed(Vec<Deployed>),
     /// A client publishes a message.
     Publish(Request, Published),
+    /// A broker's topic had a message.
+    Consumed(Consumed),
+    /// A broker's topic has begun anew: its offsets count from the start again.
+    Renewed(String),
+    /// A broker has these thrown messages.
+    Produced(Vec<u64>),
     /// A client broadcasts a signal.
     Signal(Request, String, Payload),
     /// Somebody has done a user task, or failed it with a BPMN error's code.
@@ -148,6 +156,10 @@ pub enum Output {
     HandTables(Incarnation, Digest, ElementId),
     /// A topic has a new record.
     Appended(String),
+    /// There is something to be produced to a broker.
+    Thrown,
+    /// Topics of a broker are to be listened to, or not any more.
+    Listening,
     /// An event has started an instance of this process.
     Started(ProcessId),
     /// An instance has another state now.
@@ -240,6 +252,7 @@ pub struct Ledger {
     outbox: Outbox,
     timers: BTreeSet<(Timestamp, ActivationId, InstanceId)>,
     exchange: message::Exchange,
+    broker: broker::Broker,
     processes: Vec<Deployed>,
     keys: HashMap<String, InstanceId>,
     closed_keys: VecDeque<String>,
@@ -269,6 +282,7 @@ impl Ledger {
             outbox,
             timers: BTreeSet::new(),
             exchange: message::Exchange::default(),
+            broker: broker::Broker::default(),
             number: boot << 40,
             processes: Vec::new(),
             keys: HashMap::new(),
@@ -290,6 +304,7 @@ impl Ledger {
     /// One thing that happened.
     pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Vec<Output>) {
         let mut effects = Vec::new();
+        let listeners = matches!(input, Input::Definition(..) | Input::Retired(_) | Input::Deployed(_));
         let ticks = matches!(input, Input::Tick);
         match input {
             Input::Definition(digest, table) => {
@@ -303,6 +318,9 @@ impl Ledger {
             }
             Input::Deployed(processes) => self.deployed(now, processes, &mut effects),
             Input::Publish(request, message) => self.publish(now, request, message, &mut effects),
+            Input::Consumed(consumed) => self.consumed(now, consumed, &mut effects),
+            Input::Renewed(topic) => self.renewed(&topic),
+            Input::Produced(numbers) => self.produced(numbers),
             Input::Signal(request, name, payload) => self.signal(now, request, &name, &payload, &mut effects),
             Input::CalledBack(request, instance, activation, hash, with) => {
                 self.called_back(now, request, &instance, (activation, hash), with, out);
@@ -335,6 +353,9 @@ impl Ledger {
             }
             Input::Written(mark) => self.written(now, mark, &mut effects),
             Input::Tick => {}
+        }
+        if listeners {
+            self.follow_topics(now, &mut effects);
         }
         self.fire_timers(now, &mut effects);
         self.fire_starts(now, &mut effects);

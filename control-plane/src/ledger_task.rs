@@ -37,7 +37,7 @@ use crate::metrics::Metrics;
 use crate::store::{self, AnyStore, Store};
 use crate::trace::Hops;
 use batch::{Batch, Effect};
-use command::{Command, Pending};
+use command::{Command, ForBroker, Pending};
 use waiters::Waiters;
 
 /// Commands that may wait; then starts are refused (429) and sidecars are read more slowly.
@@ -67,6 +67,7 @@ pub(crate) struct LedgerTask {
     changes: broadcast::Sender<Arc<InstanceView>>,
     /// Topics that have new records.
     appended: broadcast::Sender<Arc<str>>,
+    broker: ForBroker,
     asked: HashMap<u64, Pending>,
     requests: u64,
     waiters: Waiters,
@@ -90,13 +91,15 @@ impl LedgerTask {
         let (sender, commands) = mpsc::channel(QUEUE);
         let changes = broadcast::Sender::new(CHANGES);
         let appended = broadcast::Sender::new(CHANGES);
-        let handle = Handle::new(sender, changes.clone(), appended.clone(), parts.store.clone());
+        let broker = ForBroker::default();
+        let handle = Handle::new(sender, changes.clone(), appended.clone(), broker.clone(), parts.store.clone());
         let spans = hop::spans::Hops::new(parts.tracer.clone());
         let task = Self {
             parts,
             commands,
             changes,
             appended,
+            broker,
             asked: HashMap::new(),
             requests: 0,
             waiters: Waiters::default(),

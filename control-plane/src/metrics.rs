@@ -36,6 +36,31 @@ pub(crate) struct Metrics {
     pub(crate) batch: Histogram,
     pub(crate) alarms: Counter,
     pub(crate) reports: Counter<u64, AtomicU64>,
+    pub(crate) topics: Topics,
+}
+
+/// Of topics at a broker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Topics {
+    /// 1 while the broker answers.
+    pub(crate) connected: Gauge,
+    /// Thrown messages that the broker does not have yet.
+    pub(crate) outbox: Gauge,
+    pub(crate) produced: Counter,
+    pub(crate) consumed: Counter,
+    /// Messages that the broker does not want, or that no instance can have.
+    pub(crate) refused: Counter,
+}
+
+impl Topics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("topics_connected", "1 while the broker of topics answers", self.connected.clone());
+        registry.register("topics_outbox", "Thrown messages that the broker does not have yet", self.outbox.clone());
+        registry.register("topics_produced", "Messages produced to the broker", self.produced.clone());
+        registry.register("topics_consumed", "Messages consumed from the broker", self.consumed.clone());
+        let what = "Messages that the broker refused, or that no instance can have";
+        registry.register("topics_refused", what, self.refused.clone());
+    }
 }
 
 impl Metrics {
@@ -51,6 +76,7 @@ impl Metrics {
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             alarms: Counter::default(),
             reports: Counter::default(),
+            topics: Topics::default(),
         };
         let mut registry = Registry::with_prefix("flow");
         registry.register("instances_started", "Instances started", metrics.started.clone());
@@ -67,6 +93,7 @@ impl Metrics {
         registry.register("ledger_batch_groups", "Atomic groups in a batch of the ledger", metrics.batch.clone());
         registry.register("ledger_alarms", "Broken rules that the ledger saw: bugs", metrics.alarms.clone());
         registry.register("reports", "Reports taken from sidecars", metrics.reports.clone());
+        metrics.topics.register(&mut registry);
         registry.register_collector(Box::new(ResidentMemory));
         (metrics, Arc::new(registry))
     }

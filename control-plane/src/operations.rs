@@ -37,6 +37,7 @@ use crate::ledger_task::{Handle, Refused};
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
 use crate::store::{self, AnyStore, Batch, Store, Write};
+use crate::topics::client::AnyClient;
 use crate::trace::Hops;
 
 /// Handles are cheap and share everything.
@@ -56,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) incarnation: Incarnation,
     pub(crate) metrics: Metrics,
     pub(crate) drain: DrainWatcher,
+    /// The broker of topics, if flowd does not keep them itself.
+    pub(crate) broker: Option<AnyClient>,
     /// What takes instances, as the ledger knows it.
     pub(crate) told: Told,
     /// Whether the containers of tasks are run by an orchestrator.

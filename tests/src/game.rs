@@ -341,6 +341,8 @@ impl Game {
                     Output::Answer(..)
                     | Output::Acked(..)
                     | Output::Appended(_)
+                    | Output::Thrown
+                    | Output::Listening
                     | Output::Started(_)
                     | Output::HandTables(..)
                     | Output::Tombstone(..)

@@ -33,6 +33,7 @@ pub struct SoloLedger {
     pub now: u64,
     boot: u64,
     number: u64,
+    broker: bool,
 }
 
 /// Definitions with one process, messages `order` and `paid` (with a key), a signal `alarm`, and an end event `E`.
@@ -93,9 +94,25 @@ impl SoloLedger {
             now: NOW,
             boot: 1,
             number: 0,
+            broker: false,
         };
         models.iter().for_each(|it| solo.apply(it));
         solo
+    }
+
+    /// The same with topics at a broker.
+    pub fn beside_a_broker(models: &[String]) -> Self {
+        let mut solo = Self::new(&[]);
+        solo.broker = true;
+        solo.ledger.set_broker();
+        models.iter().for_each(|it| solo.apply(it));
+        solo
+    }
+
+    /// The broker is gone from flowd's flags, or is there again; with a crash.
+    pub fn set_broker(&mut self, broker: bool) {
+        self.broker = broker;
+        self.crash();
     }
 
     /// Compiles a model; what it declares can be started.
@@ -127,6 +144,10 @@ impl SoloLedger {
     pub fn tell(&mut self, input: Input) {
         let mut outputs = Vec::new();
         self.ledger.handle(self.now, input, &mut outputs);
+        self.carry_out(outputs);
+    }
+
+    fn carry_out(&mut self, mut outputs: Vec<Output>) {
         while !outputs.is_empty() {
             let mut mark = None;
             for output in std::mem::take(&mut outputs) {
@@ -157,7 +178,12 @@ impl SoloLedger {
         self.boot += 1;
         let tables: HashMap<Digest, Arc<Compiled>> = self.definitions.iter().map(|it| (it.digest, table(it))).collect();
         self.ledger = Ledger::load(self.boot, tables, self.disk.clone()).expect("it is there");
-        self.ledger.begin(self.now, &mut Vec::new());
+        if self.broker {
+            self.ledger.set_broker();
+        }
+        let mut begun = Vec::new();
+        self.ledger.begin(self.now, &mut begun);
+        self.carry_out(begun);
         self.deployed();
     }
 

@@ -6,6 +6,7 @@ mod bench;
 mod elements;
 mod example_models;
 mod layering;
+mod ledger_broker;
 mod ledger_core;
 mod ledger_groups;
 mod ledger_messages;

@@ -22,14 +22,15 @@ use runtime::drain::DrainWatcher;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::messages::{bad, body};
 use super::query::{decoded, pairs};
 use super::{Answer, failed, json_answer, not_allowed, told};
 use crate::ledger::{Receipt, Record, TopicView};
 use crate::operations::Operations;
-use crate::topics::Broker;
-use crate::topics::own::Own;
+use crate::topics::message::{MAX_HEADER, MAX_HEADERS, MESSAGE_ID};
+use crate::topics::{Broker as _, Topics};
 
 /// Event streams at the same time.
 pub(super) const MAX_STREAMS: usize = 256;
@@ -37,11 +38,8 @@ pub(super) const MAX_STREAMS: usize = 256;
 const PAGE: usize = 16;
 /// How long a stream may be silent: then a comment says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// The header that gives a message its id.
-const MESSAGE_ID: &str = "x-rexflow-message-id";
-/// Headers kept of a message, and bytes of one.
-const MAX_HEADERS: usize = 32;
-const MAX_HEADER: usize = 1024;
+/// How often is asked for what came, where nobody says so.
+const POLL: Duration = Duration::from_millis(250);
 
 /// A body that goes on as records come.
 pub(super) type Events = UnsyncBoxBody<Bytes, Infallible>;
@@ -61,7 +59,7 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
     let path = request.uri().path().to_owned();
     let segments: Vec<String> = path.trim_start_matches('/').split('/').map(decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let broker = Own(operations.clone());
+    let broker = Topics::of(operations);
     match (segments.as_slice(), request.method()) {
         (["topics"], &(Method::GET | Method::HEAD)) => match broker.list().await {
             Ok(topics) => {
@@ -77,7 +75,7 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
     }
 }
 
-async fn publish(broker: &Own, name: &str, request: Request<Body>) -> Result<Answer, Answer> {
+async fn publish(broker: &Topics, name: &str, request: Request<Body>) -> Result<Answer, Answer> {
     if let Some((key, _)) = pairs(request.uri().query()).into_iter().next() {
         return Err(bad(format!("there is no parameter {key:?} here; a message's id is its header {MESSAGE_ID}")));
     }
@@ -139,7 +137,7 @@ pub(super) async fn events(
     request: &Request<Body>,
     places: &Arc<Semaphore>,
 ) -> Result<Response<Events>, Answer> {
-    let broker = Own(operations.clone());
+    let broker = Topics::of(operations);
     let Ok(place) = Arc::clone(places).try_acquire_owned() else {
         return Err(failed(StatusCode::TOO_MANY_REQUESTS, &format!("{MAX_STREAMS} streams are open already")));
     };
@@ -152,6 +150,7 @@ pub(super) async fn events(
         after,
         read: VecDeque::new(),
         appended,
+        silent_since: Instant::now(),
         drain: operations.drain.clone(),
         greeted: false,
         _place: place,
@@ -191,11 +190,12 @@ fn after(request: &Request<Body>, next: u64) -> Result<u64, String> {
 }
 
 struct Reader {
-    broker: Own,
+    broker: Topics,
     name: String,
     after: u64,
     read: VecDeque<Record>,
-    appended: broadcast::Receiver<Arc<str>>,
+    appended: Option<broadcast::Receiver<Arc<str>>>,
+    silent_since: Instant,
     drain: DrainWatcher,
     greeted: bool,
     _place: OwnedSemaphorePermit,
@@ -210,7 +210,7 @@ impl Reader {
         }
         loop {
             if let Some(record) = self.read.pop_front() {
-                self.after = record.offset;
+                (self.after, self.silent_since) = (record.offset, Instant::now());
                 return Some(event(&record));
             }
             let (found, _) = self.broker.read(&self.name, self.after, PAGE).await.ok()?;
@@ -226,19 +226,31 @@ impl Reader {
 
     /// True when something was appended, false when it is time to say that the stream lives; none at the drain.
     async fn news(&mut self) -> Option<bool> {
-        let silence = tokio::time::sleep(HEARTBEAT);
-        tokio::pin!(silence);
         loop {
             tokio::select! {
                 biased;
                 () = self.drain.signaled() => return None,
-                told = self.appended.recv() => match told {
-                    Ok(name) if *name != *self.name => {}
+                told = news_of(&mut self.appended) => match told {
+                    Ok(name) if name.as_ref().is_some_and(|it| **it != *self.name) => {}
                     Ok(_) | Err(RecvError::Lagged(_)) => return Some(true),
                     Err(RecvError::Closed) => return None,
                 },
-                () = &mut silence => return Some(false),
+                () = tokio::time::sleep_until(self.silent_since + HEARTBEAT) => {
+                    self.silent_since = Instant::now();
+                    return Some(false);
+                }
             }
+        }
+    }
+}
+
+/// The topic that has a new record; without anybody who says so, after a while, perhaps any.
+async fn news_of(appended: &mut Option<broadcast::Receiver<Arc<str>>>) -> Result<Option<Arc<str>>, RecvError> {
+    match appended {
+        Some(appended) => appended.recv().await.map(Some),
+        None => {
+            tokio::time::sleep(POLL).await;
+            Ok(None)
         }
     }
 }

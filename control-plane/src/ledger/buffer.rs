@@ -55,6 +55,20 @@ impl Buffer {
         self.kept.len() >= MAX_KEPT || self.ids.len() >= MAX_IDS
     }
 
+    pub(super) fn is_full_of_messages(&self) -> bool {
+        self.kept.len() >= MAX_KEPT
+    }
+
+    /// The id that would be forgotten first, if there is no room for another one; it is forgotten now.
+    pub(super) fn make_room_for_an_id(&mut self) -> Option<Digest> {
+        if self.ids.len() < MAX_IDS {
+            return None;
+        }
+        let (_, id) = self.id_expiry.pop_first()?;
+        self.ids.remove(&id);
+        Some(id)
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.names.contains_key(name)
     }
@@ -174,47 +188,56 @@ impl Buffer {
     /// Something to be told next; gives its stored form.
     pub(super) fn add_posted(&mut self, number: u64, posted: Posted, now: Timestamp) -> Vec<u8> {
         let bytes = match &posted {
-            Posted::Message(message) => v1::StoredMessage { posted: true, ..stored(message, now) },
+            Posted::Message(message) => encode_posted(message, now),
             Posted::Signal(name, payload) => v1::StoredMessage {
                 name: name.clone(),
                 payload: Some(payload.clone().into()),
                 signal: true,
                 posted: true,
                 ..v1::StoredMessage::default()
-            },
+            }
+            .encode_to_vec(),
         };
         self.posted.insert(number, posted);
-        bytes.encode_to_vec()
+        bytes
     }
 
     /// From what was stored.
     pub(super) fn load(&mut self, number: u64, bytes: &[u8]) -> Result<(), Malformed> {
         let bad = Malformed { field: "stored message", why: "not protobuf" };
         let stored = v1::StoredMessage::decode(bytes).map_err(|_| bad)?;
-        let payload = stored.payload.unwrap_or_default().into();
         if stored.signal {
+            let payload = stored.payload.unwrap_or_default().into();
             self.posted.insert(number, Posted::Signal(stored.name, payload));
-            return Ok(());
-        }
-        let message = Published {
-            name: stored.name,
-            key: stored.key,
-            id: stored.id,
-            time_to_live: stored.time_to_live_ms,
-            payload,
-            topic: stored.topic,
-            headers: stored.headers.into_iter().collect(),
-        };
-        if stored.posted {
-            self.posted.insert(number, Posted::Message(message));
+        } else if stored.posted {
+            self.posted.insert(number, Posted::Message(published(stored)));
         } else {
-            let taken = stored.processes.into_iter().map(ProcessId::from).collect();
+            let taken = stored.processes.iter().map(|it| ProcessId::from(it.as_str())).collect();
             let place = Place { offset: stored.offset, published: stored.published_ms };
             let place = Some(place).filter(|it| it.offset != 0);
-            self.add(number, Kept { message, expires: stored.expires_ms, taken, place });
+            let expires = stored.expires_ms;
+            self.add(number, Kept { message: published(stored), expires, taken, place });
         }
         Ok(())
     }
+}
+
+/// The message that was stored.
+pub(super) fn published(stored: v1::StoredMessage) -> Published {
+    Published {
+        name: stored.name,
+        key: stored.key,
+        id: stored.id,
+        time_to_live: stored.time_to_live_ms,
+        payload: stored.payload.unwrap_or_default().into(),
+        topic: stored.topic,
+        headers: stored.headers.into_iter().collect(),
+    }
+}
+
+/// The stored form of a message that is still to be told.
+pub(super) fn encode_posted(message: &Published, now: Timestamp) -> Vec<u8> {
+    v1::StoredMessage { posted: true, ..stored(message, now) }.encode_to_vec()
 }
 
 fn stored(message: &Published, expires: Timestamp) -> v1::StoredMessage {

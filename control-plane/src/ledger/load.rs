@@ -15,7 +15,7 @@ use super::stored::{decode_instance, decode_stay, key};
 use super::{Arc, Compiled, Digest, HashMap, Ledger, Output, Timestamp};
 
 /// The prefixes that [`Ledger::load`] must be given, in this order.
-const LOADED: [&[u8]; 11] = [
+const LOADED: [&[u8]; 13] = [
     key::OPEN,
     key::TOKEN,
     key::SEEN,
@@ -27,6 +27,8 @@ const LOADED: [&[u8]; 11] = [
     key::MESSAGE_ID,
     key::START,
     key::TOPIC,
+    key::THROWN,
+    key::POSITION,
 ];
 
 impl Ledger {
@@ -67,7 +69,7 @@ impl Ledger {
                     ledger.tombstones.insert(InstanceId::from(text(&key[2..])?), tombstone);
                 }
                 Some(key::MESSAGE) => {
-                    let number = u64::from_str_radix(text(&key[2..])?, 16).map_err(|_| bad("message number"))?;
+                    let number = number(&key)?;
                     ledger.exchange.buffer.load(number, &value)?;
                     if let Some(kept) = ledger.exchange.buffer.get(number)
                         && let Some(place) = kept.place
@@ -78,6 +80,8 @@ impl Ledger {
                 }
                 Some(key::MESSAGE_ID) => ledger.load_message_id(&key, &value)?,
                 Some(key::TOPIC) => ledger.exchange.topics.load(text(&key[2..])?, &value)?,
+                Some(key::THROWN) => ledger.broker.load_thrown(number(&key)?, &value)?,
+                Some(key::POSITION) => ledger.broker.load_position(text(&key[2..])?, &value)?,
                 Some(key::START) => ledger.exchange.starts.load(&value)?,
                 _ => {}
             }
@@ -94,6 +98,7 @@ impl Ledger {
         let mut instances: Vec<InstanceId> = self.instances.keys().cloned().collect();
         instances.sort_unstable();
         instances.iter().for_each(|i| self.settle_state(i, out));
+        self.take_back_thrown();
         self.handle(now, super::Input::Tick, out);
     }
 
@@ -155,6 +160,11 @@ fn seen_key(key: &[u8]) -> Result<(InstanceId, ActivationId), Malformed> {
     let key = text(&key[2..])?;
     let (instance, activation) = key.rsplit_once('/').ok_or(bad("no activation in the key"))?;
     Ok((instance.into(), activation.parse().map_err(|_| bad("no activation in the key"))?))
+}
+
+/// The number that a key ends with.
+fn number(key: &[u8]) -> Result<u64, Malformed> {
+    u64::from_str_radix(text(&key[2..])?, 16).map_err(|_| bad("message number"))
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Malformed> {

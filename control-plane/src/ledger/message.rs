@@ -109,6 +109,7 @@ impl Ledger {
                 None => None,
             };
             match posted {
+                Some(Posted::Message(message)) if message.topic && self.broker.is_on() => self.throw(now, message, out),
                 Some(posted) if told >= AT_ONCE || !listening => self.store_posted(now, posted),
                 Some(Posted::Message(message)) => drop(self.deliver(now, message, out)),
                 Some(Posted::Signal(name, payload)) => drop(self.broadcast(now, &name, &payload, out)),
@@ -142,7 +143,8 @@ impl Ledger {
         self.exchange.listening && self.exchange.buffer.next_posted().is_some()
     }
 
-    fn deliver(&mut self, now: Timestamp, mut message: Published, out: &mut Vec<Output>) -> Receipt {
+    /// To who waits for it, who is started by it, and who comes later.
+    pub(super) fn deliver(&mut self, now: Timestamp, mut message: Published, out: &mut Vec<Output>) -> Receipt {
         let mut receipt = Receipt::default();
         if message.topic {
             message.time_to_live = self.exchange.topics.retention.age;

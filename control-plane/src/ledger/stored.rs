@@ -38,6 +38,10 @@ pub mod key {
     pub const MESSAGE_ID: &[u8] = b"n/";
     /// Topics.
     pub const TOPIC: &[u8] = b"q/";
+    /// Messages that are to be produced to a broker.
+    pub const THROWN: &[u8] = b"p/";
+    /// How far topics of a broker were consumed.
+    pub const POSITION: &[u8] = b"c/";
     /// Timer start events.
     pub const START: &[u8] = b"t/";
 
@@ -87,6 +91,14 @@ pub mod key {
     /// A topic.
     pub fn topic(name: &str) -> Vec<u8> {
         joined(TOPIC, &[name.as_bytes()])
+    }
+    /// A message to be produced, in the order of throwing.
+    pub fn thrown(number: u64) -> Vec<u8> {
+        joined(THROWN, &[format!("{number:016x}").as_bytes()])
+    }
+    /// How far a topic was consumed.
+    pub fn position(topic: &str) -> Vec<u8> {
+        joined(POSITION, &[topic.as_bytes()])
     }
     /// A timer start event.
     pub fn start(deployment: &DeploymentId, element: &ElementId, trigger: u32) -> Vec<u8> {

@@ -169,6 +169,11 @@ impl Topics {
         self.all.get(name).and_then(|log| log.listeners.get(process)).is_some_and(|from| offset >= *from)
     }
 
+    /// Topics that start instances.
+    pub(super) fn listened(&self) -> impl Iterator<Item = String> + '_ {
+        self.all.iter().filter(|(_, log)| !log.listeners.is_empty()).map(|(name, _)| name.clone())
+    }
+
     /// True when the topic is there, or there is room for it.
     pub(super) fn has_room(&self, name: &str) -> bool {
         self.all.len() < MAX_TOPICS || self.all.contains_key(name)

@@ -1,16 +1,17 @@
 //! What the rest of flowd asks of the ledger's loop, and the handle by which it asks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use routing::callback::Callback;
 use routing::instance::Published;
 use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Payload, Product};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::LedgerTask;
 use crate::ledger::{
-    self, Answer, Deployed, Input, InstanceView, Leaving, Operation, Operator, Record, Start, TopicView,
-    decode_instance, key,
+    self, Answer, Consumed, Deployed, Input, InstanceView, Leaving, Operation, Operator, Position, Record, Start,
+    Thrown, TopicView, decode_instance, key,
 };
 use crate::metrics::OfProcess;
 use crate::store::{self, AnyStore, Store};
@@ -43,6 +44,11 @@ pub(super) enum Command {
     CompleteTask(InstanceId, ActivationId, Result<Payload, (String, Payload)>, oneshot::Sender<Answer>),
     Records(String, u64, usize, oneshot::Sender<(Vec<Record>, u64)>),
     Topics(oneshot::Sender<Vec<TopicView>>),
+    Consume(Vec<Consumed>, oneshot::Sender<usize>),
+    Renewed(String, oneshot::Sender<()>),
+    Produced(Vec<u64>, oneshot::Sender<()>),
+    Thrown(u64, usize, oneshot::Sender<(Vec<Thrown>, usize)>),
+    Positions(oneshot::Sender<BTreeMap<String, Position>>),
     Definition(Digest, Arc<Compiled>),
     Retired(Digest),
     Endpoints,
@@ -91,12 +97,20 @@ pub(crate) enum Refused {
     },
 }
 
+/// What a broker's client is told: that there is something new of a kind, and never what.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ForBroker {
+    pub(super) thrown: watch::Sender<()>,
+    pub(super) listening: watch::Sender<()>,
+}
+
 /// Asks the ledger's loop. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
     changes: broadcast::Sender<Arc<InstanceView>>,
     appended: broadcast::Sender<Arc<str>>,
+    broker: ForBroker,
     store: AnyStore,
 }
 
@@ -105,9 +119,10 @@ impl Handle {
         commands: mpsc::Sender<Command>,
         changes: broadcast::Sender<Arc<InstanceView>>,
         appended: broadcast::Sender<Arc<str>>,
+        broker: ForBroker,
         store: AnyStore,
     ) -> Self {
-        Self { commands, changes, appended, store }
+        Self { commands, changes, appended, broker, store }
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
@@ -253,6 +268,41 @@ impl Handle {
         self.appended.subscribe()
     }
 
+    /// Messages of a broker's topics, each partition's in order. How many of them were taken, from the first on; they are durable.
+    pub(crate) async fn consume(&self, messages: Vec<Consumed>) -> Result<usize, Refused> {
+        self.ask(|reply| Command::Consume(messages, reply)).await
+    }
+
+    /// A broker's topic has begun anew.
+    pub(crate) async fn renewed(&self, topic: &str) -> Result<(), Refused> {
+        self.ask(|reply| Command::Renewed(topic.to_owned(), reply)).await
+    }
+
+    /// A broker has these thrown messages; answers when they are durably forgotten.
+    pub(crate) async fn produced(&self, numbers: Vec<u64>) -> Result<(), Refused> {
+        self.ask(|reply| Command::Produced(numbers, reply)).await
+    }
+
+    /// What is durably thrown behind a number, at most so many, and how many there are in all.
+    pub(crate) async fn thrown(&self, after: u64, limit: usize) -> Result<(Vec<Thrown>, usize), Refused> {
+        self.ask(|reply| Command::Thrown(after, limit, reply)).await
+    }
+
+    /// The broker's topics that are listened to, and how far each was consumed.
+    pub(crate) async fn positions(&self) -> Result<BTreeMap<String, Position>, Refused> {
+        self.ask(Command::Positions).await
+    }
+
+    /// Sees that there is something to be produced.
+    pub(crate) fn throws(&self) -> watch::Receiver<()> {
+        self.broker.thrown.subscribe()
+    }
+
+    /// Sees that other topics are listened to.
+    pub(crate) fn listens(&self) -> watch::Receiver<()> {
+        self.broker.listening.subscribe()
+    }
+
     /// Broadcasts a signal; answers when what it does is durable.
     pub(crate) async fn signal(&self, name: String, payload: Payload) -> Result<Answer, Refused> {
         self.ask(|reply| Command::Signal(name, payload, reply)).await
@@ -353,11 +403,48 @@ impl LedgerTask {
                 let topics = self.parts.ledger.topics();
                 self.reply(move || drop(reply.send(topics)));
             }
+            Command::Consume(messages, reply) => self.consume(messages, reply),
+            Command::Renewed(topic, reply) => {
+                self.input(Input::Renewed(topic));
+                self.done(reply);
+            }
+            Command::Produced(numbers, reply) => {
+                self.input(Input::Produced(numbers));
+                self.done(reply);
+            }
+            Command::Thrown(after, limit, reply) => {
+                let found = self.parts.ledger.thrown(after, limit);
+                self.reply(move || drop(reply.send(found)));
+            }
+            Command::Positions(reply) => {
+                let positions = self.parts.ledger.positions().clone();
+                self.reply(move || drop(reply.send(positions)));
+            }
             Command::Tombstones(reply) => self.asks(reply, Input::Tombstones),
             Command::Definition(digest, table) => self.input(Input::Definition(digest, table)),
             Command::Retired(digest) => self.input(Input::Retired(digest)),
             Command::Endpoints => self.endpoints(),
         }
+    }
+
+    fn done(&mut self, reply: oneshot::Sender<()>) {
+        self.reply(move || {
+            let _ = reply.send(());
+        });
+    }
+
+    fn consume(&mut self, messages: Vec<Consumed>, reply: oneshot::Sender<usize>) {
+        let mut taken = 0;
+        for message in messages {
+            if !self.parts.ledger.has_room() {
+                break;
+            }
+            self.input(Input::Consumed(message));
+            taken += 1;
+        }
+        self.reply(move || {
+            let _ = reply.send(taken);
+        });
     }
 
     fn start(

@@ -47,6 +47,8 @@ impl LedgerTask {
             Output::HandTables(replica, definition, element) => self.hand_tables(replica, definition, &element),
             // nobody reads: nobody is told
             Output::Appended(topic) => drop(self.appended.send(Arc::from(topic))),
+            Output::Thrown => self.broker.thrown.send_replace(()),
+            Output::Listening => self.broker.listening.send_replace(()),
             Output::Started(process) => {
                 let process = OfProcess { process: process.as_str().to_owned() };
                 self.parts.metrics.started.get_or_create(&process).inc();

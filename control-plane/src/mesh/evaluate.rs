@@ -93,12 +93,16 @@ impl MeshState {
                     _ => {}
                 }
             }
-            if view.replicas == 0 && definition.workloads.is_some() {
-                let hindered = self.hindered.get(&task.service);
-                view.reason = hindered.cloned().unwrap_or_else(|| "its pod is starting".to_owned());
-            }
             if view.health == Health::Unknown && !down.is_empty() {
                 (view.health, view.reason) = (Health::Down, down);
+            }
+            if definition.workloads.is_some() && view.health != Health::Up {
+                // what the cluster says is nearer to the cause than a refused connection
+                match self.hindered.get(&task.service) {
+                    Some(hindered) => view.reason.clone_from(hindered),
+                    None if view.replicas == 0 => "its pod is starting".clone_into(&mut view.reason),
+                    None => {}
+                }
             }
             view
         };

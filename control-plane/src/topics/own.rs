@@ -28,7 +28,7 @@ impl Broker for Own {
         Ok(self.0.ledger.topics().await?)
     }
 
-    fn appended(&self) -> broadcast::Receiver<Arc<str>> {
-        self.0.ledger.appended()
+    fn appended(&self) -> Option<broadcast::Receiver<Arc<str>>> {
+        Some(self.0.ledger.appended())
     }
 }

@@ -195,7 +195,12 @@ impl World {
         let control = |replica: &Incarnation| process.controls.get(replica).map(|(id, _)| *id);
         let hop = |replica: &Incarnation| process.peers.links.get(replica).filter(|p| p.open).and_then(|p| p.link);
         let frame = match effect {
-            Output::Write(..) | Output::Hop(_) | Output::Started(_) | Output::Appended(_) => return,
+            Output::Write(..)
+            | Output::Hop(_)
+            | Output::Started(_)
+            | Output::Appended(_)
+            | Output::Thrown
+            | Output::Listening => return,
             Output::Answer(request, answer) => return self.flowd_answer(request, answer),
             Output::Alarm(what) => return self.history.alarm(what),
             Output::Changed(view) => {

@@ -1,151 +1,51 @@
 //! Topics: the original's acceptance tests AT3, AT7 and AT8, and what the world outside sees of a topic.
 
-use std::collections::BTreeMap;
+mod nats;
+mod scenarios;
+
 use std::time::Duration;
 
-use flow_tests::harness::{Events, Mesh, Model, PATIENCE, Service, eventually, post, request};
-use futures_util::StreamExt as _;
-use serde_json::{Value, json};
+use flow_tests::harness::{Events, Mesh, Model, Service, post, request};
+use serde_json::json;
 use tokio::task::JoinHandle;
 
-/// A service that takes one from `val`.
-async fn decrement() -> Service {
-    Service::start(|call| {
-        let mut body = call.json();
-        body["val"] = (body["val"].as_i64().unwrap() - 1).into();
-        async move { flow_tests::harness::Answer::Json(body) }
-    })
-    .await
-}
+use scenarios::{Outside, completed};
 
-/// The script beside the mesh: doubles `val` of what comes by one topic, and publishes it to another with the same headers.
-async fn doubles(mesh: &Mesh, from: &str, to: &str) -> JoinHandle<()> {
-    let mut events = Events::open(&mesh.url(&format!("/topics/{from}?from=earliest")), None).await.unwrap();
-    let to = mesh.url(&format!("/topics/{to}"));
-    tokio::spawn(async move {
-        while let Some((id, event)) = events.next().await {
-            let mut data = event["data"].clone();
-            data["val"] = (data["val"].as_i64().unwrap() * 2).into();
-            let headers = event["headers"].as_object().unwrap();
-            let mut headers: Vec<(&str, &str)> =
-                headers.iter().map(|(k, v)| (k.as_str(), v.as_str().unwrap())).collect();
-            headers.push(("x-rexflow-message-id", &id));
-            let reply = post(&to, &headers, &data).await.unwrap();
-            assert_eq!(reply.status, 200, "{}", reply.text());
-        }
-    })
-}
+/// Topics of flowd's own, reached over HTTP.
+struct Http;
 
-/// Starts instances over HTTP, some at a time; their ids by what they were started with.
-async fn start_all(mesh: &Mesh, id: &str, payloads: Vec<Value>, parallel: usize) -> Vec<(Value, String)> {
-    let starts = futures_util::stream::iter(payloads).map(|payload| async move {
-        let started = mesh.post_start(id, "", &[], &payload).await;
-        assert_eq!(started.status, 200, "{}", started.text());
-        (payload, started.json()["id"].as_str().unwrap().to_owned())
-    });
-    starts.buffer_unordered(parallel).collect().await
-}
-
-/// All instances, once there are so many and each is COMPLETED.
-async fn completed(mesh: &Mesh, count: usize) -> BTreeMap<String, Value> {
-    eventually("all to be COMPLETED", PATIENCE, async || {
-        let all = mesh.instances().await;
-        let open = all.values().find(|it| it["state"] != "COMPLETED");
-        if all.len() == count && open.is_none() { Ok(all) } else { Err(format!("{} of {count}, {open:?}", all.len())) }
-    })
-    .await
+impl Outside for Http {
+    async fn doubles(&self, mesh: &Mesh, from: &str, to: &str) -> JoinHandle<()> {
+        let mut events = Events::open(&mesh.url(&format!("/topics/{from}?from=earliest")), None).await.unwrap();
+        let to = mesh.url(&format!("/topics/{to}"));
+        tokio::spawn(async move {
+            while let Some((id, event)) = events.next().await {
+                let mut data = event["data"].clone();
+                data["val"] = (data["val"].as_i64().unwrap() * 2).into();
+                let headers = event["headers"].as_object().unwrap();
+                let mut headers: Vec<(&str, &str)> =
+                    headers.iter().map(|(k, v)| (k.as_str(), v.as_str().unwrap())).collect();
+                headers.push(("x-rexflow-message-id", &id));
+                let reply = post(&to, &headers, &data).await.unwrap();
+                assert_eq!(reply.status, 200, "{}", reply.text());
+            }
+        })
+    }
 }
 
 #[tokio::test]
 async fn at3_a_catch_event_gets_the_message_of_its_own_instance() {
-    let (increment, decrement) = (Service::counting("val").await, decrement().await);
-    let mut mesh = Mesh::start().await;
-    mesh.sidecar(&[("increment", &increment.url()), ("decrement", &decrement.url())]).await;
-    let model = Model::new("events").start("start").task("add", "increment").throws("throw", "test3_throw");
-    let model = model.catches("catch", "test3_catch", "").task("subtract", "decrement").end("end");
-    let id = mesh.deploy(model.path(&["start", "add", "throw", "catch", "subtract", "end"]).xml()).await;
-    let script = doubles(&mesh, "test3_throw", "test3_catch").await;
-
-    let started = start_all(&mesh, &id, (0..200).map(|v| json!({"val": v})).collect(), 40).await;
-    let all = completed(&mesh, 200).await;
-    for (payload, instance) in started {
-        let v = payload["val"].as_i64().unwrap();
-        assert_eq!(all[&instance]["result"], json!({"val": 2 * (v + 1) - 1}), "{instance}");
-    }
-    script.abort();
+    scenarios::at3(Mesh::start().await, &Http, 0).await;
 }
 
 #[tokio::test]
 async fn at7_an_end_event_starts_another_process_by_a_topic() {
-    let sauce = Service::adding("sauce", "Applied.").await;
-    let profit = Service::adding("cashflow", "Positive!").await;
-    let mut mesh = Mesh::start().await;
-    mesh.sidecar(&[("sauce", &sauce.url()), ("profit", &profit.url())]).await;
-    let a = Model::new("a").start("start").task("apply", "sauce").event("endEvent", "end", "", "kafka_topic: test7");
-    let b = Model::new("b").event("startEvent", "start", "", "kafka_topic: test7").task("sell", "profit").end("end");
-    let b = mesh.deploy(b.path(&["start", "sell", "end"]).xml()).await;
-    let a = mesh.deploy(a.path(&["start", "apply", "end"]).xml()).await;
-
-    let started = start_all(&mesh, &a, (0..20).map(|n| json!({"cookie": format!("c-{n}")})).collect(), 10).await;
-    let all = completed(&mesh, 40).await;
-    for (payload, instance) in started {
-        let cookie = payload["cookie"].clone();
-        assert_eq!(all[&instance]["result"], json!({"cookie": cookie, "sauce": "Applied."}));
-        let wanted = json!({"cookie": cookie, "sauce": "Applied.", "cashflow": "Positive!"});
-        let of_b = all.iter().filter(|(id, it)| id.starts_with(&b) && it["result"] == wanted);
-        assert_eq!(of_b.count(), 1, "{cookie}");
-    }
-}
-
-/// A of AT8, and B that its way out by `negative-balance` starts.
-fn comprehensive() -> (Model, Model) {
-    let a = Model::new("a").start("start").task("add", "increment").exclusive("is-positive", "no");
-    let a = a.event("endEvent", "negative-balance", "", "topic: broke").task("again", "increment");
-    let a = a.throws("throw1", "throw-1").catches("catch1", "catch-1", "").task("subtract", "decrement");
-    let a = a.throws("throw2", "throw-2").catches("catch2", "catch-2", "").exclusive("is-large", "small");
-    let a = a.task("sell", "profit").task("apply", "sauce").end("end-profit").end("small-balance");
-    let a = a.path(&["start", "add", "is-positive"]).when("yes", "is-positive", "again", "val > 0");
-    let a = a.flow("no", "is-positive", "negative-balance");
-    let a = a.path(&["again", "throw1", "catch1", "subtract", "throw2", "catch2", "is-large"]);
-    let a = a.when("large", "is-large", "sell", "val > 100").flow("small", "is-large", "apply");
-    let a = a.path(&["sell", "end-profit"]).path(&["apply", "small-balance"]);
-    let b = Model::new("b").event("startEvent", "start", "", "topic: broke").task("orz", "orz").end("end");
-    (a, b.path(&["start", "orz", "end"]))
+    scenarios::at7(Mesh::start().await).await;
 }
 
 #[tokio::test]
 async fn at8_everything_together() {
-    let (increment, decrement) = (Service::counting("val").await, decrement().await);
-    let sauce = Service::adding("sauce", "Applied.").await;
-    let profit = Service::adding("cashflow", "Positive!").await;
-    let orz = Service::adding("cashflow", "Orz").await;
-    let mut mesh = Mesh::start().await;
-    mesh.sidecar(&[("increment", &increment.url())]).await;
-    mesh.sidecar(&[("decrement", &decrement.url()), ("sauce", &sauce.url())]).await;
-    mesh.sidecar(&[("profit", &profit.url()), ("orz", &orz.url())]).await;
-    let (a, b) = comprehensive();
-    let (b, a) = (mesh.deploy(b.xml()).await, mesh.deploy(a.xml()).await);
-    let scripts = [doubles(&mesh, "throw-1", "catch-1").await, doubles(&mesh, "throw-2", "catch-2").await];
-
-    let payloads: Vec<Value> = (-50..150).map(|v| json!({"val": v, "cookie": format!("c{v}")})).collect();
-    let broke = (-50..0).count();
-    let started = start_all(&mesh, &a, payloads, 20).await;
-    let all = completed(&mesh, 200 + broke).await;
-    for (payload, instance) in started {
-        let (v, cookie) = (payload["val"].as_i64().unwrap(), &payload["cookie"]);
-        let (view, out) = (&all[&instance], ((v + 2) * 2 - 1) * 2);
-        let (end, result) = match v {
-            ..0 => ("negative-balance", json!({"val": v + 1, "cookie": cookie})),
-            _ if out > 100 => ("end-profit", json!({"val": out, "cookie": cookie, "cashflow": "Positive!"})),
-            _ => ("small-balance", json!({"val": out, "cookie": cookie, "sauce": "Applied."})),
-        };
-        assert_eq!((&view["end_event"], &view["result"]), (&json!(end), &result), "val {v}");
-        let of_b = all.iter().filter(|(id, it)| id.starts_with(&b) && it["result"]["cookie"] == *cookie);
-        let flows: Vec<&Value> = of_b.map(|(_, it)| &it["result"]["cashflow"]).collect();
-        assert_eq!(flows.len(), usize::from(v < 0), "val {v}");
-        assert!(flows.iter().all(|it| **it == "Orz"));
-    }
-    scripts.iter().for_each(JoinHandle::abort);
+    scenarios::at8(Mesh::start().await, &Http, 0).await;
 }
 
 #[tokio::test]
