@@ -25,6 +25,11 @@ pub(crate) use extension::{TaskBinding, TypedTask, connector_element, millisecon
 use crate::diagnostic::Diagnostic;
 use crate::model::{Definitions, Process};
 
+/// Whether an annotation's key is a setting of the whole process.
+pub(crate) fn is_global(key: &str) -> bool {
+    global::KEYS.contains(&key)
+}
+
 /// Everything that annotations say about one process.
 #[derive(Debug, Clone, Default)]
 pub struct Annotations {

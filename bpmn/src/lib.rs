@@ -13,6 +13,7 @@
 //!
 //! [`workloads`] tells what has to run for it in a cluster.
 //!
+//! [`mod@import`] reads models of other engines, and says what of them runs here.
 //! [`dmn`] reads the decisions that stand beside a process, for its business rule tasks.
 //!
 //! What is accepted runs as drawn; what cannot run so is refused, never reinterpreted.
@@ -23,6 +24,7 @@ pub mod compile;
 pub mod diagnostic;
 pub mod dmn;
 mod graph;
+pub mod import;
 mod lint;
 pub mod model;
 pub mod parse;
@@ -32,5 +34,6 @@ mod workload;
 pub use beside::beside;
 pub use compile::{Checked, Options, ProcessDefinition, Table, check};
 pub use diagnostic::{CATALOGUE, Diagnostic, Rule, Severity};
+pub use import::{Dialect, Import, import};
 pub use parse::{Limits, parse};
 pub use workload::{Origin, Workload, workloads};

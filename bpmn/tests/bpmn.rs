@@ -12,6 +12,7 @@ mod compile_gateways;
 mod dmn;
 mod drawn;
 mod fixtures;
+mod import;
 mod input;
 mod models;
 mod mutation;

@@ -10,6 +10,7 @@ mod delete;
 mod describe;
 mod dev;
 mod eval;
+mod import;
 mod inject;
 mod probe;
 mod ps;
@@ -54,6 +55,7 @@ pub(crate) enum Verb {
     Swap(swap::Swap),
     Update(update::Update),
     Validate(validate::Validate),
+    Import(import::Import),
     Eval(eval::Eval),
     Inject(inject::Inject),
     Uninject(inject::Uninject),
@@ -86,6 +88,7 @@ impl Verb {
             Verb::Swap(verb) => verb.run(flowd).await,
             Verb::Update(verb) => verb.run(flowd).await,
             Verb::Validate(verb) => verb.run(),
+            Verb::Import(verb) => verb.run(),
             Verb::Eval(verb) => verb.run(),
             Verb::Inject(verb) => verb.run(),
             Verb::Uninject(verb) => verb.run(),
