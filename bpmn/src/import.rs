@@ -1,7 +1,7 @@
 //! Models of other engines, and of the original: what of a file maps, what changes, what does not, and the model to apply.
 //!
 //! The file is edited, never written anew: whatever no rule touches (drawings, comments, white space) stays byte for byte, and no edit adds or
-//! takes away a line. What has no counterpart is left where it is and reported; [`check`](crate::check) has the last word, so a model of which
+//! takes away a line. What has no counterpart is left where it is and reported; [`check`] has the last word, so a model of which
 //! everything maps is one that it accepts. Pure; no service is looked for and nothing is run.
 
 mod camunda7;
