@@ -2,17 +2,27 @@
 //! `FLOW_REQUIRE_SERVERS` (set by the gate) makes a missing server a failure instead. `tests/servers/` installs them.
 
 use std::env;
+use std::path::PathBuf;
 
 fn main() {
-    for name in ["PATH", "FLOW_REQUIRE_SERVERS"] {
+    for name in ["PATH", "HOME", "FLOW_SERVERS_DIR", "FLOW_REQUIRE_SERVERS"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    for (server, found) in [("etcd", in_path("etcd")), ("nats", in_path("nats-server"))] {
+    let servers =
+        [("etcd", in_path("etcd")), ("nats", in_path("nats-server")), ("kafka", in_path("java") && has_kafka())];
+    for (server, found) in servers {
         println!("cargo::rustc-check-cfg=cfg(no_{server}_server)");
         if !found && env::var_os("FLOW_REQUIRE_SERVERS").is_none() {
             println!("cargo::rustc-cfg=no_{server}_server");
         }
     }
+}
+
+/// Where `kafka.sh install` puts it.
+fn has_kafka() -> bool {
+    let home = || env::var_os("HOME").map(|it| PathBuf::from(it).join(".cache/rexflow-servers"));
+    let servers = env::var_os("FLOW_SERVERS_DIR").map(PathBuf::from).or_else(home);
+    servers.is_some_and(|it| it.join("kafka/lib/complete").is_file())
 }
 
 /// Also where an account that is not root does not look.

@@ -36,7 +36,7 @@ pub struct Config {
     /// etcd instead of a folder: etcd://HOST:2379,HOST:2379/PREFIX; one host is enough, the prefix is optional.
     #[arg(long, env = "FLOW_STORE", value_name = "URL")]
     pub store: Option<String>,
-    /// Topics at a broker instead of flowd's own: nats://HOST:PORT, several servers with commas.
+    /// Topics at a broker instead of flowd's own: nats://HOST:PORT or kafka://HOST:PORT, several servers with commas.
     #[arg(long, env = "FLOW_TOPICS", value_name = "URL", hide_env_values = true)]
     pub topics: Option<String>,
     /// Certificate (PEM) with this process's SPIFFE name, spiffe://DOMAIN/flowd.

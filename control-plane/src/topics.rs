@@ -5,13 +5,15 @@
 //! their offsets, each at least once to who asks from an offset on. How a message finds instances is the ledger's, never a broker's;
 //! what is between the two is `pump`'s.
 #![cfg_attr(
-    not(feature = "nats"),
+    not(any(feature = "kafka", feature = "nats")),
     allow(dead_code, unused_variables, unreachable_code, reason = "no broker's client is built in")
 )]
 
 pub(crate) mod address;
 pub(crate) mod beside;
 pub(crate) mod client;
+#[cfg(feature = "kafka")]
+mod kafka;
 pub(crate) mod message;
 #[cfg(feature = "nats")]
 mod nats;

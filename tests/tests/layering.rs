@@ -24,7 +24,8 @@ const ALLOWED: [(&str, &[&str]); 10] = [
 ];
 
 /// Crates from outside that a sidecar must not contain, directly or through others.
-const NOT_IN_A_SIDECAR: [&str; 6] = ["quick-xml", "kube", "etcd-client", "redb", "serde-saphyr", "async-nats"];
+const NOT_IN_A_SIDECAR: [&str; 7] =
+    ["quick-xml", "kube", "etcd-client", "redb", "serde-saphyr", "async-nats", "rskafka"];
 
 /// Crates that the pure parts must not contain: no I/O, no async.
 const NOT_IN_PURE: [&str; 4] = ["tokio", "hyper", "tonic", "socket2"];

@@ -14,11 +14,12 @@ pub(crate) struct Address {
 /// Brokers that flowd speaks with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    Kafka,
     Nats,
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 1] = [(Self::Nats, "nats")];
+    const ALL: [(Self, &str); 2] = [(Self::Kafka, "kafka"), (Self::Nats, "nats")];
 
     /// As in a URL.
     pub(crate) fn scheme(self) -> &'static str {
@@ -88,7 +89,7 @@ mod tests {
         assert_eq!(address.to_string(), "nats://a:4222,[::1]:4223");
         assert!(!format!("{address:?}").contains("secret"));
         for (text, why) in [
-            ("amqp://h:1", "is no broker; there are nats://HOST:PORT"),
+            ("amqp://h:1", "is no broker; there are kafka://HOST:PORT and nats://HOST:PORT"),
             ("nats://h", "is no HOST:PORT"),
             ("nats://", "is no HOST:PORT"),
             ("nats://:1", "is no HOST:PORT"),

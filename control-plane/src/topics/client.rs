@@ -89,37 +89,47 @@ pub(crate) struct Options {
 #[derive(Clone)]
 pub(crate) enum AnyClient {
     #[cfg(feature = "nats")]
-    Nats(super::nats::Nats),
+    Nats(Box<super::nats::Nats>),
+    #[cfg(feature = "kafka")]
+    Kafka(super::kafka::Kafka),
 }
 
 /// Any feed.
 pub(crate) enum AnyFeed {
     #[cfg(feature = "nats")]
-    Nats(super::nats::Feed),
+    Nats(Box<super::nats::Feed>),
+    #[cfg(feature = "kafka")]
+    Kafka(super::kafka::Feed),
 }
 
 impl AnyClient {
     /// That there is a client for the address.
     pub(crate) fn check(address: &Address) -> Result<(), Error> {
         let built = match address.kind {
+            super::address::Kind::Kafka => cfg!(feature = "kafka"),
             super::address::Kind::Nats => cfg!(feature = "nats"),
         };
         if built { Ok(()) } else { Err(Error::NotBuilt(address.kind.scheme())) }
     }
 
     /// A client for the address; it need not reach it yet.
-    #[cfg_attr(not(feature = "nats"), allow(unused_variables, reason = "there is no client to make"))]
+    #[cfg_attr(
+        not(any(feature = "kafka", feature = "nats")),
+        allow(unused_variables, reason = "there is no client to make")
+    )]
     pub(crate) async fn new(address: &Address, options: Options) -> anyhow::Result<Self> {
         match address.kind {
             #[cfg(feature = "nats")]
-            super::address::Kind::Nats => Ok(Self::Nats(super::nats::Nats::new(address, options).await?)),
+            super::address::Kind::Nats => Ok(Self::Nats(Box::new(super::nats::Nats::new(address, options).await?))),
+            #[cfg(feature = "kafka")]
+            super::address::Kind::Kafka => Ok(Self::Kafka(super::kafka::Kafka::new(address, options)?)),
             #[allow(unreachable_patterns, reason = "unless all were built in")]
             kind => Err(Error::NotBuilt(kind.scheme()).into()),
         }
     }
 }
 
-#[cfg_attr(not(feature = "nats"), allow(unused_variables, reason = "there is nobody to ask"))]
+#[cfg_attr(not(any(feature = "kafka", feature = "nats")), allow(unused_variables, reason = "there is nobody to ask"))]
 impl Client for AnyClient {
     type Feed = AnyFeed;
 
@@ -127,13 +137,17 @@ impl Client for AnyClient {
         match *self {
             #[cfg(feature = "nats")]
             Self::Nats(ref client) => client.produce(messages).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(ref client) => client.produce(messages).await,
         }
     }
 
     async fn open(&self, topic: &str, from: &Position) -> Result<AnyFeed, Fault> {
         match *self {
             #[cfg(feature = "nats")]
-            Self::Nats(ref client) => client.open(topic, from).await.map(AnyFeed::Nats),
+            Self::Nats(ref client) => client.open(topic, from).await.map(|feed| AnyFeed::Nats(Box::new(feed))),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(ref client) => client.open(topic, from).await.map(AnyFeed::Kafka),
         }
     }
 
@@ -141,6 +155,8 @@ impl Client for AnyClient {
         match *self {
             #[cfg(feature = "nats")]
             Self::Nats(ref client) => client.read(topic, after, limit).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(ref client) => client.read(topic, after, limit).await,
         }
     }
 
@@ -148,6 +164,8 @@ impl Client for AnyClient {
         match *self {
             #[cfg(feature = "nats")]
             Self::Nats(ref client) => client.list().await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(ref client) => client.list().await,
         }
     }
 
@@ -155,6 +173,8 @@ impl Client for AnyClient {
         match *self {
             #[cfg(feature = "nats")]
             Self::Nats(ref client) => client.leave(topic).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(ref client) => client.leave(topic).await,
         }
     }
 }
@@ -164,6 +184,8 @@ impl Feed for AnyFeed {
         match *self {
             #[cfg(feature = "nats")]
             Self::Nats(ref mut feed) => feed.next().await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(ref mut feed) => feed.next().await,
         }
     }
 
@@ -171,6 +193,8 @@ impl Feed for AnyFeed {
         match *self {
             #[cfg(feature = "nats")]
             Self::Nats(ref mut feed) => feed.taken().await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(ref mut feed) => feed.taken().await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Topics: the original's acceptance tests AT3, AT7 and AT8, and what the world outside sees of a topic.
 
+mod kafka;
 mod nats;
 mod scenarios;
 

@@ -81,6 +81,11 @@ impl Nats {
 impl Outside for Nats {
     async fn doubles(&self, _: &Mesh, from: &str, to: &str) -> JoinHandle<()> {
         let (context, to) = (self.context().await.unwrap(), to.to_owned());
+        // flowd makes it when it begins to follow it: until then nobody would have what is published
+        eventually("the topic", PATIENCE, async || {
+            context.stream_by_subject(&to).await.map_err(|error| error.to_string())
+        })
+        .await;
         // a stream of its own making, which flowd finds
         let config = Config { name: format!("of-{from}"), subjects: vec![from.to_owned()], ..Config::default() };
         let stream = context.get_or_create_stream(config).await.unwrap();
