@@ -152,15 +152,15 @@ impl<'x> Reader<'x> {
         Some(KnowledgeModel { id, name, requires, parameters, body })
     }
 
-    /// The id and the name; the id stands in for a name that is not given.
+    /// The id and the name; each stands in for the other, since the standard needs an id only where something refers to it.
     fn identity(&mut self, element: &'x Element) -> Option<(String, String)> {
-        let id = element.attribute("id").map(str::trim).filter(|it| !it.is_empty());
-        let Some(id) = id else {
-            let message = format!("{} `{}` has no id", element.name, name_of(element));
-            self.error(Rule::DmnName, element, "", message);
+        let name = name_of(element);
+        let id = element.attribute("id").map(str::trim).filter(|it| !it.is_empty()).unwrap_or(&name);
+        if id.is_empty() {
+            self.error(Rule::DmnName, element, "", format!("{} has neither an id nor a name", element.name));
             return None;
-        };
-        let name = Some(name_of(element)).filter(|it| !it.is_empty()).unwrap_or_else(|| id.to_owned());
+        }
+        let name = if name.is_empty() { id.to_owned() } else { name.clone() };
         self.check_name(&name, element, id);
         Some((id.to_owned(), name))
     }

@@ -45,6 +45,19 @@ fn fixtures_have_exactly_the_expected_findings() {
 }
 
 #[test]
+fn an_id_is_needed_only_where_something_refers_to_it_and_names_may_hold_numbers() {
+    let xml = br##"<definitions xmlns="https://www.omg.org/spec/DMN/20191111/MODEL/" name="Rates" namespace="urn:test">
+      <decision name="rate 2 of 3" id="_rate"><literalExpression><text>12</text></literalExpression></decision>
+      <decision name="total">
+        <informationRequirement><requiredDecision href="#_rate"/></informationRequirement>
+        <literalExpression><text>rate 2 of 3 * 2</text></literalExpression>
+      </decision>
+    </definitions>"##;
+    let read = dmn::read(xml, Limits::default()).unwrap_or_else(|it| panic!("{}", listed(&it)));
+    assert_eq!(value(&Compiled::new(read.decisions).unwrap(), "total", json!({})), json!(24));
+}
+
+#[test]
 fn syntax_errors_name_the_cell_and_the_place_in_it() {
     let path = files("dmn/reject").into_iter().find(|it| it.ends_with("expression.dmn")).unwrap();
     let findings = dmn::read(&std::fs::read(path).unwrap(), Limits::default()).unwrap_err();

@@ -58,8 +58,13 @@ pub fn parse(source: &str) -> Result<Expression, ParseError> {
     parse_with(source, &[])
 }
 
-/// Parses an expression that may use these names. Needed only for names that hold operators or keywords, such as `a-b`: names of several words
-/// are understood without.
+/// Whether an expression that uses this name is understood only when [`parse_with`] is told of it: it holds an operator, a keyword or a word
+/// that begins with a digit, such as `a-b` or `room 101`. Other names of several words are understood without.
+pub fn must_be_known(name: &str) -> bool {
+    parser::must_be_known(name)
+}
+
+/// Parses an expression that may use these names. Needed only for those that [`must_be_known`].
 pub fn parse_with(source: &str, names: &[&str]) -> Result<Expression, ParseError> {
     parser::expression(source, names).map(|expr| Expression::new(source, expr))
 }

@@ -286,14 +286,17 @@ impl<'s> Parser<'s> {
     }
 }
 
-/// Remembers a name that words side by side would not give.
-fn remember(known: &mut Vec<String>, name: &str) {
+/// Whether a name is understood only when it is known: words side by side would not give it.
+pub(crate) fn must_be_known(name: &str) -> bool {
     let plain = name.split(' ').enumerate().all(|(index, word)| {
-        let mut chars = word.chars();
-        let starts = chars.next().is_some_and(lexer::is_name_start);
+        let starts = word.starts_with(lexer::is_name_start);
         starts && word.chars().all(lexer::is_name_part) && (index == 0 || !INFIX_WORDS.contains(&word))
     });
-    if !plain && name.starts_with(lexer::is_name_start) && !known.iter().any(|k| k == name) {
+    !plain && name.starts_with(lexer::is_name_start)
+}
+
+fn remember(known: &mut Vec<String>, name: &str) {
+    if must_be_known(name) && !known.iter().any(|k| k == name) {
         known.push(name.to_owned());
     }
 }

@@ -145,7 +145,7 @@ rules! {
     UnknownExtension "unknown-extension" "An extension is unknown and has no effect." "nothing to do unless it was meant to have one";
     NotDmn "not-dmn" "The file is XML, but not DMN." "the root must be `definitions` in a namespace of DMN 1.1 to 1.5";
     DmnNoDecision "dmn-no-decision" "The file has no decision." "draw a decision: inputs and knowledge models alone decide nothing";
-    DmnName "dmn-name" "An element of DMN has no id, or a name that no expression can use." "give the element an id, and a name of letters, digits and spaces";
+    DmnName "dmn-name" "An element of DMN has neither an id nor a name, or a name that no expression can use." "give the element a name of letters, digits and spaces";
     DmnDuplicate "dmn-duplicate" "Two elements of DMN have the same id or name." "rename one of them";
     DmnReference "dmn-reference" "A requirement names an element that does not exist or is of another kind." "correct the reference, or draw what is required";
     DmnCycle "dmn-cycle" "Decisions or knowledge models require each other in a cycle." "remove one of the requirements";

@@ -49,9 +49,10 @@ pub(super) const BUILTINS: &[Builtin] = &[
         or_refused(m, "years and months duration", v, found)
     }),
     Builtin::new("not", &["negand"], |_, v| Ok(Value::truth(v[0].as_truth().map(|truth| !truth)))),
-    Builtin::new("is", &["value1,value2"], |m, v| {
-        m.charge(&v[0])?;
-        Ok(Value::Bool(same(&v[0], &v[1])))
+    Builtin::new("is", &["value1?,value2?"], |m, v| {
+        let Some(first) = v.first() else { return refused(m, "is", v) };
+        m.charge(first)?;
+        Ok(Value::Bool(same(first, v.get(1).unwrap_or(&Value::Null))))
     }),
 ];
 
@@ -65,12 +66,8 @@ fn or_refused(machine: &mut Machine<'_>, name: &str, values: &[Value], found: Op
 /// `is`: one kind and one value, zones included: the same instant in another zone is another value.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Time(a), Value::Time(b)) => {
-            a.clock == b.clock && a.zone.is_some() == b.zone.is_some() && a.offset() == b.offset()
-        }
-        (Value::DateTime(a), Value::DateTime(b)) => {
-            a.date == b.date && a.clock == b.clock && a.zone.is_some() == b.zone.is_some() && a.offset() == b.offset()
-        }
+        (Value::Time(a), Value::Time(b)) => a == b,
+        (Value::DateTime(a), Value::DateTime(b)) => a == b,
         _ => a == b,
     }
 }

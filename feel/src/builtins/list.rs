@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::{Builtin, integer, items_of, list_at, number::optional_integer, refused};
+use super::{Builtin, integer, items_of, list_at, number::optional_integer, number_at, refused};
 use crate::error::EvalError;
 use crate::eval::{Machine, Outcome};
+use crate::number::Number;
 use crate::value::{List, Value, equal, order};
 
 pub(super) const BUILTINS: &[Builtin] = &[
@@ -218,7 +219,8 @@ fn replace(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
         }
         return machine.list(items);
     }
-    let Some(at) = integer(values, 1).and_then(|position| index(position, items.len())) else {
+    let position = number_at(values, 1).and_then(Number::truncated);
+    let Some(at) = position.and_then(|position| index(position, items.len())) else {
         return refused(machine, "list replace", values);
     };
     items[at] = values[2].clone();

@@ -1,7 +1,6 @@
 //! How points and ranges lie to each other (DMN 1.5, table 78), and ranges out of text.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use super::{Builtin, refused, text};
 use crate::eval::{Machine, Outcome};
@@ -19,7 +18,7 @@ pub(super) const BUILTINS: &[Builtin] = &[
     Builtin::new("met by", RANGES, |m, v| ranges(m, "met by", v, |a, b| meets(b, a))),
     Builtin::new("overlaps", RANGES, |m, v| ranges(m, "overlaps", v, overlaps)),
     Builtin::new("overlaps before", RANGES, |m, v| ranges(m, "overlaps before", v, overlaps_before)),
-    Builtin::new("overlaps after", RANGES, |m, v| ranges(m, "overlaps after", v, overlaps_after)),
+    Builtin::new("overlaps after", RANGES, |m, v| ranges(m, "overlaps after", v, |a, b| overlaps_before(b, a))),
     Builtin::new("finishes", POINT_RANGE, |m, v| relation(m, "finishes", v, finishes)),
     Builtin::new("finished by", RANGE_POINT, |m, v| relation(m, "finished by", v, |a, b| finishes(b, a))),
     Builtin::new("includes", RANGE_POINT, |m, v| relation(m, "includes", v, includes)),
@@ -123,12 +122,6 @@ fn overlaps_before(a: &Range, b: &Range) -> Option<bool> {
     Some(starts_in_order(a, b)?.is_lt() && reaches && ends_in_order(a, b)?.is_le())
 }
 
-fn overlaps_after(a: &Range, b: &Range) -> Option<bool> {
-    let order = end_to_start(&b.end, &a.start)?;
-    let reaches = order.is_gt() || (order.is_eq() && a.start_included && b.end_included);
-    Some(starts_in_order(b, a)?.is_le() && starts_in_order(b, a)?.is_le() && reaches && ends_in_order(b, a)?.is_lt())
-}
-
 fn finishes(a: &Value, b: &Value) -> Option<bool> {
     let Value::Range(whole) = b else { return None };
     Some(match a {
@@ -162,9 +155,6 @@ fn coincides(a: &Value, b: &Value) -> Option<bool> {
 
 /// `range("[1..5)")`: ends are literals, or calls of the functions that make dates, times and durations.
 fn from_text(machine: &mut Machine<'_>, values: &[Value]) -> Outcome {
-    if let Value::Range(range) = &values[0] {
-        return Ok(Value::Range(Arc::clone(range)));
-    }
     let Some(source) = text(values, 0) else { return refused(machine, "range", values) };
     machine.spend(16 + source.len())?;
     let found = parse_range(source.trim());

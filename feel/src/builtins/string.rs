@@ -33,7 +33,7 @@ pub(super) const BUILTINS: &[Builtin] = &[
         Some(text) => Ok(Value::Bool(text.trim().is_empty())),
         None => refused(m, "is blank", v),
     }),
-    Builtin::new("string join", &["list,delimiter?,prefix?,suffix?"], join),
+    Builtin::new("string join", &["list,delimiter?", "list,delimiter,prefix,suffix"], join),
 ];
 
 fn mapped(machine: &mut Machine<'_>, name: &str, values: &[Value], map: fn(&str) -> String) -> Outcome {

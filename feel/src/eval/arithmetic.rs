@@ -88,16 +88,16 @@ fn subtract(left: &Value, right: &Value) -> Option<Value> {
         (Value::Date(a), Value::Date(b)) => Value::Duration(a.since(*b)?),
         (Value::Time(a), Value::Time(b)) => Value::Duration(a.since(b)?),
         (Value::DateTime(a), Value::DateTime(b)) => Value::Duration(a.since(b)?),
-        (Value::DateTime(a), Value::Date(b)) => Value::Duration(a.since(&beside(*b, a))?),
-        (Value::Date(a), Value::DateTime(b)) => Value::Duration(beside(*a, b).since(b)?),
+        (Value::DateTime(a), Value::Date(b)) => Value::Duration(a.since(&utc_midnight(*b))?),
+        (Value::Date(a), Value::DateTime(b)) => Value::Duration(utc_midnight(*a).since(b)?),
         (_, Value::Duration(duration)) => return add(left, &Value::Duration(duration.negate())),
         _ => return None,
     })
 }
 
-/// Midnight of a date beside a date and time: in UTC, or local when the other is.
-fn beside(date: Date, other: &DateTime) -> DateTime {
-    DateTime::midnight(date, other.zone.as_ref().map(|_| Zone::Offset(0)))
+/// A date as a date and time (clause 10.3.2.3.6): its midnight in UTC, so that it has no distance to a local one.
+fn utc_midnight(date: Date) -> DateTime {
+    DateTime::midnight(date, Some(Zone::Offset(0)))
 }
 
 fn multiply(left: &Value, right: &Value) -> Option<Value> {

@@ -1,12 +1,13 @@
 //! `for`, `some` and `every` (DMN 1.5, clause 10.3.2.14). Spans are gone through one by one, never laid out in memory.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::{Frame, Frames, Machine, Outcome};
 use crate::ast::{Expr, Iteration};
 use crate::error::EvalError;
 use crate::temporal::Date;
-use crate::value::{List, Range, Value};
+use crate::value::{List, Range, Value, order};
 
 /// What one iteration variable goes through.
 enum Items {
@@ -127,6 +128,10 @@ impl Machine<'_> {
             Value::List(items) => Some(Items::List(items, 0)),
             Value::Range(range) => {
                 let Range { start, end, start_included, end_included } = &*range;
+                if order(start, end).is_some_and(Ordering::is_gt) {
+                    self.warn("a range that ends before it begins holds nothing to go through");
+                    return Ok(None);
+                }
                 return self.span(start, end, *start_included, *end_included);
             }
             Value::Null => {

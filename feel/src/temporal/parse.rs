@@ -110,6 +110,12 @@ impl DateTime {
         if time.starts_with('T') {
             return None;
         }
+        // XML Schema's name for the first moment of the next day
+        if let Some(rest) = time.strip_prefix("24:00:00") {
+            let Time { clock, zone } = Time::parse(&format!("00:00:00{rest}"))?;
+            let next = Date::from_epoch_day(date.epoch_day() + 1).filter(|_| clock == Clock::MIDNIGHT)?;
+            return Some(Self::midnight(next, zone));
+        }
         let Time { clock, zone } = Time::parse(time)?;
         Some(Self { date, clock, zone })
     }
@@ -159,6 +165,7 @@ fn fields<const N: usize>(text: &str, units: [char; N]) -> Option<[(i128, u32); 
         }
         let digits = &rest[..end];
         *slot = match digits.split_once('.') {
+            Some((whole, "")) if unit == 'S' => (whole.parse().ok()?, 0),
             Some((whole, fraction)) if unit == 'S' => (whole.parse().ok()?, nanos_of(fraction)?),
             Some(_) => return None,
             None => (digits.parse().ok()?, 0),

@@ -135,3 +135,73 @@ fn strings_are_of_characters_not_of_surrogates() {
         (r#"split("a;b;;", ";")"#, "[\"a\",\"b\",\"\",\"\"]"),
     ]);
 }
+
+#[test]
+fn a_range_that_ends_before_it_begins_cannot_be_gone_through_but_a_span_can() {
+    constants(&[
+        ("for i in [3..1] return i", "null"),
+        ("for i in 3..1 return i", "[3, 2, 1]"),
+        ("for i in [1..3] return i", "[1, 2, 3]"),
+        ("some i in [3..1] satisfies true", "null"),
+    ]);
+}
+
+#[test]
+fn the_end_of_a_day_is_the_first_moment_of_the_next() {
+    constants(&[
+        (r#"@"2024-12-31T24:00:00" = @"2025-01-01T00:00:00""#, "true"),
+        (r#"string(@"2024-02-28T24:00:00Z" - @"PT1S")"#, "\"2024-02-28T23:59:59Z\""),
+        (r#"date and time("2024-02-28T24:00:01")"#, "null"),
+        (r#"date and time("2024-02-28T24:00:00.5")"#, "null"),
+        (r#"time("24:00:00")"#, "null"),
+    ]);
+}
+
+#[test]
+fn a_date_counts_from_its_midnight_in_utc() {
+    constants(&[
+        (r#"@"2024-05-02T01:00:00Z" - @"2024-05-01""#, "\"P1DT1H\""),
+        (r#"@"2024-05-02" - @"2024-05-01T23:00:00Z""#, "\"PT1H\""),
+        (r#"@"2024-05-02T01:00:00" - @"2024-05-01""#, "null"),
+        (r#"@"2024-05-02" - @"2024-05-01T23:00:00""#, "null"),
+    ]);
+}
+
+#[test]
+fn what_is_the_same_has_the_same_zone() {
+    constants(&[
+        (r#"is(@"10:00:00@Europe/Paris", @"10:00:00@Europe/Berlin")"#, "false"),
+        (r#"is(@"10:00:00@Europe/Paris", @"10:00:00+01:00")"#, "false"),
+        (r#"is(@"2024-07-01T10:00:00@Europe/Paris", @"2024-07-01T10:00:00+02:00")"#, "false"),
+        (r#"is(@"10:00:00Z", @"10:00:00+00:00")"#, "true"),
+        (r#"is(value1: 1)"#, "false"),
+        (r#"is(value2: 1)"#, "false"),
+        (r#"is(value1: null)"#, "true"),
+        ("is()", "null"),
+    ]);
+}
+
+#[test]
+fn of_two_overlapping_ranges_one_comes_after_the_other_when_the_other_comes_before() {
+    constants(&[
+        ("overlaps after((1..5], [1..5])", "true"),
+        ("overlaps after([1..5], [1..5))", "false"),
+        ("overlaps after([1..5], (1..5])", "false"),
+        ("overlaps before([1..5], (1..5])", "true"),
+        ("overlaps after([3..8], [1..8))", "true"),
+        ("overlaps after([3..8), [1..8])", "false"),
+    ]);
+}
+
+#[test]
+fn functions_take_what_their_parameters_say() {
+    constants(&[
+        (r#"string join(["a", "b"], "-", "<")"#, "null"),
+        (r#"string join(["a", "b"], "-", "<", ">")"#, "\"<a-b>\""),
+        ("range([1..3])", "null"),
+        ("list replace([1, 2, 3], 2.9, 9)", "[1, 9, 3]"),
+        ("list replace([1, 2, 3], -1.5, 9)", "[1, 2, 9]"),
+        (r#"duration("PT7.S")"#, "\"PT7S\""),
+        (r#"duration("PT.5S")"#, "null"),
+    ]);
+}

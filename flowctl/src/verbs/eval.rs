@@ -13,6 +13,9 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::payload;
 
+/// Names with operators or keywords in them that one expression is read with.
+const MOST_NAMES: usize = 128;
+
 /// Evaluate FEEL expressions
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
@@ -72,10 +75,12 @@ fn answer(line: &str, context: &Value) -> Result<Value, String> {
     evaluate(&line.expr, if line.context.is_null() { context } else { &line.context })
 }
 
-/// One expression; a leading `=`, as BPMN attributes have it, does not count.
+/// One expression; a leading `=`, as BPMN attributes have it, does not count. Names of the variables may hold operators and keywords.
 fn evaluate(expression: &str, context: &Value) -> Result<Value, String> {
     let source = expression.trim();
-    let parsed = feel::parse(source.strip_prefix('=').unwrap_or(source)).map_err(|error| error.to_string())?;
+    let names = unusual_names(context);
+    let parsed =
+        feel::parse_with(source.strip_prefix('=').unwrap_or(source), &names).map_err(|error| error.to_string())?;
     let mut env = feel::Env::at(jiff::Timestamp::now());
     env.zone = jiff::tz::TimeZone::system();
     let evaluated = parsed.evaluate(context, &env).map_err(|error| error.to_string())?;
@@ -83,6 +88,22 @@ fn evaluate(expression: &str, context: &Value) -> Result<Value, String> {
         output::note(format_args!("warning: {warning}"));
     }
     Ok(evaluated.value.to_json())
+}
+
+/// The names of variables and of their entries that FEEL understands only when it knows them.
+fn unusual_names(context: &Value) -> Vec<&str> {
+    let (mut names, mut open) = (Vec::new(), vec![context]);
+    while let Some(value) = open.pop().filter(|_| names.len() < MOST_NAMES) {
+        match value {
+            Value::Object(entries) => {
+                names.extend(entries.keys().map(String::as_str).filter(|name| feel::must_be_known(name)));
+                open.extend(entries.values());
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    names
 }
 
 fn print(answer: Result<Value, String>) -> anyhow::Result<Exit> {
@@ -102,6 +123,13 @@ mod tests {
     fn an_expression_has_a_value() {
         assert_eq!(evaluate("= x + 1", &json!({"x": 5})), Ok(json!(6)));
         assert_eq!(evaluate("if x > 3 then \"a\" else \"b\"", &json!({"x": 5})), Ok(json!("a")));
+    }
+
+    #[test]
+    fn names_of_variables_may_hold_operators_and_numbers() {
+        let context = json!({"net-price": 10, "room 101": {"bread and butter": 2}});
+        assert_eq!(evaluate("net-price * room 101.bread and butter", &context), Ok(json!(20)));
+        assert_eq!(evaluate("net - price", &json!({"net": 3, "price": 1})), Ok(json!(2)));
     }
 
     #[test]

@@ -123,9 +123,6 @@ fn cycle(decisions: &Decisions, open: impl Iterator<Item = Node>, again: Node) -
     DecisionError::new(id(again), format!("requirements form a cycle: {}", path.join(" -> ")))
 }
 
-/// Words that FEEL does not take as part of a name unless it knows the name.
-const KEYWORDS: [&str; 9] = ["and", "or", "in", "between", "then", "else", "return", "satisfies", "instance"];
-
 /// The names that expressions of the file may use and that FEEL understands only when it knows them.
 pub(super) fn names(decisions: &Decisions) -> Vec<&str> {
     let mut names = BTreeSet::new();
@@ -140,10 +137,7 @@ pub(super) fn names(decisions: &Decisions) -> Vec<&str> {
         names.extend(model.parameters.iter().map(String::as_str));
         within(&model.body, &mut names);
     }
-    names.retain(|name| {
-        let plain = |c: char| c.is_alphanumeric() || c == '_' || c == ' ';
-        !name.chars().all(plain) || name.split(' ').any(|word| KEYWORDS.contains(&word))
-    });
+    names.retain(|name| feel::must_be_known(name));
     names.into_iter().collect()
 }
 
