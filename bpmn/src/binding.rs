@@ -11,6 +11,7 @@ mod closure;
 mod element;
 mod extension;
 mod global;
+mod listener;
 mod name;
 mod yaml;
 
@@ -21,6 +22,7 @@ pub use name::safe_name;
 
 pub(crate) use closure::parameters;
 pub(crate) use extension::{TaskBinding, TypedTask, connector_element, milliseconds, of_task};
+pub(crate) use listener::{Listener, listeners};
 
 use crate::diagnostic::Diagnostic;
 use crate::model::{Definitions, Process};

@@ -11,6 +11,7 @@ mod data;
 mod decisions;
 mod events;
 mod guard;
+mod listeners;
 mod mapping;
 mod mentions;
 mod nodes;
@@ -196,13 +197,14 @@ fn compile(mut source: Source<'_>) -> ProcessDefinition {
     let deployment = DeploymentId::from(format!("{id}-{}", content.short()));
     source.names = Names::of(process, annotations, source.options.cluster.then_some(&deployment));
     let source = &source;
-    let (nodes, flows) = nodes::all(source, &deployment);
+    let (mut nodes, flows) = nodes::all(source, &deployment);
+    let listeners = listeners::add(source, &mut nodes);
     let mut whole = RoutingTable {
         format: RoutingTable::FORMAT,
         process: ProcessId::from(id),
         deployment: deployment.clone(),
         host: Host::Ledger,
-        settings: settings(source),
+        settings: Settings { listeners, ..settings(source) },
         predecessors: Vec::new(),
         decisions: decisions::needed(&source.files, &nodes),
         nodes,

@@ -15,6 +15,7 @@ mod expressions;
 mod flows;
 mod gateways;
 mod links;
+mod listeners;
 mod loops;
 mod references;
 mod scopes;
@@ -110,6 +111,7 @@ pub(crate) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
     gateways::process(cx, out);
     events::process(cx, out);
     tasks::process(cx, out);
+    listeners::process(cx, out);
     expressions::process(cx, out);
     loops::process(cx, out);
     executable::process(cx, out);

@@ -19,9 +19,11 @@ mod begin;
 mod callback;
 mod catch;
 mod compensation;
+mod condition;
 mod cycle;
 mod data;
 mod join;
+mod listen;
 mod migrate;
 mod moves;
 mod record;
@@ -47,7 +49,8 @@ use crate::weight::Weight;
 
 pub use begin::{Began, timer_signal};
 pub use record::{
-    Activity, Assigned, Body, Compensating, Completed, Iteration, Looped, On, Reason, Resumes, Stay, Subscription,
+    Activity, Assigned, Body, Compensating, Completed, Iteration, Listening, Looped, On, Reason, Resumes, Stay,
+    Subscription,
 };
 pub use run::Run;
 
@@ -252,6 +255,9 @@ impl Instance {
                 Reason::Again(_) | Reason::Suspended => return false,
                 Reason::Waiting => return false,
                 Reason::Activity(activity) => match activity.body {
+                    _ if activity.listening.is_some() && !self.has_incident_inside(stay.token.activation) => {
+                        return false;
+                    }
                     Body::Service if !self.has_incident_inside(stay.token.activation) => return false,
                     Body::Waits => return false,
                     _ => {}
@@ -272,7 +278,7 @@ impl Instance {
         whole(root) && still.keys().filter(|s| **s != ActivationId(0)).all(|scope| whole(*scope))
     }
 
-    fn has_incident_inside(&self, scope: ScopeId) -> bool {
+    pub(crate) fn has_incident_inside(&self, scope: ScopeId) -> bool {
         let inside = self.children.get(&scope);
         inside.is_some_and(|set| {
             set.iter().any(|a| matches!(self.stays.get(a).map(|s| &s.reason), Some(Reason::Incident(_))))

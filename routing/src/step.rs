@@ -313,6 +313,15 @@ impl Activation<'_> {
     }
 
     fn bpmn_error(&self, activity: &Activity, code: &str, answer: &Answer) -> Vec<Effect> {
+        if self.task.listener {
+            let why = format!("the listener {} answered {}, error {code}", self.element().name, answer.status);
+            let failure = Failure {
+                status: Some(answer.status),
+                output: Some(kept(&answer.payload)),
+                ..Failure::new(FailureCode::FailedTask, &self.token.element, why)
+            };
+            return incident(self.table, self.node, self.token, activity, failure);
+        }
         let failure = Failure {
             error_code: Some(code.to_owned()),
             status: Some(answer.status),

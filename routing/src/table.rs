@@ -9,13 +9,17 @@
 mod activity;
 mod connector;
 mod event;
+pub mod listener;
 mod task;
 
 pub use activity::{
-    AdHoc, Behavior, Call, Evaluation, Mapping, Marks, MultiInstance, Repeat, SubProcess, UserTask, Version,
+    AdHoc, Behavior, Call, Collected, Evaluation, Mapping, Marks, MultiInstance, Repeat, SubProcess, UserTask, Version,
 };
 pub use connector::{CONNECTORS, Connector, ConnectorKind, SECRETS};
-pub use event::{Boundary, Catch, MAX_TOPIC, Message, MessageThrow, Start, Throw, Timer, Trigger, is_topic};
+pub use event::{
+    Boundary, Catch, Filter, Filtered, MAX_TOPIC, Message, MessageThrow, Start, Throw, Timer, Trigger, is_topic,
+};
+pub use listener::{Listener, Moment};
 pub use task::{Address, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};
 
 use std::collections::BTreeMap;
@@ -95,13 +99,17 @@ impl RoutingTable {
             n.incoming.iter().chain(&n.outgoing).chain(&n.default).any(|f| *f >= flows)
                 || n.boundaries.iter().chain(&n.parent).any(|b| *b >= nodes)
                 || n.marks.as_ref().and_then(|m| m.compensation).is_some_and(|h| h >= nodes)
+                || n.listeners.iter().any(|it| it.node >= nodes)
                 || matches!(&n.kind, NodeKind::Boundary(b) if b.attached_to >= nodes)
                 || matches!(&n.kind, NodeKind::EndEvent(t) | NodeKind::ThrowEvent(t) if t.iter().any(compensated))
         });
         if let Some(node) = bad {
             return Err(TableError::Index(node.id.clone()));
         }
-        if self.settings.data.iter().any(|it| it.scope.is_some_and(|it| it >= nodes)) {
+        let settings = &self.settings;
+        if settings.data.iter().any(|it| it.scope.is_some_and(|it| it >= nodes))
+            || settings.listeners.iter().any(|it| it.node >= nodes)
+        {
             return Err(TableError::Index(ElementId::from(self.process.as_str())));
         }
         match self.flows.iter().find(|f| f.source >= nodes || f.target >= nodes) {
@@ -162,6 +170,9 @@ pub struct Settings {
     /// Variables that the process and its scopes begin with: properties and data objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<Data>,
+    /// What is called when all tokens of the process have ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<Listener>,
 }
 
 impl Default for Settings {
@@ -173,6 +184,7 @@ impl Default for Settings {
             step_budget: 1_000,
             homed: false,
             data: Vec::new(),
+            listeners: Vec::new(),
         }
     }
 }
@@ -230,6 +242,16 @@ pub struct Node {
     /// What an activity may have besides: loops, quantities, compensation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marks: Option<Box<Marks>>,
+    /// What is called when it begins and ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<Listener>,
+}
+
+impl Node {
+    /// Whether it is a listener of another element.
+    pub fn is_listener(&self) -> bool {
+        matches!(&self.kind, NodeKind::Task(task) if task.listener)
+    }
 }
 
 /// Where an element runs (design §3).
@@ -303,6 +325,39 @@ impl NodeKind {
     /// A sub-process that an event starts (BPMN 10.3.5).
     pub(crate) fn is_event_sub_process(&self) -> bool {
         matches!(self, Self::SubProcess(kind) if **kind == SubProcess::Event)
+    }
+
+    /// A task, a sub-process or a call (BPMN 10.3).
+    pub fn is_activity(&self) -> bool {
+        match self {
+            Self::Task(_)
+            | Self::Evaluate(_)
+            | Self::UserTask(_)
+            | Self::ReceiveTask(_)
+            | Self::SendTask(_)
+            | Self::CallActivity(_)
+            | Self::SubProcess(_) => true,
+            Self::StartEvent(_)
+            | Self::EndEvent(_)
+            | Self::ExclusiveGateway
+            | Self::InclusiveGateway
+            | Self::ParallelGateway
+            | Self::ComplexGateway { .. }
+            | Self::EventBasedGateway { .. }
+            | Self::Boundary(_)
+            | Self::CatchEvent(_)
+            | Self::ThrowEvent(_)
+            | Self::Link
+            | Self::Elsewhere => false,
+        }
+    }
+
+    /// A gateway that splits or joins (BPMN 10.6), not one that waits for events.
+    pub(crate) fn is_gateway(&self) -> bool {
+        matches!(
+            self,
+            Self::ExclusiveGateway | Self::InclusiveGateway | Self::ParallelGateway | Self::ComplexGateway { .. }
+        )
     }
 }
 

@@ -44,6 +44,7 @@ impl Model {
             guarded: false,
             mapping: None,
             marks: None,
+            listeners: Vec::new(),
         });
         self
     }
@@ -63,6 +64,7 @@ impl Model {
             callback_timeout: routing::callback::TIMEOUT,
             health: None,
             labels: BTreeMap::new(),
+            listener: false,
         };
         self.node(id, NodeKind::Task(Box::new(task)), Place::Service(id.into()))
     }

@@ -263,6 +263,14 @@ impl Game {
         self.now
     }
 
+    /// Somebody completes the instance's first user task; what follows of it happens.
+    pub fn complete_task(&mut self, instance: &InstanceId, payload: &Value) -> InstanceView {
+        let task = self.view(instance).tasks.remove(0).activation;
+        self.tell(Input::CompleteTask(0, instance.clone(), task, Ok(Payload::json(payload))));
+        self.settle_offers();
+        self.view(instance)
+    }
+
     /// The names of the elements that tokens went through, in order.
     pub fn path(&self) -> Vec<&str> {
         self.moves.iter().map(|(element, _)| element.as_str()).collect()

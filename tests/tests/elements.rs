@@ -6,6 +6,7 @@ mod connector;
 mod flows;
 mod gateways;
 mod incidents;
+mod listeners;
 mod migrate;
 mod modify;
 mod parallel;

@@ -4,7 +4,7 @@ use routing::table::ConnectorKind;
 
 use super::{Annotations, Service};
 use crate::diagnostic::{Diagnostic, Rule};
-use crate::model::{FlowNode, Header, Namespace};
+use crate::model::{FlowNode, Header, Namespace, TaskDefinition};
 
 /// How a task is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,35 +64,12 @@ pub(crate) fn of_task(
         return TaskBinding::Annotated(service.clone());
     }
     if let Some(definition) = node.extensions.task_definition() {
-        let mut invalid = |message: String| {
-            out.push(Diagnostic::error(Rule::BindingInvalid, definition.position, message).on(node.id.as_str()));
-        };
-        let task_type = definition.task_type.unwrap_or_default().trim();
-        if task_type.is_empty() {
-            invalid("zeebe:taskDefinition has no type".to_owned());
+        let Some(mut task) = typed("zeebe:taskDefinition", &definition, &node.id, out) else {
             return TaskBinding::Unbound;
-        }
-        let literal = task_type.strip_prefix('=').and_then(|it| serde_json::from_str::<String>(it.trim()).ok());
-        let task_type = literal.as_deref().unwrap_or(task_type);
-        if task_type.starts_with('=') {
-            invalid(format!(
-                "the type `{task_type}` is an expression; a task's service is fixed when the process is applied"
-            ));
-        }
-        let retries = definition.retries.map(|it| it.trim().trim_start_matches('=').trim()).filter(|it| !it.is_empty());
-        let attempts = match retries.map(str::parse::<u32>) {
-            None => None,
-            Some(Ok(attempts)) => Some(attempts.max(1)),
-            Some(Err(_)) => {
-                let retries = retries.unwrap_or_default();
-                invalid(format!("retries `{retries}` is not a whole number"));
-                None
-            }
         };
-        let mut task = TypedTask { task_type: task_type.to_owned(), attempts, ..TypedTask::default() };
         if task.native().is_none() {
             for header in node.extensions.task_headers() {
-                apply_header(node, &header, &mut task, out);
+                apply_header(&node.id, &header, &mut task, out);
             }
         }
         return TaskBinding::Typed(task);
@@ -109,6 +86,41 @@ pub(crate) fn of_task(
         });
     }
     TaskBinding::Typed(task)
+}
+
+/// The task of a type that `what` of `owner` defines; `None` if it names none.
+pub(super) fn typed(
+    what: &str,
+    definition: &TaskDefinition<'_>,
+    owner: &str,
+    out: &mut Vec<Diagnostic>,
+) -> Option<TypedTask> {
+    let mut invalid = |message: String| {
+        out.push(Diagnostic::error(Rule::BindingInvalid, definition.position, message).on(owner));
+    };
+    let task_type = definition.task_type.unwrap_or_default().trim();
+    if task_type.is_empty() {
+        invalid(format!("{what} has no type"));
+        return None;
+    }
+    let literal = task_type.strip_prefix('=').and_then(|it| serde_json::from_str::<String>(it.trim()).ok());
+    let task_type = literal.as_deref().unwrap_or(task_type);
+    if task_type.starts_with('=') {
+        invalid(format!(
+            "the type `{task_type}` is an expression; a task's service is fixed when the process is applied"
+        ));
+    }
+    let retries = definition.retries.map(|it| it.trim().trim_start_matches('=').trim()).filter(|it| !it.is_empty());
+    let attempts = match retries.map(str::parse::<u32>) {
+        None => None,
+        Some(Ok(attempts)) => Some(attempts.max(1)),
+        Some(Err(_)) => {
+            let retries = retries.unwrap_or_default();
+            invalid(format!("retries `{retries}` is not a whole number"));
+            None
+        }
+    };
+    Some(TypedTask { task_type: task_type.to_owned(), attempts, ..TypedTask::default() })
 }
 
 /// A connector's id names the service; in the original's dialect it is its host, at port 80.
@@ -130,7 +142,7 @@ pub(crate) fn connector_element(node: &FlowNode) -> Option<&crate::model::Elemen
     std::iter::once(&node.extensions).chain(own).find_map(|it| it.find(&Namespace::Camunda, "connector"))
 }
 
-fn apply_header(node: &FlowNode, header: &Header<'_>, task: &mut TypedTask, out: &mut Vec<Diagnostic>) {
+pub(super) fn apply_header(owner: &str, header: &Header<'_>, task: &mut TypedTask, out: &mut Vec<Diagnostic>) {
     let value = header.value.trim();
     let problem = match header.key {
         "method" => {
@@ -159,12 +171,12 @@ fn apply_header(node: &FlowNode, header: &Header<'_>, task: &mut TypedTask, out:
         }
         other => {
             let message = format!("header `{other}` has no effect: the task's service does not see it");
-            out.push(Diagnostic::info(Rule::UnknownExtension, header.position, message).on(node.id.as_str()));
+            out.push(Diagnostic::info(Rule::UnknownExtension, header.position, message).on(owner));
             None
         }
     };
     if let Some(problem) = problem {
-        out.push(Diagnostic::error(Rule::BindingInvalid, header.position, problem).on(node.id.as_str()));
+        out.push(Diagnostic::error(Rule::BindingInvalid, header.position, problem).on(owner));
     }
 }
 

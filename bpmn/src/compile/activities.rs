@@ -2,7 +2,8 @@
 
 use routing::DeploymentId;
 use routing::table::{
-    AdHoc, Call, Evaluation, Mapping, Message, MessageThrow, NodeKind, SubProcess, Template, UserTask, Version,
+    AdHoc, Call, Collected, Evaluation, Mapping, Message, MessageThrow, NodeKind, SubProcess, Template, UserTask,
+    Version,
 };
 
 use super::source::{Source, shorten};
@@ -43,6 +44,7 @@ pub(super) fn kind(source: &Source<'_>, index: usize) -> Option<NodeKind> {
                 cancel_remaining: *cancel_remaining,
                 completion: completion.and_then(|it| source.feel(node, it)),
                 active: active_elements(source, node),
+                output: collected(source, node),
             };
             NodeKind::SubProcess(Box::new(SubProcess::AdHoc(ad_hoc)))
         }
@@ -189,14 +191,27 @@ fn version(source: &Source<'_>, node: &FlowNode) -> Version {
 /// `zeebe:adHoc activeElementsCollection`.
 fn active_elements(source: &Source<'_>, node: &FlowNode) -> Option<String> {
     let ad_hoc = node.extensions.find(&Namespace::Zeebe, "adHoc")?;
-    for name in ["outputCollection", "outputElement"] {
-        if ad_hoc.attribute(name).is_some_and(|it| !it.trim().is_empty()) {
-            let message = format!("`{name}` of {} is not executable", lint::describe(node));
-            source.error(node, Rule::UnsupportedExtension, ad_hoc.position, message);
-        }
-    }
     let active = ad_hoc.attribute("activeElementsCollection").map(str::trim).filter(|it| !it.is_empty())?;
     source.feel_after_sign(node, ad_hoc.position, "activeElementsCollection", active)
+}
+
+/// `zeebe:adHoc outputCollection` and `outputElement`; both or none.
+fn collected(source: &Source<'_>, node: &FlowNode) -> Option<Collected> {
+    let ad_hoc = node.extensions.find(&Namespace::Zeebe, "adHoc")?;
+    let written = |name: &str| ad_hoc.attribute(name).map(str::trim).filter(|it| !it.is_empty());
+    match (written("outputCollection"), written("outputElement")) {
+        (None, None) => None,
+        (Some(collection), Some(element)) => Some(Collected {
+            collection: source.variable(node, ad_hoc.position, collection),
+            element: source.feel_after_sign(node, ad_hoc.position, "outputElement", element)?,
+        }),
+        (collection, _) => {
+            let missing = if collection.is_some() { "outputElement" } else { "outputCollection" };
+            let message = format!("{} collects outputs and has no `{missing}`", lint::describe(node));
+            source.error(node, Rule::ExtensionInvalid, ad_hoc.position, message);
+            None
+        }
+    }
 }
 
 /// Whether a mapping is for the node itself to carry: a service's task has it in its data mapping.

@@ -1,6 +1,6 @@
 //! Events (BPMN 10.5): what they wait for, what they throw.
 
-use routing::table::{Catch, Message, MessageThrow, Template, Throw, Timer, Trigger};
+use routing::table::{Catch, Filter, Filtered, Message, MessageThrow, Template, Throw, Timer, Trigger};
 
 use super::correlation;
 use super::source::Source;
@@ -71,12 +71,35 @@ fn trigger(source: &Source<'_>, index: usize, definition: &EventDefinition) -> O
                 source.error(node, Rule::ExpressionEmpty, definition.position, message);
                 return None;
             };
-            Trigger::Conditional(source.feel(node, condition)?)
+            let condition = source.feel(node, condition)?;
+            match filter(source, node, &definition.extensions)? {
+                Some(filter) => Trigger::Filtered(Box::new(Filtered { condition, filter })),
+                None => Trigger::Conditional(condition),
+            }
         }
         EventDefinitionKind::Compensate { .. } => Trigger::Compensation,
         EventDefinitionKind::Cancel => Trigger::Cancel,
         EventDefinitionKind::Link { .. } | EventDefinitionKind::Terminate => return None,
     })
+}
+
+/// `zeebe:conditionalFilter`: at which changes of which variables a condition is asked. `None` if that cannot be said, which is reported.
+fn filter(source: &Source<'_>, node: &FlowNode, extensions: &Extensions) -> Option<Option<Filter>> {
+    let Some(element) = extensions.find(&Namespace::Zeebe, "conditionalFilter") else { return Some(None) };
+    let words = |name: &str| -> Vec<String> {
+        let written = element.attribute(name).unwrap_or_default();
+        written.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+    };
+    let events = words("variableEvents");
+    if let Some(other) = events.iter().find(|it| !["create", "update"].contains(&it.as_str())) {
+        let message =
+            format!("the filter of {} has no event `{}`", lint::describe(node), super::source::shorten(other));
+        source.error(node, Rule::ExtensionInvalid, element.position, message);
+        return None;
+    }
+    let any = events.is_empty();
+    let has = |name: &str| any || events.iter().any(|it| it == name);
+    Some(Some(Filter { variables: words("variableNames"), created: has("create"), updated: has("update") }))
 }
 
 pub(super) fn throw(source: &Source<'_>, node: &FlowNode, definition: &EventDefinition) -> Option<Throw> {

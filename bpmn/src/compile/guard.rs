@@ -20,7 +20,7 @@ pub(super) fn decide(whole: &mut RoutingTable) {
 
 /// Something that sees variables from beside the token that changes them.
 fn looks_at_variables(whole: &RoutingTable, node: &Node) -> bool {
-    let conditional = |it: &[Trigger]| it.iter().any(|it| matches!(it, Trigger::Conditional(_)));
+    let conditional = |it: &[Trigger]| it.iter().any(|it| matches!(it, Trigger::Conditional(_) | Trigger::Filtered(_)));
     match &node.kind {
         NodeKind::SubProcess(kind) => matches!(**kind, SubProcess::Event),
         NodeKind::Boundary(boundary) => {
@@ -41,33 +41,21 @@ fn looks_at_variables(whole: &RoutingTable, node: &Node) -> bool {
 /// Whether a token ends at such a node if no flow leaves it.
 pub(super) fn ends_implicitly(kind: &NodeKind) -> bool {
     let event = matches!(kind, NodeKind::SubProcess(kind) if matches!(**kind, SubProcess::Event));
-    is_activity(kind) && !event
-}
-
-fn is_activity(kind: &NodeKind) -> bool {
-    matches!(
-        kind,
-        NodeKind::Task(_)
-            | NodeKind::Evaluate(_)
-            | NodeKind::UserTask(_)
-            | NodeKind::ReceiveTask(_)
-            | NodeKind::SendTask(_)
-            | NodeKind::CallActivity(_)
-            | NodeKind::SubProcess(_)
-    )
+    kind.is_activity() && !event
 }
 
 fn is_guarded(whole: &RoutingTable, index: usize, joined: &Region) -> bool {
     let node = &whole.nodes[index];
     match &node.kind {
-        NodeKind::Task(_) => {
-            needs_ledger(whole, node)
+        NodeKind::Task(task) => {
+            task.listener
+                || needs_ledger(whole, node)
                 || joined.holds(index)
                 || !node.boundaries.iter().all(|it| is_decided_by_sidecar(whole.node(*it)))
         }
         // a folded evaluation takes no time: no join can miss its token
         NodeKind::Evaluate(_) => needs_ledger(whole, node) || !node.boundaries.is_empty(),
-        kind => is_activity(kind),
+        kind => kind.is_activity(),
     }
 }
 
@@ -76,7 +64,7 @@ fn needs_ledger(whole: &RoutingTable, node: &Node) -> bool {
         NodeKind::SubProcess(kind) => matches!(**kind, SubProcess::AdHoc(_)),
         _ => false,
     };
-    whole.settings.homed || node.marks.is_some() || node.parent.is_some_and(ad_hoc)
+    whole.settings.homed || node.marks.is_some() || !node.listeners.is_empty() || node.parent.is_some_and(ad_hoc)
 }
 
 /// The boundary events that a sidecar feeds: errors of the call, and one interrupting timer.
@@ -84,6 +72,7 @@ fn is_decided_by_sidecar(node: &Node) -> bool {
     let NodeKind::Boundary(boundary) = &node.kind else { return false };
     boundary.interrupting
         && node.mapping.is_none()
+        && node.listeners.is_empty()
         && matches!(
             boundary.catch.triggers[..],
             [Trigger::Error(_)] | [Trigger::Timer(Timer::Date(_) | Timer::Duration(_))]
@@ -91,6 +80,10 @@ fn is_decided_by_sidecar(node: &Node) -> bool {
 }
 
 fn place(whole: &RoutingTable, node: &Node) -> Place {
+    if !node.listeners.is_empty() {
+        // the ledger holds it until they have answered
+        return Place::Ledger;
+    }
     match &node.kind {
         NodeKind::Task(task) if !node.guarded => Place::Service(task.service.clone()),
         NodeKind::Evaluate(_) if !node.guarded => Place::Folded,
@@ -166,7 +159,7 @@ fn unordered_scopes(whole: &RoutingTable) -> Vec<bool> {
         match &node.kind {
             NodeKind::StartEvent(_) => started[parent as usize] = true,
             NodeKind::Boundary(_) => {}
-            _ if node.incoming.is_empty() => entries[parent as usize] += 1,
+            _ if node.incoming.is_empty() && !node.is_listener() => entries[parent as usize] += 1,
             _ => {}
         }
     }

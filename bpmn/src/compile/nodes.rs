@@ -65,6 +65,7 @@ fn node(source: &Source<'_>, index: usize, deployment: &DeploymentId) -> Node {
         guarded: false,
         mapping,
         marks,
+        listeners: Vec::new(),
     }
 }
 
@@ -200,6 +201,7 @@ fn add_implicit_ends(nodes: &mut Vec<Node>, flows: &mut Vec<Flow>) {
             guarded: false,
             mapping: None,
             marks: None,
+            listeners: Vec::new(),
         });
     }
 }

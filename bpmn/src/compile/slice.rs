@@ -164,7 +164,7 @@ impl Slice {
             process: whole.process.clone(),
             deployment: whole.deployment.clone(),
             // scopes begin at the ledger
-            settings: Settings { data: Vec::new(), ..whole.settings.clone() },
+            settings: Settings { data: Vec::new(), listeners: Vec::new(), ..whole.settings.clone() },
             decisions: decisions::needed(files, evaluated),
         }
     }
@@ -210,6 +210,7 @@ impl Renumber<'_> {
             mapping: node.mapping.clone().filter(|_| !elsewhere),
             // loops, quantities and compensation are the ledger's
             marks: node.marks.clone().filter(|_| !elsewhere && !guarded_task),
+            listeners: Vec::new(),
         }
     }
 

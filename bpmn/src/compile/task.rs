@@ -14,9 +14,9 @@ use crate::model::{EventDefinitionKind, FlowNodeKind, Namespace, Process};
 use crate::workload::Place;
 
 /// Milliseconds for one call, unless the model says otherwise.
-const TIMEOUT: u64 = 30_000;
+pub(super) const TIMEOUT: u64 = 30_000;
 /// Milliseconds that a task that is down is waited for, unless the model says otherwise.
-const DOWN_TIMEOUT: u64 = 60_000;
+pub(super) const DOWN_TIMEOUT: u64 = 60_000;
 
 /// What services are called: by host, or host and port where several share a host; in a cluster with their namespace.
 pub(crate) struct Names {
@@ -115,6 +115,7 @@ pub(super) fn compile(source: &Source<'_>, index: usize) -> Task {
         callback_timeout: call.callback_timeout.or(typed.callback_timeout).unwrap_or(routing::callback::TIMEOUT),
         health: annotation.health.clone().map(health),
         labels: labels(source, index, &typed),
+        listener: false,
     }
 }
 

@@ -35,7 +35,8 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
             }
         };
     let process = cx.process;
-    for element in &process.extensions.elements {
+    let heard = |it: &&Element| it.namespace == Namespace::Zeebe && it.name == "executionListeners";
+    for element in process.extensions.elements.iter().filter(|it| !heard(it)) {
         check(element, &process.id, format!("process `{}`", process.id), None);
     }
     for node in &process.nodes {
@@ -101,6 +102,9 @@ fn zeebe(name: &str, kind: &FlowNodeKind) -> bool {
             event || matches!(kind, FlowNodeKind::SendTask { .. })
         }
         "adHoc" => matches!(kind, FlowNodeKind::AdHocSubProcess { .. }),
+        "conditionalFilter" => kind.is_event(),
+        // where they may stand is said by those who read them
+        "executionListeners" | "taskListeners" => true,
         _ => false,
     }
 }

@@ -67,7 +67,11 @@ impl Extensions {
 
     /// The headers of `zeebe:taskHeaders`.
     pub fn task_headers(&self) -> Vec<Header<'_>> {
-        let headers = self.find(&Namespace::Zeebe, "taskHeaders");
+        Self::headers_of(self.find(&Namespace::Zeebe, "taskHeaders"))
+    }
+
+    /// The headers that such elements hold.
+    pub(crate) fn headers_of<'e>(headers: impl IntoIterator<Item = &'e Element>) -> Vec<Header<'e>> {
         headers
             .into_iter()
             .flat_map(|it| it.children_named(&Namespace::Zeebe, "header"))

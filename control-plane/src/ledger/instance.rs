@@ -186,7 +186,7 @@ impl Open {
         self.inner.stays().filter_map(|stay| match &stay.reason {
             Reason::Activity(activity) => match activity.body {
                 Body::Call(definition) => Some(definition),
-                Body::Service | Body::Waits | Body::Scope | Body::Loop(_) => None,
+                Body::Service | Body::Waits | Body::Scope | Body::Loop(_) | Body::Listens => None,
             },
             _ => None,
         })

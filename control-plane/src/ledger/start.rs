@@ -409,6 +409,7 @@ fn starts_on(table: &Compiled, trigger: &Trigger, now: Timestamp) -> Result<Opti
         Trigger::Error(_)
         | Trigger::Escalation(_)
         | Trigger::Conditional(_)
+        | Trigger::Filtered(_)
         | Trigger::Compensation
         | Trigger::Cancel => return Ok(None),
     }))

@@ -12,7 +12,7 @@ use crate::evaluation;
 use crate::failure::{Failure, FailureCode, Resume};
 use crate::id::{ActivationId, ScopeId};
 use crate::payload::{Payload, Written};
-use crate::table::{Evaluation, NodeIx, NodeKind};
+use crate::table::{Evaluation, Moment, NodeIx, NodeKind};
 use crate::token::Token;
 use crate::weight::Weight;
 
@@ -21,11 +21,16 @@ impl Run<'_> {
     pub(super) fn enter_activity(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token) {
         self.saw_token(&token);
         let Some(token) = self.quantity(table, node, token) else { return };
+        let repeat = table.table().node(node).marks.as_ref().and_then(|m| m.repeat.clone());
+        if repeat.is_none() && self.has_listeners(table, node, Moment::Start) {
+            // what its boundary events wait for can depend on what they set
+            return self.begin(table, node, token, Activity::default(), Vec::new());
+        }
         let subscriptions = match self.boundary_subscriptions(table, node, &token) {
             Ok(subscriptions) => subscriptions,
             Err(why) => return self.expression_failed(token, why),
         };
-        match table.table().node(node).marks.as_ref().and_then(|m| m.repeat.clone()) {
+        match repeat {
             Some(repeat) => self.begin_loop(table, node, token, &repeat, subscriptions),
             None => self.begin(table, node, token, Activity::default(), subscriptions),
         }
@@ -48,26 +53,32 @@ impl Run<'_> {
             Ok(set) => activity.locals.extend(set),
             Err(why) => return self.expression_failed(token, why),
         }
-        let kind = table.table().node(node).kind.clone();
-        if let NodeKind::UserTask(task) = &kind {
-            match self.assigned(table, task, &seen) {
-                Ok(assigned) => activity.task = Some(Box::new(assigned)),
-                Err(why) => return self.expression_failed(token, why),
-            }
+        activity.body = Self::body_of(table, node);
+        self.stay(token, Reason::Activity(Box::new(activity)), subscriptions);
+        if self.has_listeners(table, node, Moment::Start) {
+            return self.listen_on(scope, Moment::Start, Variables::new());
         }
-        activity.body = match kind {
+        self.carry_out(table, node, scope);
+    }
+
+    /// What an activity does when it begins.
+    pub(super) fn body_of(table: &Compiled, node: NodeIx) -> Body {
+        match &table.table().node(node).kind {
             NodeKind::Task(_) => Body::Service,
-            NodeKind::UserTask(_) | NodeKind::ReceiveTask(_) => Body::Waits,
+            NodeKind::ReceiveTask(_) | NodeKind::UserTask(_) => Body::Waits,
             _ => Body::Scope,
-        };
-        self.stay(token.clone(), Reason::Activity(Box::new(activity)), subscriptions);
-        match kind {
+        }
+    }
+
+    /// Does what an open activity is there for.
+    pub(super) fn carry_out(&mut self, table: &Arc<Compiled>, node: NodeIx, scope: ScopeId) {
+        match table.table().node(node).kind.clone() {
             NodeKind::Task(_) => {
-                let inner = self.inner_token(table, scope, &token.element, "");
+                let inner = self.inner_token(table, scope, &table.table().node(node).id, "");
                 self.offer(inner);
             }
             NodeKind::Evaluate(evaluation) => self.evaluate(table, node, scope, &evaluation),
-            NodeKind::UserTask(_) => {}
+            NodeKind::UserTask(task) => self.open_user_task(table, node, scope, &task),
             NodeKind::ReceiveTask(message) => self.wait_in(table, node, scope, &message),
             NodeKind::SendTask(message) => {
                 match self.publish(table, node, &self.inner_view(table, scope), &message, None) {
@@ -141,7 +152,7 @@ impl Run<'_> {
     pub fn complete_task(mut self, activation: ActivationId, payload: &Payload) -> bool {
         let waits = self.activity(activation).is_some_and(|(_, a)| a.body == Body::Waits);
         if waits {
-            self.finish_waiting(activation, Some(payload));
+            self.completing(activation, payload);
             self.settle();
         }
         waits
@@ -168,8 +179,9 @@ impl Run<'_> {
         let Some((stay, activity)) = self.activity(scope) else { return };
         let Some((table, node)) = self.at(&stay.token) else { return };
         let homed = table.table().settings.homed;
-        // a service's answer was mapped by its sidecar, and in a homed process it has been absorbed
-        let served = activity.body == Body::Service;
+        let mapping = table.table().node(node).mapping.as_deref();
+        // a service's answer was mapped by its sidecar, unless that is for here, and in a homed process it has been absorbed
+        let served = activity.body == Body::Service && mapping.is_none();
         if served && homed {
             return self.complete_mapped(scope, Variables::new(), None);
         }
@@ -177,7 +189,7 @@ impl Run<'_> {
             return self.complete_mapped(scope, Variables::new(), result);
         }
         let written = result.map(|(payload, written)| written_values(&payload, &written)).unwrap_or_default();
-        let outputs = if served { &[][..] } else { outputs(table.table().node(node).mapping.as_deref()) };
+        let outputs = outputs(mapping);
         let locals = activity.locals.clone();
         let kept = if outputs.is_empty() {
             written.into_iter().filter(|(name, _)| !locals.contains_key(name)).collect()
@@ -194,6 +206,17 @@ impl Run<'_> {
 
     /// The activity is done and has written this, or has replaced the payload as a whole.
     pub(super) fn complete_mapped(&mut self, scope: ScopeId, kept: Variables, whole: Option<(Payload, Written)>) {
+        let Some((stay, activity)) = self.activity(scope) else { return };
+        let Some((table, node)) = self.at(&stay.token) else { return };
+        // of a loop each instance is listened to
+        if !matches!(activity.body, Body::Loop(_)) && self.has_listeners(&table, node, Moment::End) {
+            return self.ending(scope, kept, whole);
+        }
+        self.ended(scope, kept, whole);
+    }
+
+    /// The activity is done and has been listened to: its token leaves.
+    pub(super) fn ended(&mut self, scope: ScopeId, kept: Variables, whole: Option<(Payload, Written)>) {
         let Some((_, activity)) = self.activity(scope) else { return };
         let (iteration, inside) = (activity.iteration, activity.completed.clone());
         self.close_inside(scope);
@@ -220,8 +243,7 @@ impl Run<'_> {
             return self.event_sub_process_done(&token);
         }
         if self.is_uncounted(token.scope) {
-            let written = written_values(&token.payload, &token.written);
-            self.change(token.scope, &token, |scope| scope.written.extend(written));
+            self.written_in_ad_hoc(token.scope, &token);
         }
         let times = table.table().node(node).marks.as_ref().map_or(1, |m| m.completion_quantity);
         let outer = token.scope;
@@ -248,6 +270,9 @@ impl Run<'_> {
 
     /// A token has failed at its element: an error that a boundary event or event sub-process around it catches, or an incident.
     pub(super) fn failed(&mut self, token: Token, failure: Failure) {
+        if self.listens(&token) {
+            return self.incident(token, Failure { error_code: None, ..failure });
+        }
         let Some(code) = failure.error_code.clone() else { return self.incident(token, failure) };
         let values = failure.output.as_ref().map(data::variables).unwrap_or_default();
         // the boundary events of an unguarded task were its sidecar's to ask

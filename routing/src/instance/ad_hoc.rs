@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::data::written_values;
 use super::scope::is_entry;
 use super::{Reason, Run};
 use crate::compiled::Compiled;
 use crate::evaluate;
 use crate::id::{ActivationId, ScopeId};
 use crate::payload::Written;
-use crate::table::{AdHoc, NodeIx, NodeKind, SubProcess};
+use crate::table::{AdHoc, Collected, NodeIx, NodeKind, SubProcess};
 use crate::token::Token;
 use crate::weight::Weight;
 
@@ -32,7 +33,12 @@ impl Run<'_> {
         let token = self.inner_token(table, scope, &table.table().node(node).id, "ad-hoc");
         let (now, later) = if ad_hoc.sequential { begin.split_at(begin.len().min(1)) } else { (&begin[..], &[][..]) };
         let queue = later.to_vec();
-        self.change(scope, &token, |activity| activity.queue = queue);
+        self.change(scope, &token, |activity| {
+            activity.queue = queue;
+            if let Some(output) = &ad_hoc.output {
+                activity.written.insert(output.collection.clone(), Value::Array(Vec::new()));
+            }
+        });
         for start in now {
             self.begin_one(table, scope, *start);
         }
@@ -69,6 +75,47 @@ impl Run<'_> {
             token.written = Written::default();
         }
         self.enter_at(table, start, token);
+    }
+
+    /// What an ad-hoc sub-process collects.
+    fn collected(&self, scope: ScopeId) -> Option<Collected> {
+        let (stay, _) = self.activity(scope)?;
+        let (table, node) = self.at(&stay.token)?;
+        let NodeKind::SubProcess(kind) = &table.table().node(node).kind else { return None };
+        match &**kind {
+            SubProcess::AdHoc(ad_hoc) => ad_hoc.output.clone(),
+            SubProcess::Embedded | SubProcess::Event | SubProcess::Transaction => None,
+        }
+    }
+
+    /// What something inside has written is seen by what begins after it. The list is its own: tokens carry it as it was when they began.
+    pub(super) fn written_in_ad_hoc(&mut self, scope: ScopeId, token: &Token) {
+        let mut written = written_values(&token.payload, &token.written);
+        if let Some(output) = self.collected(scope) {
+            written.shift_remove(&output.collection);
+        }
+        self.change(scope, token, |activity| activity.written.extend(written));
+    }
+
+    /// A token has ended inside and adds to what is collected. False if it cannot be said what.
+    pub(super) fn ended_in_ad_hoc(&mut self, scope: ScopeId, token: &Token) -> bool {
+        self.written_in_ad_hoc(scope, token);
+        let (Some(output), Some((table, _))) = (self.collected(scope), self.at(token)) else { return true };
+        let seen = Value::Object(self.seen_by(&table, token));
+        let item = match evaluate::feel(&table, &output.element, &seen, self.now) {
+            Ok(item) => item,
+            Err(why) => {
+                self.broken(scope, why);
+                return false;
+            }
+        };
+        self.change(scope, token, |activity| {
+            let list = activity.written.entry(output.collection).or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(list) = list {
+                list.push(item);
+            }
+        });
+        true
     }
 
     /// An inner activity has completed, or a token has ended: goes on, or is done.

@@ -24,7 +24,12 @@ impl Run<'_> {
         fired
     }
 
-    fn fire_one(&mut self, activation: ActivationId, what: &Subscription, payload: Option<&Payload>) -> bool {
+    pub(super) fn fire_one(
+        &mut self,
+        activation: ActivationId,
+        what: &Subscription,
+        payload: Option<&Payload>,
+    ) -> bool {
         let Some(stay) = self.instance.stay(activation).filter(|s| s.subscriptions.contains(what)) else {
             return false;
         };
@@ -80,7 +85,7 @@ impl Run<'_> {
         self.incident(stay.token, failure);
     }
 
-    fn table_of(&self, stay: &Stay, called: bool) -> Option<Arc<Compiled>> {
+    pub(super) fn table_of(&self, stay: &Stay, called: bool) -> Option<Arc<Compiled>> {
         match &stay.reason {
             Reason::Activity(activity) if called => match activity.body {
                 Body::Call(definition) => self.table(definition),
@@ -117,7 +122,9 @@ impl Run<'_> {
                 let due = again.as_ref().and_then(|cycle| cycle.next(*at).ok().flatten());
                 due.map(|due| On::Timer { at: due.at, again: due.again })
             }
-            On::Conditional { condition, .. } => Some(On::Conditional { condition: condition.clone(), held: true }),
+            On::Conditional { condition, filter, .. } => {
+                Some(On::Conditional { condition: condition.clone(), held: true, filter: filter.clone(), asked: true })
+            }
             other => Some(other.clone()),
         };
         let at = stay.subscriptions.iter().position(|s| s == what);
@@ -217,7 +224,15 @@ impl Run<'_> {
                 }
                 Trigger::Message(message) => self.message(table, message, &scope)?,
                 Trigger::Signal(name) => On::Signal(evaluate::text(table, name, &scope, self.now)?),
-                Trigger::Conditional(condition) => On::Conditional { condition: condition.clone(), held: false },
+                Trigger::Conditional(condition) => {
+                    On::Conditional { condition: condition.clone(), held: false, filter: None, asked: false }
+                }
+                Trigger::Filtered(it) => On::Conditional {
+                    condition: it.condition.clone(),
+                    held: false,
+                    filter: Some(Box::new(it.filter.clone())),
+                    asked: false,
+                },
                 Trigger::Error(_) | Trigger::Escalation(_) | Trigger::Compensation | Trigger::Cancel => continue,
             };
             all.push(Subscription { event, called: false, on });
@@ -422,34 +437,6 @@ impl Run<'_> {
         let scope = token.scope;
         self.change(scope, token, |activity| activity.written.extend(written));
         self.close_if_done(scope);
-    }
-
-    /// Conditional events whose condition has become true fire.
-    pub(super) fn ask_conditions(&mut self) {
-        let waiting: Vec<(ActivationId, Subscription)> = (self.instance.stays.values())
-            .flat_map(|stay| stay.subscriptions.iter().map(|s| (stay.token.activation, s.clone())))
-            .filter(|(_, s)| matches!(s.on, On::Conditional { .. }))
-            .collect();
-        for (activation, what) in waiting {
-            let On::Conditional { condition, held } = &what.on else { continue };
-            let Some(stay) = self.instance.stay(activation) else { continue };
-            let Some(table) = self.table_of(stay, what.called) else { continue };
-            let seen = match &stay.reason {
-                Reason::Activity(_) => self.inner_view(&table, activation),
-                _ => self.seen_by(&table, &stay.token),
-            };
-            let holds = evaluate::holds(&table, condition, &Value::Object(seen), self.now).unwrap_or(false);
-            if holds && !held {
-                self.fire_one(activation, &what, None);
-            } else if holds != *held
-                && let Some(mut stay) = self.instance.take(activation)
-            {
-                for subscription in stay.subscriptions.iter_mut().filter(|s| **s == what) {
-                    subscription.on = On::Conditional { condition: condition.clone(), held: holds };
-                }
-                self.instance.put(stay);
-            }
-        }
     }
 }
 

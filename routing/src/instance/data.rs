@@ -50,6 +50,7 @@ impl Run<'_> {
     fn set(&mut self, scope: ScopeId, token: &Token, name: &str, value: Option<Value>) {
         let chain = self.chain(scope);
         let owner = chain.iter().copied().find(|s| self.activity(*s).is_some_and(|(_, a)| a.locals.contains_key(name)));
+        self.note_change(owner, name, value.as_ref());
         let Some(owner) = owner.or(chain.last().copied()) else { return };
         self.change(owner, token, |activity| match value {
             Some(value) => {

@@ -14,7 +14,7 @@ use crate::compiled::Compiled;
 use crate::evaluate;
 use crate::id::{ActivationId, ElementId, FlowId, ScopeId};
 use crate::payload::Written;
-use crate::table::{FlowIx, NodeIx, NodeKind};
+use crate::table::{FlowIx, Moment, NodeIx, NodeKind};
 use crate::token::Token;
 
 impl Run<'_> {
@@ -36,6 +36,9 @@ impl Run<'_> {
         for activation in consumed {
             self.instance.take(activation);
             self.instance.saw(activation);
+        }
+        if self.has_listeners(table, node, Moment::Start) {
+            return self.listen_to(merged, Moment::Start);
         }
         self.passed(table, node, &merged, merged.emitted.min(self.now), "completed");
         self.leave(table, node, merged, 1);

@@ -54,11 +54,14 @@ impl Run<'_> {
         for stay in self.instance.stays() {
             let Reason::Activity(activity) = &stay.reason else { continue };
             let (inside, counted) = match activity.body {
-                Body::Service => (stay.token.definition, true),
+                Body::Service | Body::Listens => (stay.token.definition, true),
                 Body::Scope => (stay.token.definition, !self.is_uncounted(stay.token.activation)),
                 Body::Call(called) => (called, true),
                 Body::Waits | Body::Loop(_) => continue,
             };
+            if activity.listening.is_some() && !self.instance.has_incident_inside(stay.token.activation) {
+                return Err(ELSEWHERE.to_owned());
+            }
             if activity.compensating.is_some() && inside == definition {
                 return Err(format!("{} is being compensated: try again when that is over", stay.token.element));
             }

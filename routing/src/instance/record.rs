@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::evaluate::Variables;
 use crate::failure::Failure;
 use crate::id::{ActivationId, Digest, ElementId, FlowId};
-use crate::table::NodeIx;
+use crate::table::{Filter, Moment, NodeIx};
 use crate::timer::Cycle;
 use crate::token::{Timestamp, Token};
 
@@ -85,6 +85,33 @@ pub struct Activity {
     /// Of a user task: what people see of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Box<Assigned>>,
+    /// Its listeners that are called, one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listening: Option<Box<Listening>>,
+    /// How often listeners have been called: each call has an id of its own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub heard: u32,
+}
+
+// serde gives a reference
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// Listeners that are called.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listening {
+    /// Those of this moment.
+    pub on: Moment,
+    /// Which of them is called; when there are no more, what comes next is due.
+    pub at: usize,
+    /// What goes out when they have answered: what the activity has written, or what a user task is completed with.
+    #[serde(default, skip_serializing_if = "Variables::is_empty")]
+    pub kept: Variables,
+    /// Of a user task: what it will be when they have answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Box<Assigned>>,
 }
 
 /// A user task as it was assigned when it opened.
@@ -128,6 +155,8 @@ pub enum Body {
     Call(Digest),
     /// It has instances of itself inside.
     Loop(Looped),
+    /// Nothing but its listeners, which are called; events and gateways have records only while they are.
+    Listens,
 }
 
 /// What a loop knows of itself; how many are open and done follows from the records inside.
@@ -243,6 +272,12 @@ pub enum On {
         condition: String,
         /// What it was when last looked at.
         held: bool,
+        /// At which changes it is looked at, once it has been looked at first; `None`: at all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filter: Option<Box<Filter>>,
+        /// It has been looked at.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        asked: bool,
     },
 }
 

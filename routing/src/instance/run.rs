@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::condition::Change;
 use super::{Activity, Body, Effect, Instance, Reason, Stay, Tables};
 use crate::advance::{Advanced, Passed, advance_times};
 use crate::compiled::Compiled;
@@ -10,7 +11,7 @@ use crate::failure::{Failure, FailureCode, Resume};
 use crate::id::{ActivationId, Digest, ScopeId};
 use crate::payload::{Payload, Written};
 use crate::step;
-use crate::table::{NodeIx, NodeKind};
+use crate::table::{Moment, NodeIx, NodeKind};
 use crate::token::{Product, Timestamp, To, Token};
 use crate::weight::Weight;
 
@@ -27,6 +28,8 @@ pub struct Run<'a> {
     pub(super) over: bool,
     /// Something moved or died: joins and conditions are to be asked again.
     pub(super) stirred: bool,
+    /// Variables that have changed since conditions were asked, of a homed process.
+    pub(super) changed: Vec<(String, Change)>,
     steps: u32,
 }
 
@@ -38,7 +41,17 @@ impl<'a> Run<'a> {
         now: Timestamp,
         effects: &'a mut Vec<Effect>,
     ) -> Self {
-        Self { instance, tables, now, effects, pending: VecDeque::new(), over: false, stirred: false, steps: 0 }
+        Self {
+            instance,
+            tables,
+            now,
+            effects,
+            pending: VecDeque::new(),
+            over: false,
+            stirred: false,
+            changed: Vec::new(),
+            steps: 0,
+        }
     }
 
     /// A sidecar's product. What was reported before, or belongs to a scope that is closed, is taken and forgotten.
@@ -107,7 +120,7 @@ impl<'a> Run<'a> {
             let token = token.anew(!same_key, now);
             match resume {
                 Resume::Leave => self.leave(&table, node, token, 1),
-                _ if self.serves(&token) => self.offer(token),
+                _ if self.serves(&token) || self.listens(&token) => self.offer(token),
                 _ => self.pending.push_back(Product { token, to: To::Ledger }),
             }
         }
@@ -171,14 +184,24 @@ impl<'a> Run<'a> {
         }
         let Some((table, node)) = self.at(&token) else { return self.lost(token) };
         if let NodeKind::Task(task) = &table.table().node(node).kind {
-            self.refresh(&table, &mut token);
             let to = To::Service(task.service.clone());
+            if task.listener {
+                return self.offer_to_listener(to, token);
+            }
+            self.refresh(&table, &mut token);
             self.effects.push(Effect::Offer(Box::new(Product { token, to })));
         }
     }
 
-    /// The token leaves its element by its outgoing flows.
-    pub(super) fn leave(&mut self, table: &Arc<Compiled>, node: NodeIx, mut token: Token, times: u32) {
+    /// The token leaves its element by its outgoing flows, an event's listeners having been called.
+    pub(super) fn leave(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token, times: u32) {
+        if !table.table().node(node).kind.is_activity() && self.has_listeners(table, node, Moment::End) {
+            return self.listen_to(token, Moment::End);
+        }
+        self.goes_on(table, node, token, times);
+    }
+
+    pub(super) fn goes_on(&mut self, table: &Arc<Compiled>, node: NodeIx, mut token: Token, times: u32) {
         self.refresh(table, &mut token);
         let advanced = advance_times(table, node, &token, times, self.now);
         self.moves_on(table, &token, advanced);

@@ -10,7 +10,7 @@ use crate::compiled::Compiled;
 use crate::evaluate::{self, Variables};
 use crate::id::{ActivationId, ScopeId};
 use crate::payload::{Payload, Written, merge};
-use crate::table::{Call, NodeIx, NodeKind, SubProcess, Throw};
+use crate::table::{Call, Moment, NodeIx, NodeKind, SubProcess, Throw};
 use crate::token::Token;
 use crate::weight::Weight;
 
@@ -167,10 +167,23 @@ impl Run<'_> {
     /// A token comes to an end event.
     pub(super) fn end(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token, throws: &[Throw]) {
         self.instance.end_event = table.table().node(node).safe_name.clone();
-        if let Some(token) = self.throw_at_end(table, node, token, throws) {
-            self.passed(table, node, &token, token.emitted.min(self.now), "completed");
-            self.end_token(token);
+        let last = |throw: &Throw| matches!(throw, Throw::Terminate | Throw::Cancel);
+        if throws.iter().any(last) && self.has_listeners(table, node, Moment::End) {
+            // nothing of the scope is left behind these
+            return self.listen_to(token, Moment::End);
         }
+        if let Some(token) = self.throw_at_end(table, node, token, throws) {
+            if self.has_listeners(table, node, Moment::End) {
+                return self.listen_to(token, Moment::End);
+            }
+            self.ends(table, node, token);
+        }
+    }
+
+    /// The token has done all that its end event is there for.
+    pub(super) fn ends(&mut self, table: &Arc<Compiled>, node: NodeIx, token: Token) {
+        self.passed(table, node, &token, token.emitted.min(self.now), "completed");
+        self.end_token(token);
     }
 
     /// A token ends in its scope.
@@ -178,9 +191,10 @@ impl Run<'_> {
         let scope = token.scope;
         self.saw_token(&token);
         if self.is_uncounted(scope) {
-            let written = written_values(&token.payload, &token.written);
-            self.change(scope, &token, |activity| activity.written.extend(written));
-            return self.one_done_in(scope);
+            if self.ended_in_ad_hoc(scope, &token) {
+                self.one_done_in(scope);
+            }
+            return;
         }
         let last = self.instance.ended.get(&scope).map_or_else(|| token.weight.clone(), |w| w.plus(&token.weight));
         if last.exceeds_one() {
@@ -240,14 +254,17 @@ impl Run<'_> {
     }
 
     /// Tokens that have ended in a scope.
-    fn ended_in(&self, scope: ScopeId) -> Vec<Token> {
+    pub(super) fn ended_in(&self, scope: ScopeId) -> Vec<Token> {
         let inside = self.instance.inside(scope);
         let stays = inside.iter().filter_map(|a| self.instance.stay(*a));
         stays.filter(|s| s.reason == Reason::Ended).map(|s| s.token.clone()).collect()
     }
 
     /// All tokens of a scope have ended with these results.
-    fn scope_done(&mut self, scope: ScopeId, ended: &[Token]) {
+    pub(super) fn scope_done(&mut self, scope: ScopeId, ended: &[Token]) {
+        if self.process_is_heard(scope, ended) {
+            return;
+        }
         let (payload, written) = self.results(ended);
         if scope == self.instance.root() {
             self.over = true;
@@ -354,6 +371,7 @@ pub(super) fn is_entry(node: &crate::table::Node) -> bool {
     let for_compensation = node.marks.as_ref().is_some_and(|m| m.for_compensation);
     node.incoming.is_empty()
         && !for_compensation
+        && !node.is_listener()
         && !node.kind.is_event_sub_process()
         && !matches!(node.kind, NodeKind::Boundary(_) | NodeKind::StartEvent(_))
 }

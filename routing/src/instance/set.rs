@@ -32,6 +32,9 @@ impl Run<'_> {
         }
         if table.table().settings.homed || scope != self.instance.root() {
             let token = owner.token;
+            for (name, value) in values {
+                self.note_change(Some(scope), name, Some(value));
+            }
             self.change(scope, &token, |activity| activity.locals.extend(values.clone()));
         }
         self.stirred = true;
@@ -92,7 +95,7 @@ impl Run<'_> {
         for activation in self.instance.inside(scope) {
             let Some(stay) = self.instance.stay(activation) else { continue };
             if let Reason::Activity(activity) = &stay.reason {
-                if activity.body == Body::Service {
+                if activity.body == Body::Service || activity.listening.is_some() {
                     return Err(format!(
                         "{} is being called: suspend the instance, and try again when it has answered",
                         stay.token.element

@@ -44,6 +44,7 @@ fn task(data: DataMapping, method: &str, path: &str) -> Task {
         callback_timeout: crate::callback::TIMEOUT,
         health: None,
         labels: Default::default(),
+        listener: false,
     }
 }
 

@@ -196,4 +196,16 @@ pub struct AdHoc {
     pub completion: Option<String>,
     /// FEEL list of the element ids to start; none: all without incoming flows.
     pub active: Option<String>,
+    /// What is collected of the tokens that end inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Collected>,
+}
+
+/// What an ad-hoc sub-process collects: one item for each token that ends in it, in that order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// The variable that holds the list.
+    pub collection: String,
+    /// What each adds to it; FEEL.
+    pub element: String,
 }

@@ -53,10 +53,33 @@ pub enum Trigger {
     Signal(Template),
     /// A condition over the variables (FEEL) that becomes true.
     Conditional(String),
+    /// The same, asked only when one of these variables has changed (`zeebe:conditionalFilter`).
+    Filtered(Box<Filtered>),
     /// Compensation of the scope or activity it belongs to.
     Compensation,
     /// A transaction that is cancelled.
     Cancel,
+}
+
+/// A condition that is asked when certain variables change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filtered {
+    /// FEEL.
+    pub condition: String,
+    /// When it is asked.
+    pub filter: Filter,
+}
+
+/// Which changes of variables a condition is asked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// Those of these variables; empty: of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
+    /// When one comes to be.
+    pub created: bool,
+    /// When one gets another value.
+    pub updated: bool,
 }
 
 /// A message that is waited for.

@@ -40,6 +40,9 @@ pub struct Task {
     /// Keys for the annotation's other settings that orchestrators read (container, namespace, ...).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// It listens to another element: what it answers is for the ledger, and no answer is a BPMN error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listener: bool,
 }
 
 fn callback_timeout() -> u64 {

@@ -219,3 +219,34 @@ fn a_non_interrupting_timer_boundary_fires_as_often_as_its_cycle_says() {
     let game = completed(&model(&body), &json!({}));
     assert_eq!(game.count("ticked"), 3, "{:?}", game.moves);
 }
+
+#[test]
+fn a_filtered_condition_is_asked_when_its_variables_change_in_its_way() {
+    let waits = |filter: &str| {
+        format!(
+            r#"<startEvent id="s"/><parallelGateway id="fork"/><intermediateCatchEvent id="until"><conditionalEventDefinition><extensionElements><zeebe:conditionalFilter {filter}/></extensionElements><condition xsi:type="tFormalExpression">=a = true</condition></conditionalEventDefinition></intermediateCatchEvent>{}{}{}<endEvent id="e"/>{}{}{}{}{}{}{}"#,
+            task("a"),
+            task("c"),
+            task("b"),
+            flow("1", "s", "fork"),
+            flow("2", "fork", "until"),
+            flow("3", "fork", "a"),
+            flow("4", "a", "c"),
+            flow("5", "until", "b"),
+            flow("6", "c", "e"),
+            flow("7", "b", "e"),
+        )
+    };
+    let fires = |filter: &str, payload: Value| {
+        let mut game = Game::new(&model(&waits(filter)), echo());
+        let view = game.run(&payload);
+        let at = |element: &str| game.path().iter().position(|it| *it == element);
+        (at("until").map(|it| it < at("c").unwrap()), view.state)
+    };
+    let created = r#"variableNames="a" variableEvents="create""#;
+    assert_eq!(fires(created, json!({})), (Some(true), State::Completed));
+    assert_eq!(fires(created, json!({"a": false})), (None, State::Running), "what was there is updated, not created");
+    let later = fires(r#"variableNames="other, c""#, json!({}));
+    assert_eq!(later, (Some(false), State::Completed), "the condition holds before, and is asked at the change of `c`");
+    assert_eq!(fires("", json!({})), (Some(true), State::Completed));
+}

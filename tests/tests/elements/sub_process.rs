@@ -298,3 +298,29 @@ fn a_ledger_that_restarts_in_a_sub_process_forgets_nothing() {
     assert_eq!(game.view(&instance).state, State::Completed, "{:?}", game.moves);
     assert!(game.alarms.is_empty(), "{:?}", game.alarms);
 }
+
+#[test]
+fn an_ad_hoc_sub_process_collects_what_its_tokens_end_with() {
+    let ad_hoc = |attributes: &str| {
+        format!(
+            r#"<adHocSubProcess id="any" {attributes}><extensionElements><zeebe:adHoc outputCollection="all" outputElement="=mine"/></extensionElements>{}{}{}{}</adHocSubProcess>"#,
+            task("a"),
+            task("b"),
+            task("c"),
+            flow("1", "a", "b"),
+        )
+    };
+    for attributes in ["", r#"ordering="Sequential""#] {
+        let mine: flow_tests::game::Behaviour = Box::new(|element, _, input| {
+            let mut output = input.clone();
+            output["mine"] = json!(element);
+            (if element == "c" { 3 } else { 5 }, answer(200, &output))
+        });
+        let mut game = Game::new(&model(&around("any", &ad_hoc(attributes))), mine);
+        let view = game.run(&json!({}));
+        assert_eq!(view.state, State::Completed, "{view:#?}");
+        let mut all = view.result.unwrap().to_json().unwrap()["all"].as_array().unwrap().clone();
+        all.sort_by_key(ToString::to_string);
+        assert_eq!(all, [json!("b"), json!("c")], "{attributes}");
+    }
+}
