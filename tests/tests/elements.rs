@@ -2,6 +2,7 @@
 
 mod boundary;
 mod callback;
+mod combined;
 mod connector;
 mod flows;
 mod gateways;

@@ -223,6 +223,10 @@ impl Run<'_> {
         let Some(stay) = self.instance.take(scope) else { return };
         let Some((table, node)) = self.at(&stay.token) else { return self.lost(stay.token) };
         if let Some(iteration) = iteration {
+            if !inside.is_empty() {
+                // what completed in an instance of a loop can be compensated when the loop has
+                self.change(stay.token.scope, &stay.token, |outer| outer.completed.extend(inside));
+            }
             return self.iterated(&table, node, &stay, iteration, kept);
         }
         let mut token = stay.token;
