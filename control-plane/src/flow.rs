@@ -319,6 +319,13 @@ impl Flow for Service {
         Ok(Response::new(wire::published(&receipt)))
     }
 
+    async fn offer(&self, request: Request<v1::OfferRequest>) -> Result<Response<v1::PublishResponse>, Status> {
+        let v1::OfferRequest { process, payload } = request.into_inner();
+        let process = (!process.is_empty()).then(|| process.into());
+        let receipt = self.pass()?.offer(process, wire::payload(payload)).await.map_err(status)?;
+        Ok(Response::new(wire::published(&receipt)))
+    }
+
     async fn list_tasks(
         &self,
         request: Request<v1::ListTasksRequest>,

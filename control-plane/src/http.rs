@@ -154,7 +154,7 @@ impl Port {
             Some(routed) => ingress::answer(operations, routed, request).await,
             None => failed(
                 StatusCode::NOT_FOUND,
-                "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME>, \
+                "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME>, /conditions, \
                  /topics/<NAME>, /tasks and /instances/<ID>",
             ),
         }

@@ -105,6 +105,8 @@ pub enum Input {
     Produced(Vec<u64>),
     /// A client broadcasts a signal.
     Signal(Request, String, Payload),
+    /// A client offers variables to the conditional start events of one process, or of all.
+    Offer(Request, Option<ProcessId>, Payload),
     /// Somebody has done a user task, or failed it with a BPMN error's code.
     CompleteTask(Request, InstanceId, ActivationId, Result<Payload, (String, Payload)>),
     /// A task calls back: the call's activation, the hash of the seal that it brings, and what it says.
@@ -322,6 +324,9 @@ impl Ledger {
             Input::Renewed(topic) => self.renewed(&topic),
             Input::Produced(numbers) => self.produced(numbers),
             Input::Signal(request, name, payload) => self.signal(now, request, &name, &payload, &mut effects),
+            Input::Offer(request, process, payload) => {
+                self.offer_variables(now, request, process.as_ref(), &payload, &mut effects);
+            }
             Input::CalledBack(request, instance, activation, hash, with) => {
                 self.called_back(now, request, &instance, (activation, hash), with, out);
             }

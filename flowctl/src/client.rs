@@ -343,6 +343,14 @@ impl Client {
         Ok(wire::receipt(answer.into_inner()))
     }
 
+    /// Offers variables to the conditional start events of a process, or of all.
+    pub(crate) async fn offer(&mut self, process: String, payload: Payload) -> anyhow::Result<Receipt> {
+        let request = v1::OfferRequest { process, payload: Some(wire::payload(payload)) };
+        let attempt = "cannot offer the variables";
+        let answer = self.flow.offer(request).await.map_err(|status| failed(&self.address, attempt, status))?;
+        Ok(wire::receipt(answer.into_inner()))
+    }
+
     /// Completes a user task, or fails it with a BPMN error if there is a code; the task as it was.
     pub(crate) async fn complete_task(
         &mut self,

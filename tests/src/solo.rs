@@ -227,6 +227,15 @@ impl SoloLedger {
         }
     }
 
+    /// Offers variables to conditional start events.
+    pub fn offer(&mut self, process: Option<&str>, variables: &Value) -> Receipt {
+        self.tell(Input::Offer(1, process.map(Into::into), Payload::json(variables)));
+        match self.answers.pop() {
+            Some(Answer::Published(receipt)) => receipt,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The instance's state, also of one that is over.
     pub fn state(&self, instance: &InstanceId) -> State {
         self.ledger.view(instance).or_else(|| self.views.get(instance).cloned()).expect("it is there").state

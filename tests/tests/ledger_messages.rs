@@ -206,3 +206,34 @@ fn a_called_deployment_is_in_use() {
     assert_eq!(bench.state(&instance), State::Completed);
     assert_eq!(bench.ledger.open_on(&called), 0);
 }
+
+#[test]
+fn variables_that_are_offered_start_the_processes_whose_conditions_they_fulfil() {
+    let by = |filter: &str, condition: &str| {
+        let event = format!(
+            r#"<conditionalEventDefinition><extensionElements>{filter}</extensionElements><condition>={condition}</condition></conditionalEventDefinition>"#
+        );
+        let inside = format!(
+            r#"<startEvent id="S">{event}</startEvent><userTask id="U"><extensionElements><zeebe:userTask/></extensionElements></userTask>{}{}"#,
+            flow("f1", "S", "U"),
+            flow("f2", "U", "E")
+        );
+        inside
+    };
+    let hot = model("Hot", "1", &by("", "temperature > 30"));
+    let dry =
+        model("Dry", "1", &by(r#"<zeebe:conditionalFilter variableNames="rain"/>"#, "rain = 0 or temperature > 40"));
+    let changed = model("Changed", "1", &by(r#"<zeebe:conditionalFilter variableEvents="update"/>"#, "true"));
+    let mut bench = SoloLedger::new(&[hot, dry, changed]);
+    assert_eq!(bench.offer(None, &json!({"temperature": 20})).started, []);
+    let started = bench.offer(None, &json!({"temperature": 41})).started;
+    assert_eq!(started.len(), 1, "the filter of the other waits for rain: {started:?}");
+    assert!(started[0].as_str().starts_with("Hot-"));
+    assert_eq!(bench.offer(None, &json!({"temperature": 41, "rain": 3})).started.len(), 2);
+    assert_eq!(bench.offer(Some("Dry"), &json!({"temperature": 41, "rain": 0})).started.len(), 1);
+    assert_eq!(bench.offer(Some("Nothing"), &json!({"temperature": 41, "rain": 0})).started, []);
+    bench.crash();
+    bench.complete(&started[0]);
+    let result = bench.views[&started[0]].result.clone().unwrap().to_json().unwrap();
+    assert_eq!(result, json!({"temperature": 41, "ok": true}));
+}

@@ -90,7 +90,7 @@ rules! {
     SoundnessUndecided "soundness-undecided" "Whether the process is sound was not decided." "nothing to do; to have it decided, split the process or draw it in blocks";
     EventDefinitionMissing "event-definition-missing" "An event does not say what it waits for." "choose what the event waits for, e.g. a timer";
     EventDefinitionNotAllowed "event-definition-not-allowed" "The standard has no event of this kind at this place." "use another kind of event";
-    ConditionalStart "conditional-start" "A process starts by a condition, which nothing outside of instances makes true." "start instances at the event by hand, or start them by a message, a signal or a timer";
+    ConditionalStart "conditional-start" "A process starts by a condition over variables that somebody offers." "offer variables: flowctl offer -d JSON, or POST /conditions";
     EventReferenceMissing "event-reference-missing" "An event or task does not say which message, signal, error or escalation it is about." "choose the message, signal, error or escalation, or bind a task that sends to a service";
     NameMissing "name-missing" "A message or signal has no name." "give it a name: names are what is compared";
     CodeExpression "code-expression" "An error or escalation that is caught has an expression as its code." "write the code as it is; only what is thrown can be computed";

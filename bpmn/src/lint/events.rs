@@ -33,13 +33,13 @@ fn defined(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A condition is over the variables of an instance; before there is one, nothing looks at it.
+/// A condition is over variables; before there is an instance, it is over those that somebody offers.
 fn conditional_start(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
     let node = &cx.process.nodes[index];
     let starts = matches!(node.kind, FlowNodeKind::StartEvent { .. }) && node.parent.is_none();
     if starts && node.defines(|it| matches!(it, EventDefinitionKind::Conditional { .. })) {
-        let message = format!("{} starts no instance by itself", cx.describe(index));
-        out.push(cx.at(index, Diagnostic::warning, Rule::ConditionalStart, message));
+        let message = format!("{} starts instances when variables are offered that fulfil it", cx.describe(index));
+        out.push(cx.at(index, Diagnostic::info, Rule::ConditionalStart, message));
     }
 }
 

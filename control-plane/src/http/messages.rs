@@ -1,4 +1,4 @@
-//! Messages, signals and user tasks over HTTP: `POST /messages/<name>?key=&id=&ttl=`, `POST /signals/<name>`, `GET /tasks`,
+//! Messages, signals and user tasks over HTTP: `POST /messages/<name>?key=&id=&ttl=`, `POST /signals/<name>`, `POST /conditions?process=`, `GET /tasks`,
 //! `POST /tasks/<id>/complete`, `POST /tasks/<id>/error?code=`.
 //!
 //! Answers have the shape of the other routes: `status` 0 and what happened, or an error's envelope.
@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
 use routing::instance::Published;
-use routing::{InstanceId, Payload};
+use routing::{InstanceId, Payload, ProcessId};
 use runtime::admin;
 use serde_json::{Value, json};
 
@@ -24,7 +24,9 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Whether this module answers a path.
 pub(super) fn answers(path: &str) -> bool {
-    path == "/tasks" || ["/messages/", "/signals/", "/tasks/"].iter().any(|it| path.starts_with(it))
+    path == "/tasks"
+        || path == "/conditions"
+        || ["/messages/", "/signals/", "/tasks/"].iter().any(|it| path.starts_with(it))
 }
 
 pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> Answer {
@@ -35,13 +37,16 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
     let answered = match segments.as_slice() {
         ["tasks"] if matches!(*request.method(), Method::GET | Method::HEAD) => tasks(operations, &request).await,
         ["tasks"] => return not_allowed("GET, HEAD"),
-        ["messages", _] | ["signals", _] | ["tasks", _, "complete" | "error"] if !post => return not_allowed("POST"),
+        ["messages", _] | ["signals", _] | ["conditions"] | ["tasks", _, "complete" | "error"] if !post => {
+            return not_allowed("POST");
+        }
         ["messages", name] => publish(operations, name, request).await,
         ["signals", name] => signal(operations, name, request).await,
+        ["conditions"] => offer(operations, request).await,
         ["tasks", task, what @ ("complete" | "error")] => complete(operations, task, *what == "error", request).await,
         _ => Err(failed(
             StatusCode::NOT_FOUND,
-            "not here; there are /messages/<NAME>, /signals/<NAME>, /tasks, /tasks/<ID>/complete and /tasks/<ID>/error",
+            "not here; there are /messages/<NAME>, /signals/<NAME>, /conditions, /tasks, /tasks/<ID>/complete and /tasks/<ID>/error",
         )),
     };
     answered.unwrap_or_else(|refused| refused)
@@ -68,6 +73,19 @@ async fn signal(operations: &Operations, name: &str, request: Request<Body>) -> 
     }
     let payload = body(request).await?;
     let receipt = operations.signal(name.to_owned(), payload).await.map_err(|error| told(&error))?;
+    Ok(taken(&receipt))
+}
+
+async fn offer(operations: &Operations, request: Request<Body>) -> Result<Answer, Answer> {
+    let mut process = None;
+    for (key, value) in pairs(request.uri().query()) {
+        match key.as_str() {
+            "process" => process = Some(ProcessId::from(value)),
+            other => return Err(bad(format!("there is no parameter {other:?}; there is process"))),
+        }
+    }
+    let payload = body(request).await?;
+    let receipt = operations.offer(process, payload).await.map_err(|error| told(&error))?;
     Ok(taken(&receipt))
 }
 

@@ -1,4 +1,4 @@
-//! Instances that events start: message, signal and timer start events, instantiating receive tasks and event gateways.
+//! Instances that events start: message, signal, timer and conditional start events, instantiating receive tasks and event gateways.
 //!
 //! Only the newest deployment of a process that takes instances is listened to. A message with a key starts a process once while that
 //! instance is open. When a timer start event is due next is stored, so that a restart neither loses nor repeats it; a newer deployment's
@@ -11,13 +11,14 @@ use prost::Message as _;
 use proto::convert::{self, Malformed};
 use proto::v1;
 use routing::instance::{Began, Published, Stay, Subscription, timer_signal};
-use routing::table::{NodeIx, NodeKind, Template, Timer, Trigger};
+use routing::table::{Filter, Filtered, NodeIx, NodeKind, Template, Timer, Trigger};
 use routing::timer::{self, Cycle};
 use routing::{Compiled, DeploymentId, Digest, ElementId, InstanceId, Payload, ProcessId, TraceContext, evaluate};
 use serde_json::{Map, Value};
 
+use super::message::Receipt;
 use super::stored::key;
-use super::{Deployed, Ledger, Output, Start, Timestamp};
+use super::{Answer, Deployed, Ledger, Output, Request, Start, Timestamp};
 
 /// Firings of a cycle that are skipped one by one when flowd was away; beyond that it begins anew.
 const CATCH_UP: usize = 10_000;
@@ -37,9 +38,15 @@ pub(super) struct StartEvent {
 
 #[derive(Clone, Debug)]
 enum StartsOn {
-    Message { name: String, retrieval: Option<String>, topic: bool },
+    Message {
+        name: String,
+        retrieval: Option<String>,
+        topic: bool,
+    },
     Signal(String),
     Timer(Timer),
+    /// Variables that are offered make it true.
+    Condition(Filtered),
 }
 
 impl StartEvent {
@@ -47,7 +54,7 @@ impl StartEvent {
     pub(super) fn message(&self) -> Option<&str> {
         match &self.on {
             StartsOn::Message { name, .. } => Some(name),
-            StartsOn::Signal(_) | StartsOn::Timer(_) => None,
+            StartsOn::Signal(_) | StartsOn::Timer(_) | StartsOn::Condition(_) => None,
         }
     }
 
@@ -97,6 +104,16 @@ impl Starts {
         self.chosen(self.signals.get(name))
     }
 
+    /// The conditional start events, of one process or of all.
+    fn conditional(&self, process: Option<&ProcessId>) -> Vec<(StartEvent, Filtered)> {
+        let of = |it: &&StartEvent| process.is_none_or(|process| it.process == *process);
+        let conditions = self.all.iter().filter(of).filter_map(|it| match &it.on {
+            StartsOn::Condition(filtered) => Some((it.clone(), filtered.clone())),
+            StartsOn::Message { .. } | StartsOn::Signal(_) | StartsOn::Timer(_) => None,
+        });
+        conditions.collect()
+    }
+
     pub(super) fn of_process(&self, process: &ProcessId) -> Vec<StartEvent> {
         self.all.iter().filter(|it| it.process == *process).cloned().collect()
     }
@@ -131,6 +148,7 @@ impl Starts {
                 StartsOn::Message { name, .. } => self.messages.entry(name.clone()).or_default().push(at),
                 StartsOn::Signal(name) => self.signals.entry(name.clone()).or_default().push(at),
                 StartsOn::Timer(_) => drop(self.timers.insert(start.timer_key(), at)),
+                StartsOn::Condition(_) => {}
             }
         }
         self.all = all;
@@ -252,6 +270,35 @@ impl Ledger {
                 self.start_by_event(now, &start, &nothing(), None, out);
             }
         }
+    }
+
+    /// Variables are offered: every start event whose condition they fulfil starts an instance with them (BPMN 10.5.2). To a condition's filter
+    /// they have just come to be.
+    pub(super) fn offer_variables(
+        &mut self,
+        now: Timestamp,
+        request: Request,
+        process: Option<&ProcessId>,
+        payload: &Payload,
+        out: &mut Vec<Output>,
+    ) {
+        let variables = payload.to_json().filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new()));
+        let mut receipt = Receipt::default();
+        for (start, Filtered { condition, filter }) in self.exchange.starts.conditional(process) {
+            let offered = filter.variables.is_empty() || filter.variables.iter().any(|it| variables.get(it).is_some());
+            let Some(table) = self.tables.get(&start.deployed.definition).filter(|_| filter.created && offered) else {
+                continue;
+            };
+            match evaluate::holds(table, &condition, &variables, now) {
+                Ok(true) => receipt.started.extend(self.start_by_event(now, &start, payload, None, out)),
+                Ok(false) => {}
+                Err(why) => out.push(Output::Alarm(format!(
+                    "the condition of start event {} of {}: {why}",
+                    start.element, start.deployed.deployment
+                ))),
+            }
+        }
+        out.push(Output::Answer(request, Answer::Published(receipt)));
     }
 
     /// Starts an instance unless one of the process that was started with the same key is open.
@@ -406,11 +453,11 @@ fn starts_on(table: &Compiled, trigger: &Trigger, now: Timestamp) -> Result<Opti
         }
         Trigger::Signal(signal) => StartsOn::Signal(name(signal)?),
         Trigger::Timer(timer) => StartsOn::Timer(timer.clone()),
-        Trigger::Error(_)
-        | Trigger::Escalation(_)
-        | Trigger::Conditional(_)
-        | Trigger::Filtered(_)
-        | Trigger::Compensation
-        | Trigger::Cancel => return Ok(None),
+        Trigger::Conditional(condition) => {
+            let filter = Filter { created: true, ..Filter::default() };
+            StartsOn::Condition(Filtered { condition: condition.clone(), filter })
+        }
+        Trigger::Filtered(filtered) => StartsOn::Condition((**filtered).clone()),
+        Trigger::Error(_) | Trigger::Escalation(_) | Trigger::Compensation | Trigger::Cancel => return Ok(None),
     }))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use routing::callback::Callback;
 use routing::instance::Published;
-use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Payload, Product};
+use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Payload, ProcessId, Product};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::LedgerTask;
@@ -39,6 +39,7 @@ pub(super) enum Command {
     Deployed(Vec<Deployed>),
     Publish(Published, oneshot::Sender<Answer>),
     Signal(String, Payload, oneshot::Sender<Answer>),
+    Offer(Option<ProcessId>, Payload, oneshot::Sender<Answer>),
     FindTask(Option<InstanceId>, String, oneshot::Sender<FoundTask>),
     CalledBack(InstanceId, ActivationId, Digest, Callback, oneshot::Sender<Answer>),
     CompleteTask(InstanceId, ActivationId, Result<Payload, (String, Payload)>, oneshot::Sender<Answer>),
@@ -308,6 +309,11 @@ impl Handle {
         self.ask(|reply| Command::Signal(name, payload, reply)).await
     }
 
+    /// Offers variables to conditional start events; answers when what it does is durable.
+    pub(crate) async fn offer(&self, process: Option<ProcessId>, payload: Payload) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Offer(process, payload, reply)).await
+    }
+
     /// The open user task that is meant.
     pub(crate) async fn find_task(&self, instance: Option<InstanceId>, task: String) -> Result<FoundTask, Refused> {
         self.ask(|reply| Command::FindTask(instance, task, reply)).await
@@ -385,6 +391,7 @@ impl LedgerTask {
             Command::Deployed(deployed) => self.input(Input::Deployed(deployed)),
             Command::Publish(message, reply) => self.asks(reply, |r| Input::Publish(r, message)),
             Command::Signal(name, payload, reply) => self.asks(reply, |r| Input::Signal(r, name, payload)),
+            Command::Offer(process, payload, reply) => self.asks(reply, |r| Input::Offer(r, process, payload)),
             Command::FindTask(instance, task, reply) => {
                 let found = self.parts.ledger.find_task(instance.as_ref(), &task);
                 self.reply(move || drop(reply.send(found)));

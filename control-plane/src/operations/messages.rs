@@ -93,6 +93,16 @@ impl Operations {
         receipt(self.ledger.signal(signal, payload).await?)
     }
 
+    /// Offers variables, a JSON object, to the conditional start events of one process or of all.
+    pub(crate) async fn offer(&self, process: Option<ProcessId>, payload: Payload) -> Result<Receipt, Error> {
+        fits(&payload)?;
+        if !payload.to_json().is_some_and(|it| it.is_object()) {
+            return Err(Error::Invalid("what is offered is no JSON object: variables have names".to_owned()));
+        }
+        self.told.tell(&self.mesh, &self.ledger).await?;
+        receipt(self.ledger.offer(process, payload).await?)
+    }
+
     /// Open user tasks, oldest first; of one instance, or of all.
     pub(crate) async fn tasks(&self, instance: Option<&InstanceId>) -> Result<Vec<Task>, Error> {
         let only = instance.cloned();

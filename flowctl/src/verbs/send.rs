@@ -1,4 +1,4 @@
-//! `flowctl send` and `flowctl signal`: messages and signals for instances.
+//! `flowctl send`, `flowctl signal` and `flowctl offer`: messages, signals and variables for whoever waits for them.
 
 use std::time::Duration;
 
@@ -71,6 +71,30 @@ impl Signal {
     pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
         let payload = data(self.data.as_deref())?;
         let receipt = Client::connect(flowd).await?.signal(self.name, payload).await?;
+        output::show(&receipt, self.output.output)?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// Offer variables: every process whose start condition they fulfil is started with them
+#[derive(Debug, Args)]
+pub(crate) struct Offer {
+    /// Only this process; without, every one
+    #[arg(value_name = "PROCESS")]
+    process: Option<String>,
+
+    /// The variables: a JSON object, @FILE, or - for standard input
+    #[arg(short, long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    data: String,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Offer {
+    pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+        let payload = data(Some(&self.data))?;
+        let receipt = Client::connect(flowd).await?.offer(self.process.unwrap_or_default(), payload).await?;
         output::show(&receipt, self.output.output)?;
         Ok(Exit::Ok)
     }

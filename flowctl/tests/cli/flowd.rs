@@ -173,6 +173,10 @@ impl Flow for Rote {
         Err(absent())
     }
 
+    async fn offer(&self, _: Request<v1::OfferRequest>) -> Answer<v1::PublishResponse> {
+        Err(absent())
+    }
+
     async fn list_tasks(&self, _: Request<v1::ListTasksRequest>) -> Answer<v1::ListTasksResponse> {
         Err(absent())
     }

@@ -130,3 +130,33 @@ async fn a_message_outlives_flowd_and_bad_requests_are_told() {
         assert_eq!((reply.status, &reply.json()["status"]), (status, &json!(-1)), "{method} {path}: {}", reply.text());
     }
 }
+
+#[tokio::test]
+async fn variables_are_offered_by_flowctl_and_over_http() {
+    let mesh = Mesh::start().await;
+    let model = r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" targetNamespace="urn:test">
+      <process id="alarm" isExecutable="true">
+        <startEvent id="hot"><conditionalEventDefinition><condition>=temperature &gt; 30</condition></conditionalEventDefinition></startEvent>
+        <endEvent id="done"/><sequenceFlow id="f" sourceRef="hot" targetRef="done"/>
+      </process></definitions>"#;
+    mesh.apply(model).await;
+    let offered = mesh.flowctl.json(&["offer", "-d", r#"{"temperature": 35}"#, "-o", "json"]).await;
+    let instance = offered["started"][0].as_str().unwrap().to_owned();
+    assert_eq!(mesh.until(&instance, "COMPLETED").await["result"], json!({"temperature": 35}));
+    for (path, body, started) in [
+        ("/conditions", json!({"temperature": 31}), 1),
+        ("/conditions?process=alarm", json!({"temperature": 31}), 1),
+        ("/conditions?process=other", json!({"temperature": 31}), 0),
+        ("/conditions", json!({"temperature": 3}), 0),
+    ] {
+        let reply = post(&mesh.url(path), &[], &body).await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(reply.json()["started"].as_array().map_or(0, Vec::len), started, "{path} {body}");
+    }
+    for (method, path, body, status) in
+        [("GET", "/conditions", "", 405), ("POST", "/conditions?of=x", "{}", 400), ("POST", "/conditions", "[1]", 400)]
+    {
+        let reply = request(method, &mesh.url(path), &[], body).await.unwrap();
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());
+    }
+}
