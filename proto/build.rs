@@ -13,6 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo:rerun-if-changed={file}");
     }
     let set = protox::compile(files, ["."])?;
-    tonic_prost_build::configure().bytes(".flow.v1").compile_fds(set)?;
+    // tokens are read and written without generated messages in between: src/token.rs
+    let configured = tonic_prost_build::configure().bytes(".flow.v1").extern_path(".flow.v1.Token", "crate::Token");
+    configured.compile_fds(set)?;
     Ok(())
 }

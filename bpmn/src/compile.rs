@@ -11,6 +11,7 @@ mod data;
 mod decisions;
 mod events;
 mod guard;
+mod linear;
 mod listeners;
 mod mapping;
 mod mentions;
@@ -211,6 +212,7 @@ fn compile(mut source: Source<'_>) -> ProcessDefinition {
         flows,
     };
     guard::decide(&mut whole);
+    linear::decide(&mut whole);
     slice::host_long_chains(&mut whole);
     let tasks: BTreeMap<ElementId, Table> =
         slice::tasks(&whole).into_iter().map(|(element, table)| (element, Table::new(table))).collect();

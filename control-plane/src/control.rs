@@ -222,9 +222,9 @@ impl Session {
     async fn leave(&self, leave: v1::Leave) -> Result<bool, Status> {
         let v1::Leave { held, unfinished, accepted } = leave;
         let assignment = |it: v1::Assigned| -> Result<Assignment, Malformed> {
-            let product = it.product.ok_or(Malformed { field: "leave.product", why: "missing" })?.try_into()?;
+            let product = it.product.ok_or(Malformed { field: "leave.product", why: "missing" })?;
             let replica = if it.replica.is_empty() { None } else { Some(convert::incarnation(&it.replica)?) };
-            Ok(Assignment { product, replica, seq: 0 })
+            Ok(Assignment { product: Arc::new(product.try_into()?), replica, seq: 0 })
         };
         let leaving = Leaving {
             held: held.into_iter().map(Product::try_from).collect::<Result<_, _>>().map_err(malformed)?,

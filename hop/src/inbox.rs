@@ -3,7 +3,9 @@
 //! An id is remembered from the offer until every sender that offered it has said, by its watermark,
 //! that it will not offer it again. Never by age or count.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::HashMap;
 
 use routing::{ActivationId, Incarnation};
 

@@ -6,8 +6,10 @@
 
 mod choose;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use foldhash::HashMap;
 use routing::{ActivationId, Incarnation, Product, ServiceName, Timestamp, To, Token};
 
 /// Where a replica of a service is.
@@ -24,8 +26,8 @@ pub struct Endpoint {
 /// A product and the replica chosen for it; what the record says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignment {
-    /// The product.
-    pub product: Product,
+    /// The product; the record, the offers and the outbox share it.
+    pub product: Arc<Product>,
     /// The replica; `None` when there is none to choose from yet.
     pub replica: Option<Incarnation>,
     /// The number of this assignment; 0 without a replica.
@@ -40,7 +42,7 @@ pub struct Offer {
     /// Under which number.
     pub seq: u64,
     /// What; for the ledger, the product's destination matters too.
-    pub product: Product,
+    pub product: Arc<Product>,
     /// The replica that has left, in whose place it is offered.
     pub instead_of: Option<Incarnation>,
 }
@@ -72,7 +74,7 @@ pub struct Switches {
 pub struct Outbox {
     entries: HashMap<ActivationId, Entry>,
     peers: HashMap<Incarnation, Peer>,
-    endpoints: HashMap<ServiceName, Vec<Endpoint>>,
+    endpoints: std::collections::HashMap<ServiceName, Vec<Endpoint>>,
     unassigned: BTreeSet<ActivationId>,
     later: BTreeMap<(Timestamp, ActivationId), ()>,
     ready: Vec<ActivationId>,
@@ -87,14 +89,14 @@ const SEEK_AGAIN: u64 = 5_000;
 
 #[derive(Debug)]
 struct Entry {
-    product: Product,
+    product: Arc<Product>,
     replica: Option<Incarnation>,
     seq: u64,
     released: bool,
     accepted: bool,
     /// Offered in an earlier life of this process, or over a link of this one: the replica may hold it.
     exposed: bool,
-    refused: HashSet<Incarnation>,
+    refused: BTreeSet<Incarnation>,
     instead_of: Option<Incarnation>,
 }
 
@@ -123,16 +125,17 @@ impl Outbox {
 
     /// Takes over a product that a sender which has left had assigned to `replica`, and may have offered to it.
     pub fn adopt(&mut self, product: Product, replica: Incarnation, from: Incarnation) -> Assignment {
+        let product = Arc::new(product);
         let activation = product.token.activation;
         let seq = self.number(replica, activation);
         let entry = Entry {
-            product: product.clone(),
+            product: Arc::clone(&product),
             replica: Some(replica),
             seq,
             released: false,
             accepted: false,
             exposed: true,
-            refused: HashSet::new(),
+            refused: BTreeSet::new(),
             instead_of: Some(from),
         };
         self.entries.insert(activation, entry);
@@ -142,10 +145,11 @@ impl Outbox {
     /// Chooses a replica and a number for a product. The owner records the answer.
     pub fn assign(&mut self, product: Product) -> Assignment {
         self.turn = self.turn.wrapping_add(1);
-        let replica = self.choose(&product, &HashSet::new());
+        let replica = self.choose(&product, &BTreeSet::new());
         let activation = product.token.activation;
         let seq = replica.map_or(0, |r| self.number(r, activation));
-        let assignment = Assignment { product: product.clone(), replica, seq };
+        let product = Arc::new(product);
+        let assignment = Assignment { product: Arc::clone(&product), replica, seq };
         let entry = Entry {
             product,
             replica,
@@ -153,7 +157,7 @@ impl Outbox {
             released: false,
             accepted: false,
             exposed: false,
-            refused: HashSet::new(),
+            refused: BTreeSet::new(),
             instead_of: None,
         };
         self.entries.insert(activation, entry);
@@ -176,7 +180,7 @@ impl Outbox {
             released: false,
             accepted: false,
             exposed: replica.is_some(),
-            refused: HashSet::new(),
+            refused: BTreeSet::new(),
             instead_of: None,
         };
         self.entries.insert(activation, entry);
@@ -249,7 +253,12 @@ impl Outbox {
                     return None;
                 }
                 entry.exposed = true;
-                Some(Offer { replica, seq: entry.seq, product: entry.product.clone(), instead_of: entry.instead_of })
+                Some(Offer {
+                    replica,
+                    seq: entry.seq,
+                    product: Arc::clone(&entry.product),
+                    instead_of: entry.instead_of,
+                })
             })
             .collect();
         offers.sort_by_key(|o| (o.replica, o.seq));
@@ -284,9 +293,9 @@ impl Outbox {
 
     /// Where replicas are now. Gives the assignments that changed, to be recorded and then released:
     /// products that had no replica, and those whose replica is gone from the list and was never offered them.
-    pub fn endpoints(&mut self, endpoints: HashMap<ServiceName, Vec<Endpoint>>) -> Vec<Assignment> {
+    pub fn endpoints(&mut self, endpoints: std::collections::HashMap<ServiceName, Vec<Endpoint>>) -> Vec<Assignment> {
         self.endpoints = endpoints;
-        let present: HashSet<Incarnation> = self.endpoints.values().flatten().map(|e| e.incarnation).collect();
+        let present: BTreeSet<Incarnation> = self.endpoints.values().flatten().map(|e| e.incarnation).collect();
         let mut gone: Vec<ActivationId> = self
             .entries
             .iter()
@@ -425,7 +434,7 @@ impl Outbox {
 
     /// Everything that is not done, for a checkpoint or for leaving.
     pub fn entries(&self) -> impl Iterator<Item = Assignment> {
-        self.entries.values().map(|e| Assignment { product: e.product.clone(), replica: e.replica, seq: e.seq })
+        self.entries.values().map(|e| Assignment { product: Arc::clone(&e.product), replica: e.replica, seq: e.seq })
     }
 
     /// The replica that a product is assigned to.

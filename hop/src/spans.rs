@@ -4,9 +4,10 @@
 //! When nothing is exported nothing is kept, and contexts pass through as they came. Names hold the element's id,
 //! never an instance's; payloads are never looked at.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use foldhash::{HashMap, HashMapExt as _};
 use routing::{ActivationId, Timestamp, Token};
 use runtime::telemetry::{Span, SpanKind, TraceContext, Tracer};
 
@@ -30,7 +31,7 @@ impl Hops {
         if !self.tracer.is_exporting() {
             return;
         }
-        let token = &mut offer.product.token;
+        let token = &mut Arc::make_mut(&mut offer.product).token;
         let tracer = &self.tracer;
         let span = self.open.entry(token.activation).or_insert_with(|| {
             let name = format_args!("hop {}", token.element);

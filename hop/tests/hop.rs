@@ -71,7 +71,7 @@ fn offer(seq: u64, bytes: usize) -> Offer {
         trace: Default::default(),
         payload: Payload { content_type: String::new(), body: Bytes::from(vec![b'x'; bytes]) },
     };
-    Offer { replica: REPLICA, seq, product: Product { token, to: To::Service("s".into()) }, instead_of: None }
+    Offer { replica: REPLICA, seq, product: Product { token, to: To::Service("s".into()) }.into(), instead_of: None }
 }
 
 async fn event(links: &mut Links) -> link::Event {

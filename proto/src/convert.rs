@@ -2,14 +2,15 @@
 //!
 //! Destructuring is exhaustive, so a new field cannot be forgotten.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use routing::payload::Frame;
 use routing::{
-    ActivationId, Digest, Failure, FailureCode, HopRecord, Incarnation, Payload, Product, Resume, To, Token,
-    TraceContext, Weight, Written,
+    ActivationId, Digest, Failure, FailureCode, HopRecord, Incarnation, Payload, Product, Resume, To, TraceContext,
 };
 
-use crate::v1;
+use crate::{Token, v1};
 
 /// A message that cannot be read: which field, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,97 +80,8 @@ impl From<v1::TraceContext> for TraceContext {
     }
 }
 
-fn frames_out(written: &Written) -> Vec<v1::WrittenFrame> {
-    let frame = |f: &Frame| v1::WrittenFrame { keys: f.keys.iter().cloned().collect(), whole: f.whole };
-    written.frames().iter().map(frame).collect()
-}
-
-fn frames_in(frames: Vec<v1::WrittenFrame>) -> Written {
-    Written::from_frames(
-        frames.into_iter().map(|f| Frame { keys: f.keys.into_iter().collect(), whole: f.whole }).collect(),
-    )
-}
-
-impl From<Token> for v1::Token {
-    fn from(token: Token) -> Self {
-        let Token {
-            instance,
-            definition,
-            element,
-            flow,
-            activation,
-            key,
-            parent,
-            scope,
-            generation,
-            attempts,
-            weight,
-            written,
-            emitted,
-            trace,
-            payload,
-        } = token;
-        Self {
-            instance: instance.as_str().to_owned(),
-            definition: digest_bytes(definition),
-            element: element.as_str().to_owned(),
-            flow: flow.map(|f| f.as_str().to_owned()),
-            activation: id_bytes(activation),
-            key: if key == activation { Bytes::new() } else { id_bytes(key) },
-            parent: id_bytes(parent),
-            scope: id_bytes(scope),
-            generation,
-            attempts,
-            weight: weight.to_bytes().into(),
-            written: frames_out(&written),
-            emitted_ms: emitted,
-            trace: Some(trace.into()),
-            payload: Some(payload.into()),
-        }
-    }
-}
-
-impl TryFrom<v1::Token> for Token {
-    type Error = Malformed;
-    fn try_from(token: v1::Token) -> Result<Self, Malformed> {
-        let v1::Token {
-            instance,
-            definition,
-            element,
-            flow,
-            activation: id,
-            key,
-            parent,
-            scope,
-            generation,
-            attempts,
-            weight,
-            written,
-            emitted_ms,
-            trace,
-            payload,
-        } = token;
-        if instance.is_empty() || element.is_empty() {
-            return Err(malformed("token", "no instance or element"));
-        }
-        Ok(Self {
-            instance: instance.into(),
-            definition: digest(&definition)?,
-            element: element.into(),
-            flow: flow.map(Into::into),
-            activation: activation(&id)?,
-            key: activation(if key.is_empty() { &id } else { &key })?,
-            parent: activation(&parent)?,
-            scope: activation(&scope)?,
-            generation,
-            attempts,
-            weight: Weight::from_bytes(&weight).ok_or(malformed("weight", "not a dyadic number"))?,
-            written: frames_in(written),
-            emitted: emitted_ms,
-            trace: trace.unwrap_or_default().into(),
-            payload: payload.unwrap_or_default().into(),
-        })
-    }
+pub(crate) fn frame_in(frame: v1::WrittenFrame) -> Frame {
+    Frame { keys: frame.keys.into_iter().collect(), whole: frame.whole }
 }
 
 impl From<Failure> for v1::Failure {
@@ -215,18 +127,24 @@ impl TryFrom<v1::Failure> for Failure {
     }
 }
 
-impl From<Product> for v1::Product {
-    fn from(Product { token, to }: Product) -> Self {
+impl From<Arc<Product>> for v1::Product {
+    fn from(product: Arc<Product>) -> Self {
         use v1::product::To as Wire;
-        let to = match to {
+        let to = match &product.to {
             To::Service(name) => Wire::Service(name.as_str().to_owned()),
             To::Ledger => Wire::Ledger(v1::Empty {}),
-            To::Incident(failure) => Wire::Incident((*failure).into()),
-            To::Wait(until) => Wire::WaitUntilMs(until),
-            To::Callback(it) => Wire::Callback(v1::Awaited { until_ms: it.until, hash: it.hash.0.to_vec().into() }),
+            To::Incident(failure) => Wire::Incident((**failure).clone().into()),
+            To::Wait(until) => Wire::WaitUntilMs(*until),
+            To::Callback(it) => Wire::Callback(v1::Awaited { until_ms: it.until, hash: digest_bytes(it.hash) }),
             To::Cancelled => Wire::Cancelled(v1::Empty {}),
         };
-        Self { token: Some(token.into()), to: Some(to) }
+        Self { token: Some(Token::of(product)), to: Some(to) }
+    }
+}
+
+impl From<Product> for v1::Product {
+    fn from(product: Product) -> Self {
+        Arc::new(product).into()
     }
 }
 
@@ -234,7 +152,7 @@ impl TryFrom<v1::Product> for Product {
     type Error = Malformed;
     fn try_from(product: v1::Product) -> Result<Self, Malformed> {
         use v1::product::To as Wire;
-        let token = product.token.ok_or(malformed("product.token", "missing"))?.try_into()?;
+        let token = product.token.ok_or(malformed("product.token", "missing"))?.into_routing()?;
         let to = match product.to.ok_or(malformed("product.to", "missing"))? {
             Wire::Service(name) => To::Service(name.into()),
             Wire::Ledger(_) => To::Ledger,

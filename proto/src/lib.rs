@@ -4,6 +4,9 @@
 //! wire is checked here and nowhere else; what cannot be read is a [`convert::Malformed`].
 
 pub mod convert;
+mod token;
+
+pub use token::Token;
 
 /// `flow.v1`: hops, control stream, operators' service, journal records.
 #[allow(missing_docs, unreachable_pub, clippy::large_enum_variant, clippy::doc_overindented_list_items)]

@@ -229,7 +229,7 @@ impl Fold<'_> {
     fn arrive(&mut self, node: NodeIx, via: Option<FlowIx>, branch: Branch) {
         let token = self.token_for(node, via, branch);
         // a scope inside of the instance can be closed by what happens elsewhere in it: only the ledger knows whether it is still open
-        let inside = token.scope != ActivationId::root(&token.instance);
+        let inside = token.is_inside();
         let to = match &self.table.table().node(node).place {
             Place::Service(_) if inside => To::Ledger,
             Place::Service(service) => To::Service(service.clone()),

@@ -20,18 +20,21 @@ pub const TIMEOUT: u64 = 24 * 60 * 60 * 1000;
 /// Where the answer of one call goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// The whole of it.
+    /// The whole of it; the seal is its last part.
     pub url: String,
-    /// Of the seal in it.
-    pub hash: Digest,
 }
 
 impl Address {
     /// The address for the call of `token`, below flowd's `base` URL. `seal` must be the same for the same token, and known to nobody else.
     pub fn new(base: &str, token: &Token, seal: &str) -> Self {
         let (base, instance) = (base.trim_end_matches('/'), encode(token.instance.as_str()));
-        let url = format!("{base}{PATH}{instance}/{}/{seal}", token.activation);
-        Self { url, hash: Digest::of(seal.as_bytes()) }
+        let activation = token.activation.to_string();
+        Self { url: [base, PATH, &instance, "/", &activation, "/", seal].concat() }
+    }
+
+    /// The hash of the seal: few calls need it, since most tasks answer at once.
+    pub fn hash(&self) -> Digest {
+        Digest::of(self.url.rsplit('/').next().unwrap_or_default().as_bytes())
     }
 }
 

@@ -119,7 +119,7 @@ macro_rules! number {
         }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:032x}", self.0)
+                f.write_str(&hex(&self.to_bytes()))
             }
         }
         impl Serialize for $name {
@@ -201,6 +201,15 @@ fn hash(parts: &[&[u8]]) -> ActivationId {
     ActivationId(u128::from_be_bytes(first))
 }
 
+/// Bytes as hexadecimal digits, two each. Ids are written in every call and record: the formatter's way costs ten times as much.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
+    let mut text = String::with_capacity(2 * bytes.len());
+    bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(*byte)]));
+    text
+}
+
 /// SHA-256 of a table's or a manifest's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Digest(pub [u8; 32]);
@@ -222,7 +231,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

@@ -36,6 +36,7 @@ pub use compiled::Compiled;
 pub use failure::{Failure, FailureCode, Resume};
 pub use id::{
     ActivationId, DeploymentId, Digest, ElementId, FlowId, Incarnation, InstanceId, ProcessId, ScopeId, ServiceName,
+    hex,
 };
 pub use payload::{Payload, Written};
 pub use record::HopRecord;

@@ -1,5 +1,7 @@
 //! From payload to request and from answer to payload (design §6; the original's closure transport).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -116,12 +118,13 @@ fn with_callback(body: Bytes, url: &str) -> Bytes {
     }
 }
 
-/// Applies a 2xx answer to the payload, noting what it wrote.
+/// Applies a 2xx answer to the payload. What it wrote is noted, but for an answer that replaces the payload as a whole: there
+/// it takes a comparison of both, which is made only if somebody will ask (`noted`).
 pub fn apply(
     table: &Compiled,
     task: &Task,
     before: &Payload,
-    written: &mut Written,
+    (written, noted): (&mut Written, bool),
     answer: &Payload,
     now: Timestamp,
 ) -> Result<Payload, MappingError> {
@@ -137,7 +140,9 @@ pub fn apply(
     }
     match &task.data {
         DataMapping::Replace => {
-            written.replaced(before, answer);
+            if noted {
+                written.replaced(before, answer);
+            }
             Ok(answer.clone())
         }
         DataMapping::Mapped { .. } | DataMapping::Connector(_) => Ok(before.clone()),
@@ -348,7 +353,7 @@ fn expand(path: &str, context: &Map<String, Value>) -> Result<String, MappingErr
             }
         };
         // a key that is part of another key's name is not yet a part of the path
-        let text = if inner { text } else { encode(&text) };
+        let text = if inner { text } else { encode(&text).into_owned() };
         path.replace_range(open..=close, &text);
     }
     Err((FailureCode::FailedContextInputParsing, "the path has more than 64 templates".into()))
@@ -369,14 +374,20 @@ fn with_query(mut path: String, payload: &Payload) -> String {
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters.
-pub(crate) fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, b| {
-        match b {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(b)),
-            _ => out.push_str(&format!("%{b:02X}")),
+pub(crate) fn encode(text: &str) -> Cow<'_, str> {
+    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    if text.bytes().all(unreserved) {
+        return Cow::Borrowed(text);
+    }
+    let encoded = text.bytes().fold(String::new(), |mut out, b| {
+        if unreserved(b) {
+            out.push(char::from(b))
+        } else {
+            out.push_str(&format!("%{b:02X}"))
         }
         out
-    })
+    });
+    Cow::Owned(encoded)
 }
 
 #[cfg(test)]

@@ -48,8 +48,9 @@ impl Payload {
     }
 }
 
-/// What was written since each fork the token is inside of, innermost last; never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What was written since each fork the token is inside of, innermost last. Without frames it is as if there were one
+/// empty one: nothing is written, and the token is inside of no fork.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written(Vec<Frame>);
 
 /// What was written between two forks.
@@ -61,16 +62,10 @@ pub struct Frame {
     pub whole: bool,
 }
 
-impl Default for Written {
-    fn default() -> Self {
-        Self(vec![Frame::default()])
-    }
-}
-
 impl Written {
-    /// From frames, outermost first; none means one empty frame.
+    /// From frames, outermost first.
     pub fn from_frames(frames: Vec<Frame>) -> Self {
-        if frames.is_empty() { Self::default() } else { Self(frames) }
+        if frames.len() == 1 && frames[0] == Frame::default() { Self::default() } else { Self(frames) }
     }
 
     /// The frames, outermost first.
@@ -78,27 +73,35 @@ impl Written {
         &self.0
     }
 
+    fn depth(&self) -> usize {
+        self.0.len().max(1)
+    }
+
+    fn innermost(&mut self) -> &mut Frame {
+        if self.0.is_empty() {
+            self.0.push(Frame::default());
+        }
+        self.0.last_mut().expect("there is one now")
+    }
+
     /// Notes that `key` was set or removed.
     pub fn key(&mut self, key: &str) {
-        if let Some(top) = self.0.last_mut()
-            && !top.keys.contains(key)
-        {
+        let top = self.innermost();
+        if !top.keys.contains(key) {
             top.keys.insert(key.to_owned());
         }
     }
 
     /// Notes that the payload was replaced as a whole.
     pub fn whole(&mut self) {
-        if let Some(top) = self.0.last_mut() {
-            top.whole = true;
-        }
+        self.innermost().whole = true;
     }
 
     /// The same, inside one more fork.
     #[must_use]
     pub fn forked(&self) -> Self {
         let mut frames = self.0.clone();
-        frames.push(Frame::default());
+        frames.resize(self.depth() + 1, Frame::default());
         if frames.len() > MAX_FRAMES {
             let oldest = frames.remove(0);
             frames[0].absorb(&oldest);
@@ -130,7 +133,7 @@ impl Frame {
 /// key; where one wrote a payload that is no object, the last such one in that order wins as a whole.
 /// Independent of the order of arrival.
 pub fn merge(branches: &[(&Payload, &Written)]) -> (Payload, Written) {
-    let depth = branches.iter().map(|(_, w)| w.0.len()).min().unwrap_or(1);
+    let depth = branches.iter().map(|(_, w)| w.depth()).min().unwrap_or(1);
     let keep = depth.saturating_sub(1).max(1);
     let written = joined(branches, keep);
     let tops: Vec<Frame> = branches.iter().map(|(_, w)| top(w, keep, depth)).collect();
@@ -158,7 +161,7 @@ pub fn merge(branches: &[(&Payload, &Written)]) -> (Payload, Written) {
 fn top(written: &Written, keep: usize, depth: usize) -> Frame {
     let from = if depth == 1 { 0 } else { keep };
     let mut frame = Frame::default();
-    written.0[from..].iter().for_each(|f| frame.absorb(f));
+    written.0.iter().skip(from).for_each(|f| frame.absorb(f));
     frame
 }
 
@@ -169,7 +172,7 @@ fn joined(branches: &[(&Payload, &Written)], keep: usize) -> Written {
             frames[i.min(keep - 1)].absorb(frame);
         }
     }
-    Written(frames)
+    Written::from_frames(frames)
 }
 
 fn overlay(objects: Vec<Map<String, Value>>, tops: &[Frame]) -> Map<String, Value> {

@@ -215,7 +215,7 @@ impl Activation<'_> {
             let why = format!("{} wants to call back and was not told where", self.element().name);
             return self.attempt_failed(activity, why, None, None);
         };
-        let awaited = Awaited { until: self.now.saturating_add(self.task.callback_timeout), hash: address.hash };
+        let awaited = Awaited { until: self.now.saturating_add(self.task.callback_timeout), hash: address.hash() };
         let token = Token { attempts: activity.attempts, ..self.token.clone() }.returned();
         decided(
             vec![Product { token, to: To::Callback(awaited) }],
@@ -396,8 +396,9 @@ pub fn complete(
     now: Timestamp,
 ) -> Vec<Effect> {
     let NodeKind::Task(task) = &table.table().node(node).kind else { return Vec::new() };
-    let mut leaving = token.clone();
-    match mapping::apply(table, task, &token.payload, &mut leaving.written, answer, now) {
+    let mut written = token.written.clone();
+    let noted = !table.table().settings.linear || token.is_inside();
+    match mapping::apply(table, task, &token.payload, (&mut written, noted), answer, now) {
         Ok(payload) if payload.body.len() as u64 > table.table().settings.max_payload => {
             let why = format!(
                 "the payload after {} has {} bytes, {} are allowed",
@@ -412,7 +413,7 @@ pub fn complete(
             };
             decided_incident(token, failure)
         }
-        Ok(payload) => leave(table, node, Token { payload, ..leaving }, attempts, now),
+        Ok(payload) => leave(table, node, token.with(payload, written), attempts, now),
         Err((code, why)) => {
             let message = format!("map the answer of {}: {why}", table.table().node(node).name);
             let failure = Failure {

@@ -167,6 +167,10 @@ pub struct Settings {
     /// events): they live at the ledger, every task is guarded, and each token carries a copy (design §4).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub homed: bool,
+    /// An instance never has more than one token at a time: nothing is merged, so what is written is not noted. Called by another process
+    /// it is a part of that one's instance, and then it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub linear: bool,
     /// Variables that the process and its scopes begin with: properties and data objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<Data>,
@@ -183,6 +187,7 @@ impl Default for Settings {
             max_payload: 1 << 20,
             step_budget: 1_000,
             homed: false,
+            linear: false,
             data: Vec::new(),
             listeners: Vec::new(),
         }

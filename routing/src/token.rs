@@ -89,6 +89,33 @@ impl To {
 }
 
 impl Token {
+    /// True inside of a sub-process or a called process: not in the outermost scope of its instance.
+    pub fn is_inside(&self) -> bool {
+        self.scope != ActivationId::root(&self.instance)
+    }
+
+    /// The same token with another payload.
+    #[must_use]
+    pub fn with(&self, payload: Payload, written: Written) -> Self {
+        Self {
+            instance: self.instance.clone(),
+            definition: self.definition,
+            element: self.element.clone(),
+            flow: self.flow.clone(),
+            activation: self.activation,
+            key: self.key,
+            parent: self.parent,
+            scope: self.scope,
+            generation: self.generation,
+            attempts: self.attempts,
+            weight: self.weight.clone(),
+            written,
+            emitted: self.emitted,
+            trace: self.trace.clone(),
+            payload,
+        }
+    }
+
     /// The same token as a new activation, which no receiver can take for the one it remembers. The task
     /// sees the same `Idempotency-Key`, unless `new_key`.
     #[must_use]

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use ring::hmac;
-use routing::ActivationId;
+use routing::{ActivationId, hex};
 
 /// Bytes of the key.
 const LENGTH: usize = 32;
@@ -51,7 +51,7 @@ impl CallbackKey {
     /// The seal of a call: the same for the same activation.
     pub fn seal(&self, activation: ActivationId) -> String {
         let tag = hmac::sign(&self.0, &activation.0.to_be_bytes());
-        tag.as_ref().iter().take(SEAL).map(|byte| format!("{byte:02x}")).collect()
+        hex(&tag.as_ref()[..SEAL])
     }
 }
 

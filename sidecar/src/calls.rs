@@ -4,9 +4,10 @@
 //! `x-rexflow-attempt`, `x-rexflow-callback-url`, trace context as configured. The rest of the request is the mapping's. A connector calls strangers: they get
 //! `Idempotency-Key` and `traceparent` only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt as _};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use routing::mapping::Answer;
@@ -19,7 +20,7 @@ use tokio::task::AbortHandle;
 
 use crate::connector::Connectors;
 use crate::core::Call;
-use crate::task::{self, TaskAnswer, TaskClient, TaskRequest};
+use crate::task::{self, Fields, TaskAnswer, TaskClient, TaskRequest};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -41,7 +42,7 @@ pub(crate) struct Calls {
     client: TaskClient,
     connectors: Connectors,
     urls: BTreeMap<ServiceName, String>,
-    swapped: HashMap<ServiceName, String>,
+    swapped: std::collections::HashMap<ServiceName, String>,
     running: HashMap<ActivationId, (u32, AbortHandle)>,
     report: mpsc::Sender<Ended>,
     ended: mpsc::Receiver<Ended>,
@@ -56,7 +57,16 @@ impl Calls {
         propagators: Propagators,
     ) -> Self {
         let (report, ended) = mpsc::channel(ENDS);
-        Self { client, connectors, urls, swapped: HashMap::new(), running: HashMap::new(), report, ended, propagators }
+        Self {
+            client,
+            connectors,
+            urls,
+            swapped: std::collections::HashMap::new(),
+            running: HashMap::new(),
+            report,
+            ended,
+            propagators,
+        }
     }
 
     /// Where the task of a service is now.
@@ -65,7 +75,7 @@ impl Calls {
     }
 
     /// Repoints services; complete: what is not named is where the sidecar was started with.
-    pub(crate) fn swap(&mut self, urls: HashMap<ServiceName, String>) {
+    pub(crate) fn swap(&mut self, urls: std::collections::HashMap<ServiceName, String>) {
         self.swapped = urls;
     }
 
@@ -132,7 +142,7 @@ impl Calls {
             base: self.url(&call.service).unwrap_or_default().to_owned(),
             method: Method::from_bytes(call.request.method.as_bytes()).unwrap_or(Method::POST),
             path: call.request.path.clone(),
-            headers: self.headers(call, trace),
+            fields: self.fields(call, trace),
             body: call.request.body.clone(),
             timeout: Duration::from_millis(call.timeout),
             max_answer_bytes: usize::try_from(settings.max_payload).unwrap_or(usize::MAX),
@@ -153,23 +163,17 @@ impl Calls {
         headers
     }
 
-    fn headers(&self, call: &Call, trace: &TraceContext) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(10);
-        let mut put = |name: HeaderName, value: &str| {
-            // An id that cannot stand in a header (an element in another script) is left out.
-            if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_str(value)) {
-                headers.insert(name, value);
-            }
-        };
-        put(CONTENT_TYPE, &call.request.content_type);
-        put(IDEMPOTENCY_KEY, &format!("\"{}\"", call.token.key));
-        put(INSTANCE, call.token.instance.as_str());
-        put(DEPLOYMENT, call.table.table().deployment.as_str());
-        put(ELEMENT, call.token.element.as_str());
-        put(CALLBACK, call.callback.as_deref().unwrap_or_default());
-        put(ATTEMPT, &(call.attempt + 1).to_string());
-        self.propagators.inject(trace, &mut headers);
-        headers
+    fn fields(&self, call: &Call, trace: &TraceContext) -> Fields {
+        let mut fields = Fields::default();
+        fields.put(&CONTENT_TYPE, &call.request.content_type);
+        fields.put(&IDEMPOTENCY_KEY, &format!("\"{}\"", call.token.key));
+        fields.put(&INSTANCE, call.token.instance.as_str());
+        fields.put(&DEPLOYMENT, call.table.table().deployment.as_str());
+        fields.put(&ELEMENT, call.token.element.as_str());
+        fields.put(&CALLBACK, call.callback.as_deref().unwrap_or_default());
+        fields.put(&ATTEMPT, &(call.attempt + 1).to_string());
+        self.propagators.each(trace, |name, value| fields.put(name, value));
+        fields
     }
 }
 
@@ -194,12 +198,13 @@ impl Drop for Calls {
 }
 
 fn answered(answer: TaskAnswer) -> Answer {
+    let TaskAnswer { status, content_type, error_code, asynchronous, retry_after, body } = answer;
     Answer {
-        status: answer.status.as_u16(),
-        error_code: answer.error_code().map(str::to_owned),
-        asynchronous: answer.is_asynchronous(),
-        retry_after: answer.retry_after().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-        payload: Payload { content_type: answer.content_type().unwrap_or_default().to_owned(), body: answer.body },
+        status: status.as_u16(),
+        error_code,
+        asynchronous,
+        retry_after: retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+        payload: Payload { content_type, body },
         called: None,
     }
 }

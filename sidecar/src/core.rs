@@ -12,9 +12,10 @@ mod receive;
 mod recover;
 mod send;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use hop::{Assignment, Endpoint, Inbox, Offer, Origin, Outbox, Refusal};
 use routing::mapping::{Answer, Request};
 use routing::step::{Activity, CallFailure};
@@ -134,7 +135,7 @@ pub enum Input {
 #[derive(Clone, Debug, Default)]
 pub struct Bindings {
     /// By service.
-    pub endpoints: HashMap<ServiceName, Vec<Endpoint>>,
+    pub endpoints: std::collections::HashMap<ServiceName, Vec<Endpoint>>,
     /// Replicas that have left: ask what became of offers to them.
     pub left: BTreeSet<Incarnation>,
     /// Replicas in whose name nobody will offer again.
@@ -155,7 +156,7 @@ pub enum Output {
     /// Offer to a replica; an empty list only moves the watermark.
     Send(Incarnation, u64, Vec<Offer>),
     /// Report to the ledger.
-    Report(u64, Product),
+    Report(u64, Arc<Product>),
     /// Call the task.
     Call(Call),
     /// The call's answer is not wanted any more.
@@ -189,8 +190,8 @@ pub struct Call {
     pub service: ServiceName,
     /// The request.
     pub request: Request,
-    /// The token, without its payload, for the headers.
-    pub token: Token,
+    /// The token, for the headers.
+    pub token: Arc<Token>,
     /// The table, for the headers and limits.
     pub table: Arc<Compiled>,
     /// Milliseconds.
@@ -229,7 +230,7 @@ enum Alarm {
 
 #[derive(Debug)]
 struct Held {
-    token: Token,
+    token: Arc<Token>,
     table: Arc<Compiled>,
     node: NodeIx,
     service: ServiceName,
@@ -255,7 +256,7 @@ pub struct Core {
     inbox: Inbox,
     outbox: Outbox,
     held: HashMap<ActivationId, Held>,
-    orphans: Vec<(Token, Origin, Timestamp)>,
+    orphans: Vec<(Arc<Token>, Origin, Timestamp)>,
     services: HashMap<ServiceName, Service>,
     tables: HashMap<Digest, HashMap<ElementId, Arc<Compiled>>>,
     closed: HashSet<InstanceId>,
@@ -468,7 +469,7 @@ impl Core {
     /// The products of a held activation travel under this trace context instead of its token's.
     pub fn travels_under(&mut self, activation: ActivationId, trace: TraceContext) {
         if let Some(held) = self.held.get_mut(&activation) {
-            held.token.trace = trace;
+            Arc::make_mut(&mut held.token).trace = trace;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a sidecar counts, for `/metrics`. Labels are names of the model and of services, never instances.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;

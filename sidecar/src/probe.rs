@@ -10,12 +10,12 @@ mod tests;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::task::{CallFailure, TaskClient, TaskRequest};
+use crate::task::{CallFailure, Fields, TaskClient, TaskRequest};
 
 /// How to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Probe {
                     base: self.spec.base.clone(),
                     method: method.clone(),
                     path,
-                    headers: HeaderMap::new(),
+                    fields: Fields::default(),
                     body: Bytes::new(),
                     timeout: self.spec.timeout,
                     max_answer_bytes: 0,

@@ -1,5 +1,7 @@
 //! What the sidecar writes to its journal, and how it reads it back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hop::{Assignment, Origin};
 use prost::Message as _;
@@ -15,7 +17,7 @@ pub enum Record {
     /// A token is held.
     Accepted {
         /// The token.
-        token: Token,
+        token: Arc<Token>,
         /// Who offered it.
         origin: Origin,
         /// When the activation began.
@@ -99,7 +101,7 @@ impl Record {
         let record = v1::JournalRecord::decode(bytes).map_err(|_| unreadable("not protobuf"))?.record;
         Ok(match record.ok_or(unreadable("of a kind this build does not know: upgrade it"))? {
             Wire::Accepted(r) => Self::Accepted {
-                token: r.token.ok_or(unreadable("no token"))?.try_into()?,
+                token: r.token.ok_or(unreadable("no token"))?.into_routing()?.into(),
                 origin: origin_in(r.origin.ok_or(unreadable("no origin"))?)?,
                 activated: r.activated_ms,
             },
@@ -139,8 +141,8 @@ fn entry_out(assignment: Assignment) -> v1::OutboxEntry {
 }
 
 fn entry_in(entry: v1::OutboxEntry) -> Result<Assignment, Malformed> {
-    let product = entry.product.ok_or(Malformed { field: "outbox entry", why: "no product" })?.try_into()?;
-    Ok(Assignment { product, replica: replica_in(&entry.replica)?, seq: entry.seq })
+    let product = entry.product.ok_or(Malformed { field: "outbox entry", why: "no product" })?;
+    Ok(Assignment { product: Arc::new(product.try_into()?), replica: replica_in(&entry.replica)?, seq: entry.seq })
 }
 
 fn replica_in(bytes: &[u8]) -> Result<Option<Incarnation>, Malformed> {

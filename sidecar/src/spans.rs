@@ -4,7 +4,7 @@
 //! When nothing is exported nothing is kept here, and contexts pass through as they came. Names hold the
 //! element's name, never an id of an instance; payloads are never looked at.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
 use hop::Offer;
 use hop::spans::{Hops, at, carried, context, describe};

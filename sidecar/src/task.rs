@@ -10,6 +10,7 @@
 mod body;
 mod exchange;
 mod failure;
+mod head;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -19,33 +20,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use http::uri::{PathAndQuery, Scheme};
 use http::{Method, StatusCode, Uri};
 use tokio::time::{Instant, timeout_at};
 
 use exchange::{Broken, Connection};
 pub use failure::CallFailure;
+pub use head::{ASYNCHRONOUS, ERROR_CODE, Fields, TaskAnswer};
 use pool::Pool;
-
-/// The header by which a task names a BPMN error.
-pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-rexflow-error-code");
-/// With a 202: the task calls back when its work is done.
-pub const ASYNCHRONOUS: HeaderName = HeaderName::from_static("x-rexflow-asynchronous");
-
-/// Headers that belong to one connection and are never passed on (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::EXPECT,
-];
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -56,25 +39,14 @@ pub struct TaskRequest {
     pub method: Method,
     /// Path and query behind the base; empty or `/` means the base itself.
     pub path: String,
-    /// Headers to send; those of a connection, `host` and `content-length` are left out.
-    pub headers: HeaderMap,
+    /// Headers to send.
+    pub fields: Fields,
     /// What to send.
     pub body: Bytes,
     /// Limit for the whole exchange, from connecting to the answer's last byte.
     pub timeout: Duration,
     /// Limit for the answer's body, in bytes.
     pub max_answer_bytes: usize,
-}
-
-/// A task's whole answer, of any status.
-#[derive(Clone, Debug)]
-pub struct TaskAnswer {
-    /// HTTP status.
-    pub status: StatusCode,
-    /// Headers without those of the connection.
-    pub headers: HeaderMap,
-    /// The body, decoded from its transfer coding alone.
-    pub body: Bytes,
 }
 
 /// Calls tasks and keeps connections to them. Clones share the connections.
@@ -177,35 +149,6 @@ impl TaskClient {
     }
 }
 
-// === impl TaskAnswer ===
-
-impl TaskAnswer {
-    /// The `content-type`, if it is text.
-    pub fn content_type(&self) -> Option<&str> {
-        self.text(&header::CONTENT_TYPE)
-    }
-
-    /// The code of a BPMN error ([`ERROR_CODE`]), if the task names one.
-    pub fn error_code(&self) -> Option<&str> {
-        self.text(&ERROR_CODE).filter(|code| !code.is_empty())
-    }
-
-    /// Whether the task has only taken the work, and calls back when it is done ([`ASYNCHRONOUS`]).
-    pub fn is_asynchronous(&self) -> bool {
-        self.text(&ASYNCHRONOUS).is_some_and(|it| it.trim().eq_ignore_ascii_case("true"))
-    }
-
-    /// How long to wait before the next attempt. The form with a date is ignored, since it needs
-    /// both clocks to agree.
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.text(&header::RETRY_AFTER)?.trim().parse().map(Duration::from_secs).ok()
-    }
-
-    fn text(&self, name: &HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-}
-
 /// Host and port to connect to.
 pub(crate) fn authority(base: &str) -> Result<String, CallFailure> {
     let invalid = |why| CallFailure::Invalid(format!("task URL {base}: {why}"));
@@ -224,21 +167,11 @@ pub(crate) fn authority(base: &str) -> Result<String, CallFailure> {
 
 /// The head of a request.
 fn head(request: &TaskRequest, target: &Target, bytes: &mut Vec<u8>) {
-    let TaskRequest { method, headers, body, .. } = request;
+    let TaskRequest { method, fields, body, .. } = request;
     bytes.extend_from_slice(method.as_str().as_bytes());
     bytes.push(b' ');
     bytes.extend_from_slice(&target.line);
-    let named = named_by_connection(headers);
-    for (name, value) in headers {
-        let ours = *name == header::HOST || *name == header::CONTENT_LENGTH;
-        if ours || HOP_BY_HOP.contains(name) || named.contains(name) {
-            continue;
-        }
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-    }
+    bytes.extend_from_slice(fields.as_bytes());
     let usual = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
     if usual || !body.is_empty() {
         bytes.extend_from_slice(b"content-length: ");
@@ -269,21 +202,4 @@ fn target(base: &str, path: &str) -> Result<PathAndQuery, CallFailure> {
     };
     let target = if joined.starts_with('?') { format!("/{joined}") } else { joined };
     target.parse().map_err(|error| CallFailure::Invalid(format!("task path {target}: {error}")))
-}
-
-/// The headers that `connection` names: they end at this connection.
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect()
-}
-
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    for name in named_by_connection(headers).iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
 }

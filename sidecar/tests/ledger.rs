@@ -199,7 +199,11 @@ impl Starter {
 
     pub(crate) fn offer_as(&mut self, seq: u64, token: &Token) {
         let product = Product { token: token.clone(), to: To::Service("a".into()) };
-        self.links.send(self.replica, 0, vec![Offer { replica: self.replica, seq, product, instead_of: None }]);
+        self.links.send(
+            self.replica,
+            0,
+            vec![Offer { replica: self.replica, seq, product: product.into(), instead_of: None }],
+        );
     }
 
     /// Until the replica answers anything.

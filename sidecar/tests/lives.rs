@@ -82,7 +82,7 @@ async fn a_drain_finishes_calls_hands_over_the_rest_and_ends_the_incarnation() {
     task.release();
     draining.await.unwrap();
     let told = ledger.told("a leave", |told| !told.leaves.is_empty()).await;
-    let unfinished = told.leaves[0].unfinished[0].product.clone().unwrap().token.unwrap();
+    let unfinished = told.leaves[0].unfinished[0].product.clone().unwrap().token.unwrap().into_routing().unwrap();
     assert_eq!((unfinished.instance.as_str(), unfinished.element.as_str()), (first.instance.as_str(), "b"));
     assert_eq!(told.leaves[0].accepted, [convert::id_bytes(first.activation)]);
     assert!(!folders.path().join("a/journal").exists());

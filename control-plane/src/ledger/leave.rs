@@ -8,7 +8,7 @@ use proto::{convert, v1};
 use routing::{Product, To};
 
 use super::stored::key;
-use super::{ActivationId, After, Answer, Incarnation, Ledger, Output, Pending, Request, Timestamp};
+use super::{ActivationId, After, Answer, Arc, Incarnation, Ledger, Output, Pending, Request, Timestamp};
 
 /// What a leaving sidecar hands over.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +49,7 @@ impl Ledger {
         let mut left = Left { taken, unfinished: BTreeSet::new(), at: now };
         let mut pending = Pending::new();
         for Assignment { product, replica: to, .. } in leaving.unfinished {
+            let product = Arc::unwrap_or_clone(product);
             match to {
                 Some(Outbox::LEDGER) => self.report(now, product, out),
                 Some(to) if !self.has_left(to) => {

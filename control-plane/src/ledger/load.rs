@@ -123,9 +123,9 @@ impl Ledger {
 
     fn load_product(&mut self, value: &[u8]) -> Result<(), Malformed> {
         let entry = v1::OutboxEntry::decode(value).map_err(|_| bad("not protobuf"))?;
-        let product = entry.product.ok_or(bad("no product"))?.try_into()?;
+        let product = entry.product.ok_or(bad("no product"))?;
         let replica = Incarnation::from_bytes(&entry.replica);
-        self.outbox.recover(Assignment { product, replica, seq: entry.seq });
+        self.outbox.recover(Assignment { product: Arc::new(product.try_into()?), replica, seq: entry.seq });
         Ok(())
     }
 

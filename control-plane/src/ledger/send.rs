@@ -6,7 +6,7 @@ use proto::{convert, v1};
 
 use super::instance::State;
 use super::stored::key;
-use super::{ActivationId, After, Endpoint, HashMap, Incarnation, LAZY, Ledger, Output, ServiceName, Timestamp};
+use super::{ActivationId, After, Arc, Endpoint, HashMap, Incarnation, LAZY, Ledger, Output, ServiceName, Timestamp};
 
 impl Ledger {
     pub(super) fn linked(&mut self, replica: Incarnation, out: &mut Vec<Output>) {
@@ -110,7 +110,7 @@ impl Ledger {
 
 pub(super) fn encode(assignment: &Assignment) -> Vec<u8> {
     v1::OutboxEntry {
-        product: Some(assignment.product.clone().into()),
+        product: Some(Arc::clone(&assignment.product).into()),
         replica: assignment.replica.map(convert::incarnation_bytes).unwrap_or_default(),
         seq: assignment.seq,
     }

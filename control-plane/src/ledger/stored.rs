@@ -183,7 +183,7 @@ pub(super) fn decode_stay(bytes: &[u8]) -> Result<Stay, Malformed> {
             (None, None, None) => return Err(bad("no parts")),
         },
     };
-    let token = stored.token.ok_or(bad("no token"))?.try_into()?;
+    let token = stored.token.ok_or(bad("no token"))?.into_routing()?;
     Ok(Stay { token, reason, since: stored.since_ms, order: stored.order, subscriptions: parts.subscriptions })
 }
 

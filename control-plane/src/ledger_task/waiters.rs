@@ -1,6 +1,6 @@
 //! Those who wait for an instance to come to rest.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 use std::sync::Arc;
 
 use routing::InstanceId;

@@ -66,7 +66,7 @@ impl Frames {
         {
             let offer = v1::Offer {
                 seq,
-                token: Some(product.token.into()),
+                token: Some(proto::Token::of(product)),
                 instead_of: instead_of.map(convert::incarnation_bytes).unwrap_or_default(),
             };
             size += offer.encoded_len();
@@ -122,7 +122,7 @@ mod tests {
         Offer {
             replica: Incarnation(1),
             seq,
-            product: Product { token, to: To::Service("s".into()) },
+            product: Product { token, to: To::Service("s".into()) }.into(),
             instead_of: None,
         }
     }

@@ -1,6 +1,7 @@
 //! Which replica a product goes to, and under which number.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use routing::{ActivationId, Incarnation, Product, To};
 
@@ -30,25 +31,22 @@ impl Outbox {
         self.unnumber(&old);
         self.unassigned.remove(&activation);
         let seq = replica.map_or(0, |r| self.number(r, activation));
-        let assignment = Assignment { product: old.product.clone(), replica, seq };
+        let assignment = Assignment { product: Arc::clone(&old.product), replica, seq };
         self.entries.insert(activation, Entry { replica, seq, released: false, exposed: false, ..old });
         Some(assignment)
     }
 
     /// Linked replicas before others, in turn; never one that drains or has refused this product.
-    pub(super) fn choose(&self, product: &Product, refused: &HashSet<Incarnation>) -> Option<Incarnation> {
+    pub(super) fn choose(&self, product: &Product, refused: &BTreeSet<Incarnation>) -> Option<Incarnation> {
         let To::Service(service) = &product.to else { return Some(Self::LEDGER) };
-        let candidates: Vec<Incarnation> = self
-            .endpoints
-            .get(service)?
-            .iter()
-            .filter(|e| !e.draining && !refused.contains(&e.incarnation))
-            .map(|e| e.incarnation)
-            .collect();
-        let linked: Vec<Incarnation> =
-            candidates.iter().copied().filter(|r| self.peers.get(r).is_some_and(|p| p.linked)).collect();
-        let from = if linked.is_empty() { candidates } else { linked };
-        from.get(self.turn % from.len().max(1)).copied()
+        let all = self.endpoints.get(service)?.iter();
+        let candidates = all.filter(|e| !e.draining && !refused.contains(&e.incarnation)).map(|e| e.incarnation);
+        let is_linked = |replica: &Incarnation| self.peers.get(replica).is_some_and(|peer| peer.linked);
+        let mut linked = candidates.clone().filter(is_linked);
+        match linked.clone().count() {
+            0 => candidates.clone().nth(self.turn % candidates.count().max(1)),
+            count => linked.nth(self.turn % count),
+        }
     }
 
     pub(super) fn number(&mut self, replica: Incarnation, activation: ActivationId) -> u64 {

@@ -1,5 +1,7 @@
 use routing::{Digest, Payload, TraceContext, Weight, Written};
 
+use std::collections::HashMap;
+
 use super::*;
 
 const R: Incarnation = Incarnation(1);
@@ -148,7 +150,7 @@ fn what_has_no_replica_waits_for_one_to_appear() {
 #[test]
 fn a_recovered_assignment_is_sticky() {
     let mut outbox = Outbox::default();
-    outbox.recover(Assignment { product: product(1), replica: Some(R), seq: 7 });
+    outbox.recover(Assignment { product: product(1).into(), replica: Some(R), seq: 7 });
     outbox.release(ActivationId(1));
     assert_eq!(outbox.endpoints(endpoints(&[Q])), []);
     assert_eq!(outbox.unreachable(R), []);

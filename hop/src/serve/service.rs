@@ -162,7 +162,7 @@ fn replaced(offers: &[v1::Offer]) -> Result<Vec<Incarnation>, Malformed> {
 
 fn offer(offer: v1::Offer) -> Result<(u64, Token), Malformed> {
     let token = offer.token.ok_or(Malformed { field: "offer", why: "no token" })?;
-    Ok((offer.seq, token.try_into()?))
+    Ok((offer.seq, token.into_routing()?))
 }
 
 /// The frames of answers on one link, the hello first.

@@ -27,7 +27,7 @@ fn request(task: &Task, payload: &Payload) -> Result<Request, MappingError> {
 }
 
 fn apply(task: &Task, before: &Payload, written: &mut Written, answer: &Payload) -> Result<Payload, MappingError> {
-    super::apply(&table(), task, before, written, answer, 0)
+    super::apply(&table(), task, before, (written, true), answer, 0)
 }
 
 fn task(data: DataMapping, method: &str, path: &str) -> Task {

@@ -36,8 +36,10 @@ pub struct SegmentFile {
     /// Everything written is synced.
     synced: bool,
     buffer: Vec<u8>,
-    /// Where the last block that was written directly is, and what it holds.
-    tail: Option<(u64, Box<[u8; BLOCK]>)>,
+    /// Where the last block that was written directly is.
+    tail_at: Option<u64>,
+    /// What that block holds.
+    tail: Box<[u8; BLOCK]>,
 }
 
 #[derive(Debug)]
@@ -65,15 +67,15 @@ impl SegmentFile {
     }
 
     fn over(file: File, length: u64) -> Self {
-        let (direct, buffer) = (Direct::Unknown, Vec::new());
-        Self { file, direct, length, content: 0, synced: false, buffer, tail: None }
+        let (direct, tail) = (Direct::Unknown, Box::new([0; BLOCK]));
+        Self { file, direct, length, content: 0, synced: false, buffer: Vec::new(), tail_at: None, tail }
     }
 
     /// Through the page cache.
     fn write_cached(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.tail = None;
+        self.tail_at = None;
         let end = offset + bytes.len() as u64;
-        let zeros = offset >= self.content && bytes.iter().all(|byte| *byte == 0);
+        let zeros = offset >= self.content && are_zeros(bytes);
         if !zeros {
             // Zeros ahead are no content: appends into them need not wait for the next sync.
             (self.content, self.synced) = (self.content.max(end), false);
@@ -94,45 +96,59 @@ impl SegmentFile {
         if to > self.length {
             return Ok(false);
         }
-        let first = self.block(from, offset > from)?;
-        let last = if to - block == from { first.clone() } else { self.block(to - block, end < to)? };
         let Direct::File(direct) = &self.direct else { return Ok(false) };
         let length = usize::try_from(to - from).expect("a direct write is short");
-        self.buffer.resize(length + BLOCK, 0);
-        let start = self.buffer.as_ptr().align_offset(BLOCK);
-        let blocks = &mut self.buffer[start..start + length];
-        blocks[length - BLOCK..].copy_from_slice(&last[..]);
-        blocks[..BLOCK].copy_from_slice(&first[..]);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(buffer.len().max(length + BLOCK), 0);
+        let start = buffer.as_ptr().align_offset(BLOCK);
+        let blocks = &mut buffer[start..start + length];
         let at = usize::try_from(offset - from).expect("within a block");
-        blocks[at..at + bytes.len()].copy_from_slice(bytes);
-        match direct.write_all_at(blocks, from) {
-            Ok(()) => {}
+        let filled = at + bytes.len();
+        self.around(from, blocks, at, filled)?;
+        blocks[at..filled].copy_from_slice(bytes);
+        let written = direct.write_all_at(blocks, from);
+        if written.is_ok() {
+            self.tail_at = Some(to - block);
+            self.tail.copy_from_slice(&blocks[length - BLOCK..]);
+            (self.content, self.synced) = (self.content.max(end), false);
+        }
+        self.buffer = buffer;
+        match written {
+            Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 self.direct = Direct::Cannot;
-                return Ok(false);
+                Ok(false)
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        let mut tail = last;
-        tail.copy_from_slice(&blocks[length - BLOCK..]);
-        self.tail = Some((to - block, tail));
-        (self.content, self.synced) = (self.content.max(end), false);
-        Ok(true)
     }
 
-    /// What the block at `from` holds; not looked at when it is `wanted` by nobody.
-    fn block(&self, from: u64, wanted: bool) -> io::Result<Box<[u8; BLOCK]>> {
-        if let Some((at, tail)) = &self.tail
-            && *at == from
-        {
-            return Ok(tail.clone());
-        }
-        let mut block = Box::new([0; BLOCK]);
-        if wanted && from < self.content {
-            self.file.read_exact_at(&mut block[..], from)?;
-        }
-        Ok(block)
+    /// Fills the first block up to `at` and the last one from `filled` on with what the file holds there.
+    fn around(&self, from: u64, blocks: &mut [u8], at: usize, filled: usize) -> io::Result<()> {
+        self.read(from, &mut blocks[..at])?;
+        self.read(from + filled as u64, &mut blocks[filled..])
     }
+
+    /// What a part of one block holds: nothing behind the content, else as it was written last, else as it is in the file.
+    fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        if offset >= self.content || into.is_empty() {
+            into.fill(0);
+            return Ok(());
+        }
+        let within = self.tail_at.and_then(|at| usize::try_from(offset.checked_sub(at)?).ok());
+        match within.and_then(|at| self.tail.get(at..at + into.len())) {
+            Some(bytes) => {
+                into.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => self.file.read_exact_at(into, offset),
+        }
+    }
+}
+
+/// Each byte is as the one before it, and the first is zero: one comparison of memory, whatever the length.
+fn are_zeros(bytes: &[u8]) -> bool {
+    bytes.first().is_none_or(|first| *first == 0 && bytes[1..] == bytes[..bytes.len() - 1])
 }
 
 impl DiskFile for SegmentFile {
@@ -199,7 +215,7 @@ mod tests {
             file.write_at(&bytes, end as u64).unwrap();
             model[end..end + size].copy_from_slice(&bytes);
             end += size;
-            directly += u32::from(file.tail.is_some());
+            directly += u32::from(file.tail_at.is_some());
             if round % 29 == 0 {
                 file.write_at(&[9; 10], 20).unwrap();
                 model[20..30].fill(9);

@@ -75,19 +75,24 @@ impl Propagators {
         for name in &ALL {
             headers.remove(name);
         }
+        self.each(context, |name, value| put(headers, name.clone(), value));
+    }
+
+    /// Each header that carries `context`, with its value; an empty one carries nothing.
+    pub fn each(&self, context: &TraceContext, mut put: impl FnMut(&HeaderName, &str)) {
         if let Some(parent) = context.parent {
             if self.w3c {
-                put(headers, TRACEPARENT, &context.traceparent());
-                put(headers, TRACESTATE, context.tracestate());
+                put(&TRACEPARENT, &context.traceparent());
+                put(&TRACESTATE, context.tracestate());
             }
             match self.b3 {
-                Some(B3::Single) => put(headers, B3_SINGLE, &b3_single(parent)),
-                Some(B3::Multi) => put_b3_multi(headers, parent),
+                Some(B3::Single) => put(&B3_SINGLE, &b3_single(parent)),
+                Some(B3::Multi) => b3_multi(parent, &mut put),
                 None => {}
             }
         }
         if self.baggage {
-            put(headers, BAGGAGE, context.baggage());
+            put(&BAGGAGE, context.baggage());
         }
     }
 }
@@ -117,10 +122,10 @@ fn b3_single(parent: Parent) -> String {
     format!("{:032x}-{:016x}-{}", parent.trace_id, parent.span_id, u8::from(parent.sampled()))
 }
 
-fn put_b3_multi(headers: &mut HeaderMap, parent: Parent) {
-    put(headers, B3_TRACE, &format!("{:032x}", parent.trace_id));
-    put(headers, B3_SPAN, &format!("{:016x}", parent.span_id));
-    headers.insert(B3_SAMPLED, HeaderValue::from_static(if parent.sampled() { "1" } else { "0" }));
+fn b3_multi(parent: Parent, mut put: impl FnMut(&HeaderName, &str)) {
+    put(&B3_TRACE, &format!("{:032x}", parent.trace_id));
+    put(&B3_SPAN, &format!("{:016x}", parent.span_id));
+    put(&B3_SAMPLED, if parent.sampled() { "1" } else { "0" });
 }
 
 /// The value of a header that may stand there once; empty if it is absent, repeated or no ASCII.

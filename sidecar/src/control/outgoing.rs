@@ -3,6 +3,7 @@
 //! Hop records, which nobody waits for, wait some milliseconds for company or go along with whatever goes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use prost::Message as _;
 use proto::v1;
@@ -21,7 +22,7 @@ const HOPS_AT_ONCE: usize = 1_024;
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     rest: v1::SidecarMessage,
-    reports: VecDeque<(u64, Product)>,
+    reports: VecDeque<(u64, Arc<Product>)>,
     hops: VecDeque<HopRecord>,
     /// When the hop records are to go.
     hops_at: Option<Timestamp>,
@@ -30,7 +31,7 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn report(&mut self, seq: u64, product: Product) {
+    pub(crate) fn report(&mut self, seq: u64, product: Arc<Product>) {
         self.reports.push_back((seq, product));
     }
 

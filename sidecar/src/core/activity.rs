@@ -61,8 +61,6 @@ impl Core {
         held.calling = true;
         held.calls += 1;
         let NodeKind::Task(task) = &held.table.table().node(held.node).kind else { return };
-        let mut token = held.token.clone();
-        token.payload.body = bytes::Bytes::new();
         out.push(Output::Call(Call {
             activation,
             number: held.calls,
@@ -70,7 +68,7 @@ impl Core {
             arrived: held.activity.activated,
             service: held.service.clone(),
             request,
-            token,
+            token: Arc::clone(&held.token),
             table: held.table.clone(),
             timeout: task.timeout,
             callback: held.activity.callback.as_ref().map(|it| it.url.clone()),
@@ -161,13 +159,13 @@ impl Core {
     /// A token of a closed instance goes back to the ledger with its weight, and nothing else of it.
     pub(super) fn give_back(
         &mut self,
-        token: Token,
+        token: Arc<Token>,
         origin: Option<Origin>,
         table: &Arc<Compiled>,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        let mut back = token.clone().returned();
+        let mut back = Token::clone(&token).returned();
         back.payload = routing::Payload::default();
         self.conclude(now, &token, origin, vec![Product { token: back, to: To::Cancelled }], table, out);
     }

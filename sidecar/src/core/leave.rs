@@ -42,10 +42,11 @@ impl Core {
     fn everything(&self, now: Timestamp) -> Leaving {
         // what was not recorded was not accepted either: its sender still has it and may go elsewhere
         let held = self.held.values().filter(|h| h.recorded).map(|h| {
-            let token = Token { attempts: h.activity.attempts, ..h.token.clone() };
+            let token = Token { attempts: h.activity.attempts, ..Token::clone(&h.token) };
             Product { token, to: To::Service(h.service.clone()) }
         });
-        let orphans = self.orphans.iter().map(|(token, _, _)| Product { token: token.clone(), to: To::Wait(now) });
+        let orphans =
+            self.orphans.iter().map(|(token, _, _)| Product { token: Token::clone(token), to: To::Wait(now) });
         let mut held: Vec<Product> = held.chain(orphans).collect();
         held.sort_by_key(|p| p.token.activation);
         let mut unfinished: Vec<_> = self.outbox.entries().collect();

@@ -82,7 +82,7 @@ impl Core {
         match self.admit(sender, &token) {
             Ok((table, _)) if self.closed.contains(&token.instance) => {
                 self.inbox.take(activation, origin);
-                self.give_back(token, Some(origin), &table, now, out);
+                self.give_back(Arc::new(token), Some(origin), &table, now, out);
             }
             Ok((table, node)) => {
                 self.inbox.take(activation, origin);
@@ -131,6 +131,7 @@ impl Core {
         node: u32,
         out: &mut Vec<Output>,
     ) {
+        let token = Arc::new(token);
         let activity = Activity::new(&token, now);
         let activation = token.activation;
         self.alarms.insert((now + self.config.accept_after, activation, Alarm::Accept), ());
@@ -140,7 +141,7 @@ impl Core {
 
     pub(super) fn insert(
         &mut self,
-        token: Token,
+        token: Arc<Token>,
         origin: Origin,
         table: Arc<Compiled>,
         node: u32,

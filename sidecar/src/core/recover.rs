@@ -6,13 +6,13 @@ use hop::{Assignment, Origin};
 use routing::step::{self, Activity};
 use routing::{InstanceId, Token};
 
-use super::{ActivationId, After, Config, Core, Output, Record, Timestamp};
+use super::{ActivationId, After, Arc, Config, Core, Output, Record, Timestamp};
 
 impl Core {
     /// The state that the journal's records describe. Held tokens start again at [`Core::begin`].
     pub fn recover(config: Config, records: impl IntoIterator<Item = Record>) -> Self {
         let mut core = Self::new(config);
-        let mut held: HashMap<ActivationId, (Token, Origin, Timestamp)> = HashMap::new();
+        let mut held: HashMap<ActivationId, (Arc<Token>, Origin, Timestamp)> = HashMap::new();
         let mut order = Vec::new();
         for record in records {
             match record {
@@ -65,7 +65,7 @@ impl Core {
     pub(super) fn resume(
         &mut self,
         now: Timestamp,
-        token: Token,
+        token: Arc<Token>,
         origin: Origin,
         activated: Timestamp,
         out: &mut Vec<Output>,

@@ -1,11 +1,12 @@
 //! The body of an answer: how long it is (RFC 9112, 6.3), and reading it within a limit.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{self, HeaderMap};
+use http::header;
 use http::{Method, StatusCode};
 
 use super::CallFailure;
 use super::exchange::{Broken, Connection, closed};
+use super::head::Lines;
 
 /// Bytes of a line that says how long a chunk is, with its extensions.
 const MAX_SIZE_LINE: usize = 4 << 10;
@@ -26,20 +27,20 @@ pub(super) enum Framing {
 }
 
 /// How the body of an answer to `method` ends.
-pub(super) fn framing(method: &Method, status: StatusCode, headers: &HeaderMap) -> Result<Framing, CallFailure> {
+pub(super) fn framing(method: &Method, status: StatusCode, lines: Lines<'_>) -> Result<Framing, CallFailure> {
     let without = *method == Method::HEAD
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if without {
         return Ok(Framing::Length(0));
     }
-    if let Some(last) = headers.get_all(header::TRANSFER_ENCODING).iter().next_back() {
-        let coding = last.to_str().unwrap_or_default().rsplit(',').next().unwrap_or_default().trim();
+    if let Some(last) = lines.all(&header::TRANSFER_ENCODING).next_back() {
+        let coding = last.rsplit(',').next().unwrap_or_default().trim();
         return Ok(if coding.eq_ignore_ascii_case("chunked") { Framing::Chunked } else { Framing::UntilClosed });
     }
     let mut length = None;
-    for value in headers.get_all(header::CONTENT_LENGTH) {
-        for said in value.to_str().unwrap_or("?").split(',').map(str::trim) {
+    for value in lines.all(&header::CONTENT_LENGTH) {
+        for said in value.split(',').map(str::trim) {
             let digits = !said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit());
             let said = said.parse::<u64>().ok().filter(|said| digits && length.is_none_or(|length| length == *said));
             length = Some(said.ok_or_else(|| CallFailure::Garbage("its content-length is no length".into()))?);

@@ -9,18 +9,17 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::body::{Framing, framing};
+use super::head::{Head, parse};
 use super::{CallFailure, TaskAnswer};
 
 /// Bytes of an answer's head.
 const MAX_HEAD: usize = 64 << 10;
-/// Headers of an answer.
+/// Headers of an answer that comes early.
 const MAX_HEADERS: usize = 100;
 /// Bodies up to this size go in one piece with their heads.
 const ONE_PIECE: usize = 16 << 10;
@@ -48,14 +47,6 @@ pub(super) enum Broken {
     Failed(CallFailure),
 }
 
-/// The head of an answer.
-pub(super) struct Head {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) framing: Framing,
-    keep: bool,
-}
-
 // === impl Connection ===
 
 impl Connection {
@@ -71,11 +62,20 @@ impl Connection {
         Ok(Self { stream, buffer: BytesMut::new(), request: Vec::new() })
     }
 
-    /// False when the task has closed it, or has said something that nobody asked for.
+    /// False when the task has closed it, or has said something that nobody asked for. Costs nothing as long as no event has come.
     pub(super) fn is_fresh(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        let peeked = socket2::SockRef::from(&self.stream).peek(&mut byte);
+        let peek = || socket2::SockRef::from(&self.stream).peek(&mut byte);
+        let peeked = self.stream.try_io(Interest::READABLE, peek);
         self.buffer.is_empty() && matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Everything that had come is read: the next read waits for an event instead of asking in vain. One that comes meanwhile is
+    /// seen, since it is told by the edge.
+    fn is_drained(&self) {
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        // it is the answer that was wanted
+        let _ = self.stream.try_io(Interest::READABLE, nothing);
     }
 
     /// Sends a request and reads the answer; true when the connection can be used again.
@@ -96,7 +96,7 @@ impl Connection {
         if self.request.capacity() > 2 * ONE_PIECE {
             self.request = Vec::new();
         }
-        Ok((TaskAnswer { status: head.status, headers: head.headers, body }, keep))
+        Ok((TaskAnswer { body, ..head.answer }, keep))
     }
 
     /// Sends a request and reads the answer's head alone.
@@ -107,7 +107,7 @@ impl Connection {
         body: &Bytes,
     ) -> Result<StatusCode, Broken> {
         let sent = self.send(write_head, body, MAX_HEAD).await?;
-        Ok(self.head(method).await.map_err(|failed| sent.explain(failed))?.status)
+        Ok(self.head(method).await.map_err(|failed| sent.explain(failed))?.answer.status)
     }
 
     async fn send(
@@ -188,8 +188,14 @@ impl Connection {
             if self.buffer.capacity() - self.buffer.len() < READ && self.buffer.is_empty() {
                 self.buffer.reserve(READ);
             }
+            let room = self.buffer.capacity() - self.buffer.len();
             match self.stream.try_read_buf(&mut self.buffer) {
-                Ok(count) => return Ok(count > 0),
+                Ok(count) => {
+                    if (1..room).contains(&count) {
+                        self.is_drained();
+                    }
+                    return Ok(count > 0);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(reset(error)),
             }
@@ -218,10 +224,10 @@ impl Connection {
             looked_at = self.buffer.len();
             if line && let Some((head, length)) = parse(&self.buffer, method).map_err(Broken::Failed)? {
                 self.buffer.advance(length);
-                if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                if head.answer.status == StatusCode::SWITCHING_PROTOCOLS {
                     return Err(Broken::Failed(CallFailure::Garbage("it switches protocols".into())));
                 }
-                if !head.status.is_informational() {
+                if !head.answer.status.is_informational() {
                     return Ok(head);
                 }
                 looked_at = 0;
@@ -262,30 +268,4 @@ pub(super) fn closed(when: &str) -> Broken {
 
 fn reset(error: io::Error) -> Broken {
     Broken::Failed(CallFailure::Reset(error.to_string()))
-}
-
-/// The head and its length, once it is whole.
-fn parse(bytes: &[u8], method: &Method) -> Result<Option<(Head, usize)>, CallFailure> {
-    let garbage = |why: String| CallFailure::Garbage(why);
-    let mut space = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut space);
-    let length = match response.parse(bytes).map_err(|error| garbage(error.to_string()))? {
-        httparse::Status::Complete(length) => length,
-        httparse::Status::Partial => return Ok(None),
-    };
-    let code = response.code.unwrap_or_default();
-    let status = StatusCode::from_u16(code).map_err(|error| garbage(error.to_string()))?;
-    let mut headers = HeaderMap::with_capacity(response.headers.len());
-    for line in response.headers.iter() {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|error| garbage(error.to_string()))?;
-        let value = HeaderValue::from_bytes(line.value).map_err(|error| garbage(error.to_string()))?;
-        headers.append(name, value);
-    }
-    let framing = framing(method, status, &headers)?;
-    let close = headers.get_all(header::CONNECTION).iter().any(|value| {
-        value.to_str().is_ok_and(|list| list.split(',').any(|word| word.trim().eq_ignore_ascii_case("close")))
-    });
-    let keep = response.version == Some(1) && !close && framing != Framing::UntilClosed;
-    super::drop_hop_by_hop(&mut headers);
-    Ok(Some((Head { status, headers, framing, keep }, length)))
 }
