@@ -13,8 +13,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo:rerun-if-changed={file}");
     }
     let set = protox::compile(files, ["."])?;
+    // shared where it is large; an id is cheaper as a copy
+    let large = [
+        "Payload.body",
+        "SidecarMessage.hops",
+        "TableBundle.manifest",
+        "Table.bytes",
+        "ApplyRequest.bpmn_xml",
+        "ValidateRequest.bpmn_xml",
+        "Resource.content",
+    ];
     // tokens are read and written without generated messages in between: src/token.rs
-    let configured = tonic_prost_build::configure().bytes(".flow.v1").extern_path(".flow.v1.Token", "crate::Token");
+    let configured = tonic_prost_build::configure().extern_path(".flow.v1.Token", "crate::Token");
+    let configured = large.iter().fold(configured, |it, field| it.bytes(format!(".flow.v1.{field}")));
     configured.compile_fds(set)?;
     Ok(())
 }

@@ -64,20 +64,24 @@ impl Port {
     pub(crate) async fn serve(self, incoming: Incoming, drain: DrainWatcher) {
         let handler = move |request: Request<Body>| {
             let port = self.clone();
+            // what is rare is boxed: a start is moved about with the room for the largest of its neighbours
             async move {
-                match port.stream(&request).await {
-                    Some(Ok(events)) => events.map(Either::Right),
-                    Some(Err(refused)) => refused.map(Either::Left),
-                    None => port.answer(request).await.map(Either::Left),
+                if let Some(topic) = topics::streamed(&request)
+                    && let Some(stream) = Box::pin(port.stream(topic, &request)).await
+                {
+                    return match stream {
+                        Ok(events) => events.map(Either::Right),
+                        Err(refused) => refused.map(Either::Left),
+                    };
                 }
+                port.answer(request).await.map(Either::Left)
             }
         };
         admin::serve(incoming, drain, handler).await;
     }
 
     /// The events of a topic, where they are asked for.
-    async fn stream(&self, request: &Request<Body>) -> Option<Result<Response<topics::Events>, Answer>> {
-        let topic = topics::streamed(request)?;
+    async fn stream(&self, topic: String, request: &Request<Body>) -> Option<Result<Response<topics::Events>, Answer>> {
         // what is not allowed, and what is exposed under a host of its own, is `answer`'s
         self.inner.access.http(request.uri().path(), request.headers()).ok()?;
         let operations = match self.inner.gate.pass() {
@@ -99,7 +103,7 @@ impl Port {
             return refused;
         }
         if self.inner.gate.pass().is_err() && !OF_EVERY_FLOWD.contains(&path) {
-            match self.inner.standby.request(request).await {
+            match Box::pin(self.inner.standby.request(request)).await {
                 Passed::Answer(answer) => return answer,
                 Passed::Own(own) => request = own,
             }
@@ -112,7 +116,7 @@ impl Port {
         };
         if operations.mesh.exposes(&host) {
             return match operations.mesh.routed(&host, path) {
-                Some(routed) => ingress::answer(operations, routed, request).await,
+                Some(routed) => Box::pin(ingress::answer(operations, routed, request)).await,
                 None => failed(StatusCode::NOT_FOUND, &format!("nothing is exposed at {path} of {host}")),
             };
         }
@@ -130,16 +134,16 @@ impl Port {
             };
         }
         if messages::answers(path) {
-            return messages::answer(operations, request).await;
+            return Box::pin(messages::answer(operations, request)).await;
         }
         if callbacks::answers(path) {
-            return callbacks::answer(operations, request).await;
+            return Box::pin(callbacks::answer(operations, request)).await;
         }
         if topics::answers(path) {
-            return topics::answer(operations, request).await;
+            return Box::pin(topics::answer(operations, request)).await;
         }
         if instances::answers(path) {
-            return instances::answer(operations, request).await;
+            return Box::pin(instances::answer(operations, request)).await;
         }
         match (path, request.method()) {
             ("/wf_map", &(Method::GET | Method::POST | Method::HEAD)) => return self.map(operations),
@@ -151,7 +155,7 @@ impl Port {
             return answer;
         }
         match operations.mesh.routed(ANY_HOST, path) {
-            Some(routed) => ingress::answer(operations, routed, request).await,
+            Some(routed) => Box::pin(ingress::answer(operations, routed, request)).await,
             None => failed(
                 StatusCode::NOT_FOUND,
                 "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME>, /conditions, \

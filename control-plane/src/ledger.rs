@@ -249,7 +249,7 @@ fn called(deployed: &[Deployed], caller: Digest, process: &str, version: &Versio
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Ledger {
-    instances: HashMap<InstanceId, Open>,
+    instances: foldhash::HashMap<InstanceId, Open>,
     tables: HashMap<Digest, Arc<Compiled>>,
     outbox: Outbox,
     timers: BTreeSet<(Timestamp, ActivationId, InstanceId)>,
@@ -279,7 +279,7 @@ impl Ledger {
         let mut outbox = Outbox::default();
         outbox.number_from(boot << 40);
         Self {
-            instances: HashMap::new(),
+            instances: foldhash::HashMap::default(),
             tables: HashMap::new(),
             outbox,
             timers: BTreeSet::new(),

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use routing::payload::Frame;
 use routing::{
     ActivationId, Digest, Failure, FailureCode, HopRecord, Incarnation, Payload, Product, Resume, To, TraceContext,
@@ -42,18 +41,18 @@ pub fn digest(bytes: &[u8]) -> Result<Digest, Malformed> {
 }
 
 /// Sixteen bytes of an id.
-pub fn id_bytes(id: ActivationId) -> Bytes {
-    Bytes::copy_from_slice(&id.to_bytes())
+pub fn id_bytes(id: ActivationId) -> Vec<u8> {
+    id.to_bytes().to_vec()
 }
 
 /// Sixteen bytes of an incarnation.
-pub fn incarnation_bytes(id: Incarnation) -> Bytes {
-    Bytes::copy_from_slice(&id.to_bytes())
+pub fn incarnation_bytes(id: Incarnation) -> Vec<u8> {
+    id.to_bytes().to_vec()
 }
 
 /// 32 bytes of a digest.
-pub fn digest_bytes(digest: Digest) -> Bytes {
-    Bytes::copy_from_slice(&digest.0)
+pub fn digest_bytes(digest: Digest) -> Vec<u8> {
+    digest.0.to_vec()
 }
 
 impl From<Payload> for v1::Payload {

@@ -10,7 +10,7 @@ mod write;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Buf, BufMut};
 use prost::encoding::DecodeContext;
@@ -22,8 +22,12 @@ use crate::convert::Malformed;
 use read::Read;
 
 /// See the module's documentation.
-#[derive(Clone, PartialEq)]
-pub struct Token(Held);
+#[derive(Clone)]
+pub struct Token {
+    held: Held,
+    /// Each message around it asks for its length.
+    length: OnceLock<usize>,
+}
 
 #[derive(Clone, PartialEq)]
 enum Held {
@@ -40,7 +44,7 @@ enum Held {
 impl Token {
     /// The token of a product, which goes on being shared.
     pub fn of(product: Arc<Product>) -> Self {
-        Self(Held::Of(product))
+        Held::Of(product).into()
     }
 
     /// The token.
@@ -48,7 +52,7 @@ impl Token {
     /// # Errors
     /// What was read lacks a field, or has one that a token cannot have.
     pub fn into_routing(self) -> Result<Routed, Malformed> {
-        match self.0 {
+        match self.held {
             Held::Alone(token) => Ok(Arc::unwrap_or_clone(token)),
             Held::Of(product) => Ok(Arc::unwrap_or_clone(product).token),
             Held::Read(read) => read.finish(),
@@ -57,11 +61,23 @@ impl Token {
 
     /// What there is to write; nothing of something read that is no token.
     fn view(&self) -> Option<Cow<'_, Routed>> {
-        match &self.0 {
+        match &self.held {
             Held::Alone(token) => Some(Cow::Borrowed(token)),
             Held::Of(product) => Some(Cow::Borrowed(&product.token)),
             Held::Read(read) => read.clone().finish().ok().map(Cow::Owned),
         }
+    }
+}
+
+impl From<Held> for Token {
+    fn from(held: Held) -> Self {
+        Self { held, length: OnceLock::new() }
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.held == other.held
     }
 }
 
@@ -73,13 +89,13 @@ impl From<Routed> for Token {
 
 impl From<Arc<Routed>> for Token {
     fn from(token: Arc<Routed>) -> Self {
-        Self(Held::Alone(token))
+        Held::Alone(token).into()
     }
 }
 
 impl Default for Token {
     fn default() -> Self {
-        Self(Held::Read(Box::default()))
+        Held::Read(Box::default()).into()
     }
 }
 
@@ -101,7 +117,7 @@ impl Message for Token {
     }
 
     fn encoded_len(&self) -> usize {
-        self.view().map_or(0, |token| write::length(|into| write::token(&token, into)))
+        *self.length.get_or_init(|| self.view().map_or(0, |token| write::length(|into| write::token(&token, into))))
     }
 
     fn merge_field(
@@ -111,10 +127,11 @@ impl Message for Token {
         buf: &mut impl Buf,
         context: DecodeContext,
     ) -> Result<(), DecodeError> {
-        if !matches!(self.0, Held::Read(_)) {
+        self.length.take();
+        if !matches!(self.held, Held::Read(_)) {
             self.clear();
         }
-        match &mut self.0 {
+        match &mut self.held {
             Held::Read(read) => read.field(tag, wire_type, buf, context),
             Held::Alone(_) | Held::Of(_) => Ok(()),
         }

@@ -123,11 +123,14 @@ impl Fold<'_> {
                         self.pass(node, via, &taken);
                     }
                     let copies = std::mem::replace(&mut times, 1) as usize;
+                    if let ([flow], 1) = (&taken[..], copies) {
+                        stack.push((self.table.table().flow(*flow).target, Some(*flow), branch, true));
+                        continue;
+                    }
                     let shares = branch.weight.split(taken.len() * copies);
-                    let forks = taken.len() * copies > 1;
                     let flows: Vec<FlowIx> = taken.iter().flat_map(|flow| std::iter::repeat_n(*flow, copies)).collect();
                     for (flow, weight) in flows.into_iter().zip(shares).rev() {
-                        let written = if forks { branch.written.forked() } else { branch.written.clone() };
+                        let written = branch.written.forked();
                         let target = self.table.table().flow(flow).target;
                         let next = Branch { weight, written, carried: Rc::clone(&branch.carried) };
                         stack.push((target, Some(flow), next, true));
@@ -211,18 +214,21 @@ impl Fold<'_> {
         let activation = ActivationId::product(&self.token.instance, self.token.activation, name, self.index);
         self.index += 1;
         Token {
+            instance: self.token.instance.clone(),
+            definition: self.token.definition,
             element: table.node(node).id.clone(),
             flow,
             activation,
             key: activation,
             parent: self.token.activation,
-            attempts: 0,
+            scope: self.token.scope,
             generation: 0,
+            attempts: 0,
             weight: branch.weight,
             written: branch.written,
             emitted: self.now,
+            trace: self.token.trace.clone(),
             payload: branch.carried.payload.clone(),
-            ..self.token.clone()
         }
     }
 

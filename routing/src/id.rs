@@ -204,10 +204,9 @@ fn hash(parts: &[&[u8]]) -> ActivationId {
 /// Bytes as hexadecimal digits, two each. Ids are written in every call and record: the formatter's way costs ten times as much.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-    let mut text = String::with_capacity(2 * bytes.len());
-    bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(*byte)]));
-    text
+    let digit = |nibble: u8| DIGITS[usize::from(nibble & 15)];
+    let digits: Vec<u8> = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect();
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// SHA-256 of a table's or a manifest's bytes.

@@ -35,8 +35,10 @@ mod suspend;
 mod throw;
 mod user_task;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 
 use crate::compiled::Compiled;
 use crate::failure::Failure;

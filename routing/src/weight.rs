@@ -4,6 +4,7 @@
 //! instance is complete when the weights of its ended tokens sum to one (Huang 1989, Mattern 1989):
 //! no counter, no order, and less than one names what is missing. Shares are exact dyadic numbers.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use num_bigint::BigUint;
@@ -12,34 +13,55 @@ use num_traits::{One, Zero};
 /// `mantissa / 2^exponent`, the mantissa odd or zero.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Weight {
-    mantissa: BigUint,
+    mantissa: Mantissa,
     exponent: u32,
+}
+
+/// Nearly every weight is small, and goes with its token without memory of its own.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Mantissa {
+    Small(u64),
+    /// One that is not small.
+    Large(BigUint),
+}
+
+impl Mantissa {
+    fn of(number: BigUint) -> Self {
+        u64::try_from(&number).map_or(Self::Large(number), Self::Small)
+    }
+
+    fn number(&self) -> Cow<'_, BigUint> {
+        match self {
+            Self::Small(number) => Cow::Owned(BigUint::from(*number)),
+            Self::Large(number) => Cow::Borrowed(number),
+        }
+    }
 }
 
 impl Weight {
     /// A whole instance.
     pub fn one() -> Self {
-        Self { mantissa: BigUint::one(), exponent: 0 }
+        Self { mantissa: Mantissa::Small(1), exponent: 0 }
     }
 
     /// Nothing.
     pub fn zero() -> Self {
-        Self { mantissa: BigUint::zero(), exponent: 0 }
+        Self { mantissa: Mantissa::Small(0), exponent: 0 }
     }
 
     /// True for a whole instance.
     pub fn is_one(&self) -> bool {
-        self.exponent == 0 && self.mantissa.is_one()
+        self.exponent == 0 && self.mantissa == Mantissa::Small(1)
     }
 
     /// True for nothing.
     pub fn is_zero(&self) -> bool {
-        self.mantissa.is_zero()
+        self.mantissa == Mantissa::Small(0)
     }
 
     /// True when more than one instance's worth came back: a bug alarm, never normal.
     pub fn exceeds_one(&self) -> bool {
-        self.mantissa > (BigUint::one() << self.exponent)
+        *self.mantissa.number() > (BigUint::one() << self.exponent)
     }
 
     /// Splits into `parts` shares that sum to this weight; the first ones may be larger.
@@ -49,10 +71,11 @@ impl Weight {
         }
         let bits = usize::BITS - (parts - 1).leading_zeros();
         let (units, extra) = ((1usize << bits) / parts, (1usize << bits) % parts);
+        let whole = self.mantissa.number();
         (0..parts)
             .map(|i| {
                 let share = units + usize::from(i < extra);
-                Self { mantissa: &self.mantissa * share, exponent: self.exponent + bits }.normal()
+                Self::normal(&*whole * share, self.exponent + bits)
             })
             .collect()
     }
@@ -61,24 +84,35 @@ impl Weight {
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         let exponent = self.exponent.max(other.exponent);
-        let mantissa =
-            (&self.mantissa << (exponent - self.exponent)) + (&other.mantissa << (exponent - other.exponent));
-        Self { mantissa, exponent }.normal()
+        let scaled = |it: &Self| &*it.mantissa.number() << (exponent - it.exponent);
+        Self::normal(scaled(self) + scaled(other), exponent)
     }
 
     /// What is missing from one; zero when nothing is.
     #[must_use]
     pub fn missing(&self) -> Self {
-        let whole = BigUint::one() << self.exponent;
-        let mantissa = if whole > self.mantissa { whole - &self.mantissa } else { BigUint::zero() };
-        Self { mantissa, exponent: self.exponent }.normal()
+        let (whole, part) = (BigUint::one() << self.exponent, self.mantissa.number());
+        Self::normal(if whole > *part { whole - &*part } else { BigUint::zero() }, self.exponent)
+    }
+
+    /// What [`Self::to_bytes`] gives, without memory for it where the weight is small.
+    pub fn with_bytes<T>(&self, take: impl FnOnce(&[u8]) -> T) -> T {
+        match &self.mantissa {
+            Mantissa::Small(number) => {
+                let mut bytes = [0; 12];
+                bytes[4..].copy_from_slice(&number.to_be_bytes());
+                // without zeros in front, but for zero itself
+                let zeros = (number.leading_zeros() as usize / 8).min(7);
+                bytes[zeros..zeros + 4].copy_from_slice(&self.exponent.to_be_bytes());
+                take(&bytes[zeros..])
+            }
+            Mantissa::Large(number) => take(&[&self.exponent.to_be_bytes()[..], &number.to_bytes_be()].concat()),
+        }
     }
 
     /// Exponent (four bytes, most significant first), then the mantissa's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.exponent.to_be_bytes().to_vec();
-        bytes.extend(self.mantissa.to_bytes_be());
-        bytes
+        self.with_bytes(<[u8]>::to_vec)
     }
 
     /// Reads what [`Self::to_bytes`] wrote; `None` when it is too short or absurdly long.
@@ -88,14 +122,17 @@ impl Weight {
         if mantissa.len() > 64 * 1024 || exponent > 512 * 1024 {
             return None;
         }
-        Some(Self { mantissa: BigUint::from_bytes_be(mantissa), exponent }.normal())
+        if (mantissa, exponent) == (&[1], 0) {
+            return Some(Self::one());
+        }
+        Some(Self::normal(BigUint::from_bytes_be(mantissa), exponent))
     }
 
-    fn normal(mut self) -> Self {
-        let zeros = self.mantissa.trailing_zeros().unwrap_or(0).min(u64::from(self.exponent)) as u32;
-        self.mantissa >>= zeros;
-        self.exponent = if self.mantissa.is_zero() { 0 } else { self.exponent - zeros };
-        self
+    fn normal(mut mantissa: BigUint, exponent: u32) -> Self {
+        let zeros = mantissa.trailing_zeros().unwrap_or(0).min(u64::from(exponent)) as u32;
+        mantissa >>= zeros;
+        let exponent = if mantissa.is_zero() { 0 } else { exponent - zeros };
+        Self { mantissa: Mantissa::of(mantissa), exponent }
     }
 }
 
@@ -108,9 +145,9 @@ impl Default for Weight {
 impl fmt::Display for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.exponent {
-            0 => write!(f, "{}", self.mantissa),
-            e if e < 64 => write!(f, "{}/{}", self.mantissa, 1u64 << e),
-            e => write!(f, "{}/2^{e}", self.mantissa),
+            0 => write!(f, "{}", self.mantissa.number()),
+            e if e < 64 => write!(f, "{}/{}", self.mantissa.number(), 1u64 << e),
+            e => write!(f, "{}/2^{e}", self.mantissa.number()),
         }
     }
 }

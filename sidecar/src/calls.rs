@@ -79,7 +79,8 @@ impl Calls {
         self.swapped = urls;
     }
 
-    pub(crate) fn start(&mut self, call: Call, trace: &TraceContext) {
+    /// Calls the task; `trace` unless its span is that which the token came with.
+    pub(crate) fn start(&mut self, call: Call, trace: Option<&TraceContext>) {
         let (activation, number) = (call.activation, call.number);
         let report = self.report.clone();
         if let Some(kind) = connector(&call) {
@@ -136,7 +137,7 @@ impl Calls {
         ended
     }
 
-    fn request(&self, call: &Call, trace: &TraceContext) -> TaskRequest {
+    fn request(&self, call: &Call, trace: Option<&TraceContext>) -> TaskRequest {
         let settings = &call.table.table().settings;
         TaskRequest {
             base: self.url(&call.service).unwrap_or_default().to_owned(),
@@ -150,20 +151,20 @@ impl Calls {
     }
 
     /// The headers of a call to who is no part of the mesh.
-    fn strangers(&self, call: &Call, trace: &TraceContext) -> HeaderMap {
-        let mut all = HeaderMap::new();
-        self.propagators.inject(trace, &mut all);
+    fn strangers(&self, call: &Call, trace: Option<&TraceContext>) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(2);
-        if let Some(parent) = all.remove(TRACEPARENT) {
-            headers.insert(TRACEPARENT, parent);
-        }
+        self.propagate(call, trace, |name, value| {
+            if let (true, Ok(value)) = (*name == TRACEPARENT && !value.is_empty(), HeaderValue::from_str(value)) {
+                headers.insert(TRACEPARENT, value);
+            }
+        });
         if let Ok(key) = HeaderValue::from_str(&format!("\"{}\"", call.token.key)) {
             headers.insert(IDEMPOTENCY_KEY, key);
         }
         headers
     }
 
-    fn fields(&self, call: &Call, trace: &TraceContext) -> Fields {
+    fn fields(&self, call: &Call, trace: Option<&TraceContext>) -> Fields {
         let mut fields = Fields::default();
         fields.put(&CONTENT_TYPE, &call.request.content_type);
         fields.put(&IDEMPOTENCY_KEY, &format!("\"{}\"", call.token.key));
@@ -172,8 +173,16 @@ impl Calls {
         fields.put(&ELEMENT, call.token.element.as_str());
         fields.put(&CALLBACK, call.callback.as_deref().unwrap_or_default());
         fields.put(&ATTEMPT, &(call.attempt + 1).to_string());
-        self.propagators.each(trace, |name, value| fields.put(name, value));
+        self.propagate(call, trace, |name, value| fields.put(name, value));
         fields
+    }
+
+    fn propagate(&self, call: &Call, trace: Option<&TraceContext>, put: impl FnMut(&HeaderName, &str)) {
+        let routing::TraceContext { traceparent, tracestate, baggage } = &call.token.trace;
+        match trace {
+            Some(trace) => self.propagators.each(trace, put),
+            None => self.propagators.pass_on([traceparent, tracestate, baggage], put),
+        }
     }
 }
 

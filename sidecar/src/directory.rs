@@ -59,7 +59,7 @@ impl Directory {
             let replicas = replicas.iter().map(endpoint).collect::<Result<_, _>>()?;
             pushed.insert(service.as_str().into(), replicas);
         }
-        let ids = |list: &[bytes::Bytes]| list.iter().map(|id| convert::incarnation(id)).collect::<Result<_, _>>();
+        let ids = |list: &[Vec<u8>]| list.iter().map(|id| convert::incarnation(id)).collect::<Result<_, _>>();
         (self.left, self.settled) = (ids(&bindings.left)?, ids(&bindings.settled)?);
         self.pushed = pushed;
         self.callbacks = bindings.callbacks.clone();

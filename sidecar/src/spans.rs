@@ -30,13 +30,17 @@ impl Spans {
         Self { tracer, tasks: HashMap::new(), calls: HashMap::new(), hops }
     }
 
-    /// A call begins (and the task's span, at the first). Gives the context for the request, and the one
-    /// that the token's products travel under when that is not the token's own.
-    pub(crate) fn calling(&mut self, call: &Call, now: Timestamp) -> (TraceContext, Option<routing::TraceContext>) {
-        let trace = context(&call.token.trace);
+    /// A call begins (and the task's span, at the first). Gives the context for the request when that is not the token's own, and the
+    /// one that the token's products travel under, likewise.
+    pub(crate) fn calling(
+        &mut self,
+        call: &Call,
+        now: Timestamp,
+    ) -> (Option<TraceContext>, Option<routing::TraceContext>) {
         if !self.tracer.is_exporting() {
-            return (trace, None);
+            return (None, None);
         }
+        let trace = context(&call.token.trace);
         let mut begun = None;
         if !self.tasks.contains_key(&call.activation) {
             let span = self.task_span(call, &trace);
@@ -57,7 +61,7 @@ impl Spans {
         }
         let headers = span.context().clone();
         self.calls.insert(call.activation, span);
-        (headers, begun)
+        (Some(headers), begun)
     }
 
     fn task_span(&self, call: &Call, parent: &TraceContext) -> Span {

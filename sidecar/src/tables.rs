@@ -16,7 +16,6 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use prost::Message as _;
 use proto::{convert, v1};
 use routing::table::{Host, Manifest, Place, TableError};
@@ -212,7 +211,7 @@ impl Tables {
     }
 
     /// The definitions that are here, for the hello.
-    pub fn definitions(&self) -> impl Iterator<Item = Bytes> {
+    pub fn definitions(&self) -> impl Iterator<Item = Vec<u8>> {
         self.manifests.keys().map(|definition| convert::digest_bytes(*definition))
     }
 

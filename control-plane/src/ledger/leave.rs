@@ -137,7 +137,7 @@ impl Left {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, convert::Malformed> {
         let bad = convert::Malformed { field: "stored left", why: "not protobuf" };
         let stored = v1::StoredLeft::decode(bytes).map_err(|_| bad)?;
-        let ids = |list: Vec<prost::bytes::Bytes>| -> Result<BTreeSet<ActivationId>, convert::Malformed> {
+        let ids = |list: Vec<Vec<u8>>| -> Result<BTreeSet<ActivationId>, convert::Malformed> {
             list.iter().map(|b| convert::activation(b)).collect()
         };
         Ok(Self { taken: ids(stored.taken)?, unfinished: ids(stored.unfinished)?, at: stored.at_ms })

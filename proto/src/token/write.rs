@@ -72,7 +72,7 @@ pub(super) fn token(token: &Token, into: &mut impl Sink) {
     bytes(7, &scope.to_bytes(), into);
     number(8, u64::from(*generation), into);
     number(9, u64::from(*attempts), into);
-    bytes(10, &weight.to_bytes(), into);
+    weight.with_bytes(|weight| bytes(10, weight, into));
     written.frames().iter().for_each(|it| nested(11, into, |into| frame(it, into), |into| frame(it, into)));
     number(12, *emitted, into);
     nested(13, into, |into| context(trace, into), |into| context(trace, into));

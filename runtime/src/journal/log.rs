@@ -19,6 +19,8 @@ use super::{Disk, DiskFile, Durability, Error, Identity, Lsn, Options, Recovered
 
 /// Appends are gathered into frames of about this size.
 const FRAME_TARGET: usize = 1 << 20;
+/// What is written ahead of the appends, in pieces.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 const NEXT: &str = "next.tmp";
 /// A segment that was forgotten, to be written over: its blocks are there already.
 const SPARE: &str = "spare.tmp";
@@ -374,9 +376,11 @@ impl<D: Disk> Log<D> {
     /// Keeps at least half a step of zeros ahead of the appends, up to the segment's size.
     fn write_ahead(&mut self) -> Result<(), Error> {
         let (Some(target), ahead) = (self.ahead_target(), self.segment.ahead) else { return Ok(()) };
-        let zeros = vec![0; usize::try_from(target - ahead).expect("a step fits in memory")];
-        let written = self.segment.file.write_at(&zeros, ahead);
-        written.map_err(|error| self.failed("extend")(error))?;
+        for at in (ahead..target).step_by(ZEROS.len()) {
+            let rest = usize::try_from(target - at).map_or(ZEROS.len(), |rest| rest.min(ZEROS.len()));
+            let written = self.segment.file.write_at(&ZEROS[..rest], at);
+            written.map_err(|error| self.failed("extend")(error))?;
+        }
         self.segment.ahead = target;
         Ok(())
     }

@@ -78,6 +78,20 @@ impl Propagators {
         self.each(context, |name, value| put(headers, name.clone(), value));
     }
 
+    /// The same for a context that is passed on as it came: the values of `traceparent`, `tracestate` and `baggage`.
+    pub fn pass_on(&self, [parent, state, baggage]: [&str; 3], mut put: impl FnMut(&HeaderName, &str)) {
+        if self.b3.is_some() {
+            return self.each(&TraceContext::parse(parent, state, baggage), put);
+        }
+        if self.w3c {
+            put(&TRACEPARENT, parent);
+            put(&TRACESTATE, state);
+        }
+        if self.baggage {
+            put(&BAGGAGE, baggage);
+        }
+    }
+
     /// Each header that carries `context`, with its value; an empty one carries nothing.
     pub fn each(&self, context: &TraceContext, mut put: impl FnMut(&HeaderName, &str)) {
         if let Some(parent) = context.parent {

@@ -63,7 +63,7 @@ impl Outgoing {
         self.ready = true;
     }
 
-    pub(crate) fn want_tables(&mut self, definition: bytes::Bytes) {
+    pub(crate) fn want_tables(&mut self, definition: Vec<u8>) {
         if !self.rest.want_tables.contains(&definition) {
             self.rest.want_tables.push(definition);
         }

@@ -152,7 +152,7 @@ impl Engine {
         self.inputs.extend(by_replica.into_iter().map(|(replica, fates)| Input::Fates(replica, fates)));
     }
 
-    fn retired(&mut self, retired: &[bytes::Bytes]) {
+    fn retired(&mut self, retired: &[Vec<u8>]) {
         let definitions: Vec<Digest> = retired.iter().filter_map(|digest| convert::digest(digest).ok()).collect();
         if !definitions.is_empty() {
             self.parts.tables.retire(&definitions);

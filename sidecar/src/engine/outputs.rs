@@ -109,7 +109,7 @@ impl Engine {
             core.travels_under(call.activation, trace);
         }
         metrics.calling(call.activation, &call.token.element);
-        calls.start(call, &trace);
+        calls.start(call, trace.as_ref());
     }
 
     fn leave(&mut self, leaving: Leaving) {

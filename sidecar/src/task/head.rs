@@ -14,6 +14,8 @@ pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-rexflow-error-code
 /// With a 202: the task calls back when its work is done.
 pub const ASYNCHRONOUS: HeaderName = HeaderName::from_static("x-rexflow-asynchronous");
 
+/// Bytes of the lines of a usual request.
+const USUAL: usize = 768;
 /// Headers of an answer.
 const MAX_HEADERS: usize = 100;
 
@@ -56,6 +58,7 @@ impl Fields {
     pub fn put(&mut self, name: &HeaderName, value: &str) {
         let stands = |byte: u8| byte == b'\t' || (b' '..0x7f).contains(&byte);
         if !value.is_empty() && value.bytes().all(stands) {
+            self.0.reserve(if self.0.is_empty() { USUAL } else { 0 });
             for part in [name.as_str(), ": ", value, "\r\n"] {
                 self.0.extend_from_slice(part.as_bytes());
             }
