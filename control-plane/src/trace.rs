@@ -91,7 +91,7 @@ mod tests {
     fn record(instance: usize, activation: u64) -> Vec<u8> {
         let record = HopRecord {
             instance: instance.to_string(),
-            activation: activation.to_be_bytes().to_vec().into(),
+            activation: activation.to_be_bytes().to_vec(),
             started_ms: activation,
             ..HopRecord::default()
         };

@@ -337,7 +337,9 @@ impl Game {
                         mark = Some(at);
                         self.write(changes);
                     }
-                    Output::Send(_, _, offers) => self.offers.extend(offers.into_iter().map(|o| o.product.token)),
+                    Output::Send(_, _, offers) => {
+                        self.offers.extend(offers.into_iter().map(|o| o.product.token.clone()))
+                    }
                     Output::Hop(record) => self.moves.push((record.element.as_str().to_owned(), record.status)),
                     Output::Changed(view) => {
                         self.views.insert(view.id.clone(), *view);

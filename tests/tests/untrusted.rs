@@ -149,9 +149,9 @@ fn records() -> Vec<Vec<u8>> {
     let sender = Incarnation(7);
     let origin = Origin { sender, seq: 7 };
     let product = Product { token: token.clone(), to: To::Ledger };
-    let products = vec![Assignment { product, replica: Some(sender), seq: 9 }];
+    let products = vec![Assignment { product: product.into(), replica: Some(sender), seq: 9 }];
     let kinds = [
-        Record::Accepted { token, origin, activated: 4 },
+        Record::Accepted { token: token.into(), origin, activated: 4 },
         Record::Decided { activation, instance, origin: Some(origin), products },
         Record::Reassigned { activation, replica: Some(sender), seq: 5 },
         Record::Done(activation),

@@ -235,7 +235,7 @@ impl Ledger {
             trigger: *trigger,
             definition: convert::digest_bytes(due.definition),
             due_ms: due.at.unwrap_or(0),
-            again: again.unwrap_or_default().into(),
+            again: again.unwrap_or_default(),
         };
         self.put(place, stored.encode_to_vec());
     }

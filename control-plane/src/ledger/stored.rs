@@ -157,8 +157,7 @@ pub(super) fn encode_stay(stay: &Stay) -> Vec<u8> {
     let plain = parts.subscriptions.is_empty() && !matches!(why, Why::PartsOnly(_));
     let parts = if plain { Vec::new() } else { serde_json::to_vec(&parts).expect("records have only string keys") };
     let token = Some(stay.token.clone().into());
-    v1::StoredToken { token, why: Some(why), since_ms: stay.since, order: stay.order, parts: parts.into() }
-        .encode_to_vec()
+    v1::StoredToken { token, why: Some(why), since_ms: stay.since, order: stay.order, parts }.encode_to_vec()
 }
 
 pub(super) fn decode_stay(bytes: &[u8]) -> Result<Stay, Malformed> {

@@ -1,6 +1,7 @@
 //! The simulated flowd: the ledger, a store that commits groups in order, and the simplest shell.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use control_plane::ledger::{Answer, Change, Input, Ledger, Output, Request};
 use hop::Endpoint;
@@ -219,7 +220,7 @@ impl World {
             Output::HandTables(replica, digest, _) => hop(&replica).map(|id| (id, 0, Frame::Tables(vec![digest]))),
             Output::Send(replica, watermark, offers) => {
                 let replaced = offers.iter().filter_map(|o| o.instead_of).collect();
-                let offers = offers.into_iter().map(|o| (o.seq, o.product.token)).collect();
+                let offers = offers.into_iter().map(|o| (o.seq, o.product.token.clone())).collect();
                 hop(&replica).map(|id| (id, 0, Frame::Offers(watermark, offers, replaced)))
             }
         };
@@ -314,7 +315,9 @@ impl World {
             (Frame::Refused(activation, why), _) => {
                 self.flowd_handle(Input::Answered(wanted, vec![], vec![(activation, why)]));
             }
-            (Frame::Report(seq, product), Some(sender)) => self.flowd_handle(Input::Report(sender, seq, product)),
+            (Frame::Report(seq, product), Some(sender)) => {
+                self.flowd_handle(Input::Report(sender, seq, Box::new(Arc::unwrap_or_clone(product))))
+            }
             (Frame::Want(digest), Some(_)) => self.send(id, 1, Frame::Tables(vec![digest])),
             (Frame::Whereabouts(replica, ids), Some(sender)) => self.whereabouts(sender, replica, ids),
             (Frame::Leaving(leaving), Some(sender)) => {

@@ -2,6 +2,7 @@
 //! ends a link; each side learns of an end in its own time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hop::Refusal;
 use routing::{ActivationId, Digest, Incarnation, InstanceId, Product, Token};
@@ -22,7 +23,7 @@ pub(super) enum Frame {
     Tables(Vec<Digest>),
     Accepted(ActivationId),
     Refused(ActivationId, Refusal),
-    Report(u64, Box<Product>),
+    Report(u64, Arc<Product>),
     Want(Digest),
     Whereabouts(Incarnation, Vec<ActivationId>),
     Leaving(Box<Leaving>),

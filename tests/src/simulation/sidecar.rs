@@ -212,11 +212,11 @@ impl World {
             Output::Refuse(id, activation, why) => Some((id, 1, Frame::Refused(activation, why))),
             Output::Send(replica, watermark, offers) => {
                 let replaced = offers.iter().filter_map(|o| o.instead_of).collect();
-                let offers = offers.into_iter().map(|o| (o.seq, o.product.token)).collect();
+                let offers = offers.into_iter().map(|o| (o.seq, o.product.token.clone())).collect();
                 hop(&replica).map(|id| (id, 0, Frame::Offers(watermark, offers, replaced)))
             }
             Output::HandTables(replica, digest, _) => hop(&replica).map(|id| (id, 0, Frame::Tables(vec![digest]))),
-            Output::Report(seq, product) => control.map(|id| (id, 0, Frame::Report(seq, Box::new(product)))),
+            Output::Report(seq, product) => control.map(|id| (id, 0, Frame::Report(seq, product))),
             Output::Whereabouts(replica, ids) => control.map(|id| (id, 0, Frame::Whereabouts(replica, ids))),
             Output::Leave(leaving) => control.map(|id| (id, 0, Frame::Leaving(Box::new(leaving)))),
         };

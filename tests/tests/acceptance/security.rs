@@ -240,7 +240,7 @@ async fn tokens_are_taken_from_predecessors_and_the_ledger_only() {
     let calls = service.calls().len();
     let instance = ran.json()["id"].as_str().unwrap().to_owned();
     let hello = |ledger: bool, serves: &[&str]| v1::SenderHello {
-        incarnation: vec![7; 16].into(),
+        incarnation: vec![7; 16],
         boot: 1,
         link: 1,
         ledger,
