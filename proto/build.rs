@@ -5,6 +5,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "flow/v1/hop.proto",
         "flow/v1/control.proto",
         "flow/v1/flow.proto",
+        "flow/v1/identity.proto",
         "flow/v1/journal.proto",
         "flow/v1/ledger.proto",
         "rexflow/flow.proto",

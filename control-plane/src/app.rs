@@ -4,11 +4,13 @@
 //! until the drain, and ends by itself only when it may not go on: the store failed, or leadership is lost. With etcd it
 //! stands by until it leads; `/ready` says so, and calls are passed on to the leader meanwhile.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hop::identity::Accounts;
 use hop::link::{self, Links};
 use runtime::admin::Admin;
 use runtime::clock::{Clock, SystemClock};
@@ -30,11 +32,11 @@ use crate::kubernetes::Orchestrator;
 use crate::kubernetes::cluster::Cluster;
 use crate::ledger::{Ledger, key};
 use crate::ledger_task::{LedgerTask, Parts};
-use crate::mesh::Mesh;
+use crate::mesh::{Admission, Mesh};
 use crate::metrics::Metrics;
 use crate::operations::{Gate, Inner, Operations};
 use crate::security::Access;
-use crate::standby::{Address, Standby};
+use crate::standby::{Address, Door, Standby};
 use crate::store::{self, AnyStore, Leadership, Store};
 use crate::topics::client::{self, AnyClient};
 use crate::topics::pump::Pump;
@@ -94,10 +96,11 @@ impl App {
             anyhow::bail!("two ports were to be opened");
         };
         let addresses = (grpc.local_addr()?, http.local_addr()?);
+        let cluster = Cluster::open(&config, trigger.watch()).await?;
         let advertise = |bound| config.advertised(listen::reachable(bound));
-        let advertise = Address { grpc: advertise(addresses.0), http: advertise(addresses.1) };
+        let control = cluster.as_ref().map(|it| advertise(it.address()));
+        let advertise = Address { grpc: advertise(addresses.0), http: advertise(addresses.1), control };
         let store = AnyStore::open(&config.location()?, &advertise.to_string()).await?;
-        let cluster = Cluster::open(&config, addresses.0.port(), trigger.watch()).await?;
         let (readiness, answers) = (Readiness::new(), Readiness::new());
         let starting = readiness.register("the store");
         let nobody = answers.register("a leader");
@@ -156,7 +159,7 @@ impl Bound {
         let (metrics, registry) = Metrics::new();
         let gate = Gate::default();
         let trigger = self.trigger.clone();
-        let admin = Admin::new(self.readiness.clone(), registry);
+        let admin = Admin::new(self.readiness.clone(), registry).answering(self.answers.clone());
         let trim = IdleTrim::new(TRIM_AFTER);
         let activity = trim.activity();
         let _trim = AbortOnDropHandle::new(tokio::spawn(trim.run(trigger.watch())));
@@ -169,11 +172,13 @@ impl Bound {
         let port = http::Port::new(gate.clone(), admin, access.clone(), address, standby.clone());
         let http = AbortOnDropHandle::new(tokio::spawn(port.serve(http, trigger.watch())));
         let place = config.location()?.to_string();
-        let (own, mut passing) = (listen::reachable(self.grpc), JoinSet::new());
+        let own = (Door::Grpc, listen::reachable(self.grpc));
+        let (mut passing, mut sidecars, most) = (JoinSet::new(), JoinSet::new(), limits.connections);
         let mut drain = trigger.watch();
         let led = tokio::select! {
             led = leads(&store, &self.readiness, self.nobody) => led.map(|nobody| (true, nobody)),
-            never = standby.pass_on(&listeners.0, own, limits.connections, &mut passing) => match never {},
+            never = standby.pass_on(&listeners.0, own, most, &mut passing) => match never {},
+            never = pass_on_sidecars(&standby, cluster.as_ref(), most, &mut sidecars) => match never {},
             () = drain.signaled() => Ok((false, None)),
         };
         let ended = match led {
@@ -181,15 +186,18 @@ impl Bound {
             Ok((false, _)) => Ok(()),
             Ok((true, nobody)) => {
                 let grpc = Incoming::new(listeners.0, tls.as_ref(), limits, trigger.watch())?;
-                let grpc = serve(grpc, gate.clone(), access, place, trigger.watch());
+                // in a cluster sidecars have a port of their own
+                let sidecars = cluster.is_none();
+                let grpc = serve(grpc, gate.clone(), access, (place, sidecars), trigger.watch());
                 let grpc = AbortOnDropHandle::new(tokio::spawn(grpc));
+                let control = cluster.as_mut().map(|it| it.serve(gate.clone(), limits, trigger.watch())).transpose()?;
                 let callbacks = config.callbacks(listen::reachable(self.http), tls.is_some());
                 let parts =
                     Starting { store: store.clone(), config, callbacks, tls, metrics, tracing: &tracing, activity };
                 match parts.lead(&gate, &trigger, cluster.as_mut()).await {
                     Ok(leading) => {
                         drop((self.starting, nobody));
-                        leading.until(&store, &mut drain, &trigger, (grpc, http)).await
+                        leading.until(&store, &mut drain, &trigger, (grpc, http, control)).await
                     }
                     Err(error) => Err(error),
                 }
@@ -237,22 +245,40 @@ async fn leads(store: &AnyStore, readiness: &Readiness, nobody: Pending) -> Resu
     }
 }
 
-async fn serve(
-    incoming: Incoming,
-    gate: Gate,
-    access: Access,
-    place: String,
-    mut drain: DrainWatcher,
-) -> Result<(), tonic::transport::Error> {
-    let sessions = drain.clone();
+/// While this flowd stands by, sidecars attach to the leader through it.
+async fn pass_on_sidecars(
+    standby: &Standby,
+    cluster: Option<&Cluster>,
+    most: usize,
+    passing: &mut JoinSet<()>,
+) -> Infallible {
+    match cluster.and_then(|it| Some((it.listener()?, listen::reachable(it.address())))) {
+        Some((listener, own)) => standby.pass_on(listener, (Door::Control, own), most, passing).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A gRPC server as flowd's are.
+pub(crate) fn server() -> Server {
     Server::builder()
-        .layer(access.grpc())
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
+}
+
+async fn serve(
+    incoming: Incoming,
+    gate: Gate,
+    access: Access,
+    (place, sidecars): (String, bool),
+    mut drain: DrainWatcher,
+) -> Result<(), tonic::transport::Error> {
+    let control = sidecars.then(|| control::Service::server(gate.clone(), drain.clone()));
+    server()
+        .layer(access.grpc())
         .add_service(flow::Service::server(gate.clone(), place))
-        .add_service(control::Service::server(gate.clone(), sessions))
+        .add_optional_service(control)
         .add_service(daemon::Service::server(gate))
         .serve_with_incoming_shutdown(incoming, async move { drain.signaled().await })
         .await
@@ -302,16 +328,21 @@ impl Starting<'_> {
         tracing::info!(open, deployments, boot, "leading");
         self.metrics.open.set(i64::try_from(open).unwrap_or(i64::MAX));
 
+        let mut tls = self.tls;
         if let Some(cluster) = cluster {
+            mesh.admit_by(Admission::Awaited);
             cluster.lead(mesh.clone(), trigger.watch());
+            tls = cluster.hops();
         }
+        let accounts = Accounts::default();
         let hops = Hops::default();
         let options = link::Options {
             incarnation: found.incarnation,
             boot,
             ledger: true,
             serves: Default::default(),
-            tls: self.tls,
+            tls,
+            accounts: accounts.clone(),
         };
         let (task, handle) = LedgerTask::new(Parts {
             ledger,
@@ -319,6 +350,7 @@ impl Starting<'_> {
             mesh: mesh.clone(),
             hops: hops.clone(),
             links: Links::new(options),
+            accounts,
             metrics: self.metrics.clone(),
             tracer: self.tracing.tracer(),
             clock: clock.clone(),
@@ -356,7 +388,8 @@ impl Starting<'_> {
     }
 }
 
-type Servers = (AbortOnDropHandle<Result<(), tonic::transport::Error>>, AbortOnDropHandle<()>);
+type Servers =
+    (AbortOnDropHandle<Result<(), tonic::transport::Error>>, AbortOnDropHandle<()>, Option<AbortOnDropHandle<()>>);
 
 impl Leading {
     /// Until the drain, or until something that all depends on has failed; then open calls are finished first, and the
@@ -379,10 +412,13 @@ impl Leading {
         if failed.is_some() {
             anyhow::bail!("the ledger's loop has ended by itself");
         }
-        let (grpc, http) = servers;
+        let (grpc, http, control) = servers;
         let finish = async {
             // each has its own connections to finish
             let _ = tokio::join!(grpc, http);
+            if let Some(control) = control {
+                let _ = control.await;
+            }
         };
         drain::run_with_deadline("open calls", drain.clone(), DRAIN_WITHIN, finish).await;
         // it may have ended already by itself

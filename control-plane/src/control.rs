@@ -3,6 +3,8 @@
 //! One task per sidecar reads what it says and writes what the mesh and its mailbox have for it, as fast as *it* takes
 //! it. Reports are handed to the ledger in order; while the ledger has too much to do, they are read more slowly.
 
+mod proof;
+
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,11 +19,12 @@ use runtime::drain::DrainWatcher;
 use runtime::tls::PeerIdentity;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::flow::status;
 use crate::ledger::{Answer, Leaving};
-use crate::mesh::Hello;
+use crate::mesh::{Hello, Refusal};
 use crate::operations::{Gate, Operations};
 use crate::sidecars::{Mailbox, Remembered};
 use crate::store::{Batch, Store, Write};
@@ -60,10 +63,14 @@ impl Control for Service {
         let first = first.await.map_err(|_| Status::deadline_exceeded("no hello came"))??;
         let mut first = first.ok_or_else(|| Status::invalid_argument("the stream ended before its hello"))?;
         let hello = first.hello.take().ok_or_else(|| Status::invalid_argument("the first message has no hello"))?;
-        let hello = Hello::try_from(hello).map_err(malformed)?;
-        let identity = peer.and_then(|it| it.0);
-        hop::identity::check(identity.as_ref(), false, hello.serves.keys())
-            .map_err(|error| Status::permission_denied(error.to_string()))?;
+        let hello = Hello::of(hello, peer.and_then(|it| it.0)).map_err(malformed)?;
+        operations.mesh.admit(&hello).map_err(|refusal| match refusal {
+            Refusal::Denied(why) => {
+                tracing::warn!(sidecar = %hello.incarnation, why, "refused a sidecar");
+                Status::permission_denied(why)
+            }
+            Refusal::NotYet => Status::unavailable("flowd has not looked at the cluster yet; its log says why"),
+        })?;
         let (out, outbound) = mpsc::channel(AHEAD);
         if operations.mesh.has_left(hello.incarnation) {
             // what it held is the ledger's now: it begins anew, with a journal of its own
@@ -97,6 +104,8 @@ struct Session {
     out: mpsc::Sender<Result<v1::FlowdMessage, Status>>,
     /// Definitions that it holds or was sent.
     told: BTreeSet<Digest>,
+    /// Its address, if it wants proof that the mesh stands before it.
+    unproven: Option<String>,
 }
 
 impl Session {
@@ -107,7 +116,8 @@ impl Session {
     ) -> Result<Self, Status> {
         let (number, mailbox, write) = operations.mesh.attach(&hello, operations.now());
         let incarnation = hello.incarnation;
-        let session = Self { operations, incarnation, number, mailbox, out, told: hello.holds };
+        let unproven = hello.unproven.then(|| hello.address.clone());
+        let session = Self { operations, incarnation, number, mailbox, out, told: hello.holds, unproven };
         if let Err(error) = session.prepare(write).await {
             session.operations.mesh.detach(incarnation, number, session.operations.now());
             return Err(error);
@@ -126,7 +136,19 @@ impl Session {
         Ok(())
     }
 
+    /// Connects to the sidecar's hop port until that proves what it wants proven.
+    fn prove(&self, address: String) -> AbortOnDropHandle<()> {
+        let (mesh, mailbox) = (self.operations.mesh.clone(), self.mailbox.clone());
+        let (incarnation, number) = (self.incarnation, self.number);
+        let tell = move |proof: v1::Proof, lacks| {
+            mailbox.post(|letters| letters.proof = Some(proof));
+            mesh.proven(incarnation, number, lacks);
+        };
+        AbortOnDropHandle::new(tokio::spawn(proof::prove(address, incarnation, tell)))
+    }
+
     async fn run(self, first: v1::SidecarMessage, mut inbound: Streaming<v1::SidecarMessage>, mut drain: DrainWatcher) {
+        let _proving = self.unproven.clone().map(|address| self.prove(address));
         let ended = self.talk(first, &mut inbound, &mut drain).await;
         if let Err(error) = ended {
             tracing::warn!(sidecar = %self.incarnation, %error, "the stream of a sidecar was ended");
@@ -161,6 +183,9 @@ impl Session {
                 permit = self.out.reserve(), if news => {
                     let Ok(permit) = permit else { return Ok(()) };
                     let mut next = operations.mesh.next(self.incarnation, self.number, &mut told);
+                    if let Some(why) = next.refused {
+                        return Err(Status::permission_denied(why));
+                    }
                     if next.replaced {
                         return Err(Status::aborted("a newer stream speaks for this sidecar"));
                     }

@@ -33,7 +33,7 @@ use crate::security::Access;
 use crate::standby::{Passed, Standby};
 
 /// What a flowd that stands by answers itself; the leader answers the rest.
-const OF_EVERY_FLOWD: [&str; 3] = ["/health", "/ready", "/metrics"];
+const OF_EVERY_FLOWD: [&str; 4] = ["/health", "/ready", "/answers", "/metrics"];
 
 /// What the port answers from.
 #[derive(Clone)]

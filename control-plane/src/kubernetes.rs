@@ -2,7 +2,8 @@
 //!
 //! * [`objects`]: what is to be there for the deployments that are applied; [`container`]: the sidecar as a container; [`inject`]: how it gets into
 //!   pods. Pure: JSON in, JSON out; `flowctl inject` and `flowctl validate --include_kubernetes` call them without any cluster.
-//! * `reconcile`: brings the cluster to that, again and again; `webhook`: injects when pods are made; `certificates`: what the webhook serves with.
+//! * `reconcile`: brings the cluster to that, again and again; `webhook`: injects when pods are made.
+//! * `authority`, `certificates`: the mesh's CA and what flowd shows; `identity`: gives sidecars their certificates; `trust`: where they find the CA.
 //!
 //! Objects are written as JSON, as manifests are: whoever reads them here reads what `kubectl get -o json` shows. What others write into them
 //! (replicas, annotations, labels) is left alone: all writing is server-side apply under one name.
@@ -13,9 +14,15 @@ pub mod inject;
 pub mod objects;
 
 #[cfg(feature = "kubernetes")]
+mod authority;
+#[cfg(feature = "kubernetes")]
 mod certificates;
 #[cfg(feature = "kubernetes")]
+pub(crate) mod identity;
+#[cfg(feature = "kubernetes")]
 pub(crate) mod reconcile;
+#[cfg(feature = "kubernetes")]
+mod trust;
 #[cfg(feature = "kubernetes")]
 mod watch;
 #[cfg(feature = "kubernetes")]
@@ -37,6 +44,12 @@ pub const DEPLOYMENT: &str = "rexflow.io/deployment";
 pub const HOP_PORT: u16 = 7001;
 /// The port of a sidecar's health, readiness, metrics and hooks.
 pub const ADMIN_PORT: u16 = 7002;
+/// The port of flowd where sidecars get their certificates and attach.
+pub const CONTROL_PORT: u16 = 9003;
+/// For how long certificates are good, seconds.
+pub const CERTIFICATE_LIFE: u64 = 86_400;
+/// For how long the CA is.
+pub const CA_LIFE: u64 = 365 * 86_400;
 
 /// Who runs the tasks' containers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -48,6 +61,15 @@ pub enum Orchestrator {
     Kubernetes,
     /// Kubernetes with Istio, which encrypts the hops and guards them by policies of ours
     Istio,
+}
+
+/// Who encrypts the hops and says who may offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HopTls {
+    /// Istio's proxies
+    Mesh,
+    /// The sidecars, with certificates of flowd
+    Own,
 }
 
 /// flowd's flags for a cluster.
@@ -68,9 +90,36 @@ pub struct Flags {
     /// Port of the webhook that injects sidecars; 0 takes a free one.
     #[arg(long, env = "FLOW_WEBHOOK_PORT", default_value_t = 9443)]
     pub webhook_port: u16,
-    /// The cluster's domain.
+    /// The cluster's domain, which is also the trust domain of its identities.
     #[arg(long, env = "FLOW_CLUSTER_DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,
+    /// Who encrypts the hops: Istio's proxies, or the sidecars themselves [default: mesh with Istio, else own]
+    #[arg(long, env = "FLOW_HOP_TLS", value_enum)]
+    pub hop_tls: Option<HopTls>,
+    /// Port where sidecars get their certificates and attach, in a cluster; 0 takes a free one.
+    #[arg(long, env = "FLOW_CONTROL_PORT", default_value_t = CONTROL_PORT)]
+    pub control_port: u16,
+    /// Seconds that certificates of sidecars are good; renewed at half of it.
+    #[arg(long, env = "FLOW_CERTIFICATE_LIFE", default_value_t = CERTIFICATE_LIFE, value_parser = clap::value_parser!(u64).range(20..=CERTIFICATE_LIFE))]
+    pub certificate_life: u64,
+    /// Seconds that the CA is good, at least ten times as long as certificates; the next one is made at two thirds of it.
+    #[arg(long, env = "FLOW_CA_LIFE", default_value_t = CA_LIFE, value_parser = clap::value_parser!(u64).range(200..=10 * CA_LIFE))]
+    pub ca_life: u64,
+}
+
+impl Flags {
+    /// Who encrypts the hops.
+    pub fn hops(&self) -> HopTls {
+        self.hop_tls.unwrap_or(match self.orchestrator {
+            Orchestrator::Istio => HopTls::Mesh,
+            Orchestrator::Kubernetes | Orchestrator::None => HopTls::Own,
+        })
+    }
+
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn lives(&self) -> authority::Lives {
+        authority::Lives { certificate: self.certificate_life, ca: self.ca_life }
+    }
 }
 
 impl Default for Flags {
@@ -82,6 +131,10 @@ impl Default for Flags {
             sidecar_image: concat!("flow-sidecar:", env!("CARGO_PKG_VERSION")).to_owned(),
             webhook_port: 9443,
             cluster_domain: "cluster.local".to_owned(),
+            hop_tls: None,
+            control_port: CONTROL_PORT,
+            certificate_life: CERTIFICATE_LIFE,
+            ca_life: CA_LIFE,
         }
     }
 }
@@ -97,8 +150,14 @@ pub struct Settings {
     pub account: String,
     /// The image of the sidecar.
     pub image: String,
-    /// Whether Istio encrypts the hops and guards them.
+    /// Whether pods are in Istio's mesh.
     pub istio: bool,
+    /// Who encrypts the hops and guards them.
+    pub hops: HopTls,
+    /// The port of [`Settings::flowd`].
+    pub control: u16,
+    /// Whom the tokens are for that sidecars show flowd.
+    pub audience: String,
     /// The cluster's domain, which is also the trust domain of its mesh.
     pub domain: String,
     /// Where sidecars send their traces, as `OTEL_EXPORTER_OTLP_ENDPOINT` has it.
@@ -106,15 +165,18 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// From the flags, and the port of gRPC.
-    pub fn of(flags: &Flags, port: u16) -> Self {
+    /// From the flags, and the port where sidecars attach.
+    pub fn of(flags: &Flags, control: u16) -> Self {
         let Flags { orchestrator, namespace, service, sidecar_image, cluster_domain, .. } = flags;
         Self {
             mesh: namespace.clone(),
-            flowd: format!("{service}.{namespace}.svc.{cluster_domain}:{port}"),
+            flowd: format!("{service}.{namespace}.svc.{cluster_domain}:{control}"),
             account: service.clone(),
             image: sidecar_image.clone(),
             istio: *orchestrator == Orchestrator::Istio,
+            hops: flags.hops(),
+            control,
+            audience: format!("{service}.{namespace}.svc"),
             domain: cluster_domain.clone(),
             traces: std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|it| !it.is_empty()),
         }
@@ -123,5 +185,10 @@ impl Settings {
     /// The name that Istio knows a service account by.
     pub(crate) fn principal(&self, namespace: &str, account: &str) -> String {
         format!("{}/ns/{namespace}/sa/{account}", self.domain)
+    }
+
+    /// The ConfigMap with the CA, in every namespace whose pods have sidecars of this mesh.
+    pub fn ca(&self) -> String {
+        format!("flow-ca.{}", self.mesh)
     }
 }

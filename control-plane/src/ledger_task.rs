@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hop::identity::Accounts;
 use hop::link::{self, Links};
 use routing::{Incarnation, Timestamp};
 use runtime::clock::Clock;
@@ -54,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) mesh: Mesh,
     pub(crate) hops: Hops,
     pub(crate) links: Links,
+    /// What the links go by.
+    pub(crate) accounts: Accounts,
     pub(crate) metrics: Metrics,
     pub(crate) tracer: Tracer,
     pub(crate) clock: Arc<dyn Clock>,

@@ -5,6 +5,7 @@
 //! difference is sent: changes coalesce by themselves, and a session that starts anew gets everything.
 //! Decides nothing about instances: that is the ledger.
 
+mod accounts;
 mod desired;
 mod evaluate;
 mod ingress;
@@ -19,6 +20,7 @@ use hop::Endpoint;
 use routing::{DeploymentId, Digest, Incarnation, ServiceName, Timestamp};
 use tokio::sync::watch;
 
+pub(crate) use accounts::{Accounts, Admission, Refusal};
 pub(crate) use ingress::Routed;
 pub(crate) use session::Hello;
 pub(crate) use swap::{InForce, STORED as URLS, Target};
@@ -72,6 +74,8 @@ struct MeshState {
     callbacks: String,
     /// Why services are not there yet, as the orchestrator sees it.
     hindered: BTreeMap<ServiceName, String>,
+    /// Who may serve what.
+    admission: Admission,
 }
 
 impl Mesh {

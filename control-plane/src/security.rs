@@ -13,7 +13,7 @@ use runtime::token::{self, RequireToken, Token};
 use tonic::service::InterceptorLayer;
 
 /// HTTP paths that orchestrators probe, without any secret to tell.
-const OPEN: [&str; 2] = ["/health", "/ready"];
+const OPEN: [&str; 3] = ["/health", "/ready", "/answers"];
 
 /// Why a port is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +93,7 @@ mod tests {
         for (path, open) in [
             ("/health", true),
             ("/ready", true),
+            ("/answers", true),
             ("/metrics", false),
             ("/wf_map", false),
             ("/start/x", false),

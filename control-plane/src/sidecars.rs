@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::v1;
 use routing::{Digest, Incarnation, InstanceId, ServiceName, Timestamp};
+use runtime::tls::Identity;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -40,6 +41,22 @@ pub(crate) struct Sidecar {
     pub(crate) acked: u64,
     pub(crate) health: HashMap<ServiceName, Probe>,
     pub(crate) mailbox: Arc<Mailbox>,
+    /// Who it is, where that is known.
+    pub(crate) identity: Option<Identity>,
+    /// The pod that it is in, in a cluster.
+    pub(crate) pod: Option<Pod>,
+    /// Why it may not serve what it serves any more.
+    pub(crate) refused: Option<String>,
+    /// Why the mesh before its hop port is not proven, if that is still to be.
+    pub(crate) unproven: Option<String>,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Pod {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
 }
 
 /// What a sidecar said to a definition's tables.
@@ -87,6 +104,28 @@ pub(crate) struct Remembered {
     pub(crate) serves: BTreeMap<ServiceName, String>,
     pub(crate) version: String,
     pub(crate) seen: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_text")]
+    pub(crate) identity: Option<Identity>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pod: Option<Pod>,
+}
+
+/// An identity is stored as its URI.
+mod as_text {
+    use runtime::tls::Identity;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(identity: &Option<Identity>, to: S) -> Result<S::Ok, S::Error> {
+        match identity {
+            Some(identity) => to.serialize_some(identity.as_str()),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Identity>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|it| it.parse().map_err(D::Error::custom)).transpose()
+    }
 }
 
 impl Remembered {
@@ -97,6 +136,8 @@ impl Remembered {
             serves: sidecar.serves.clone(),
             version: sidecar.version.clone(),
             seen: sidecar.seen,
+            identity: sidecar.identity.clone(),
+            pod: sidecar.pod.clone(),
         }
     }
 
@@ -105,7 +146,7 @@ impl Remembered {
     }
 
     pub(crate) fn into_sidecar(self) -> Sidecar {
-        let Self { boot, address, serves, version, seen } = self;
+        let Self { boot, address, serves, version, seen, identity, pod } = self;
         Sidecar {
             boot,
             address,
@@ -119,6 +160,10 @@ impl Remembered {
             acked: 0,
             health: HashMap::new(),
             mailbox: Arc::default(),
+            identity,
+            pod,
+            refused: None,
+            unproven: None,
         }
     }
 }
@@ -141,6 +186,8 @@ pub(crate) struct Letters {
     pub(crate) probe: bool,
     /// Definitions that it asked for.
     pub(crate) wanted: Vec<Digest>,
+    /// What came of connecting to its hop port.
+    pub(crate) proof: Option<v1::Proof>,
 }
 
 impl Letters {
@@ -151,6 +198,7 @@ impl Letters {
             && self.fates.is_empty()
             && !self.probe
             && self.wanted.is_empty()
+            && self.proof.is_none()
     }
 }
 

@@ -40,11 +40,32 @@ pub(crate) struct Address {
     pub(crate) grpc: String,
     /// `HOST:PORT` of HTTP.
     pub(crate) http: String,
+    /// `HOST:PORT` where sidecars attach, in a cluster.
+    pub(crate) control: Option<String>,
+}
+
+/// A port whose connections are passed on byte by byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// gRPC.
+    Grpc,
+    /// Where sidecars attach, in a cluster.
+    Control,
+}
+
+impl Address {
+    fn of(&self, door: Door) -> Option<&str> {
+        match door {
+            Door::Grpc => Some(&self.grpc),
+            Door::Control => self.control.as_deref(),
+        }
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "grpc={} http={}", self.grpc, self.http)
+        write!(formatter, "grpc={} http={}", self.grpc, self.http)?;
+        self.control.iter().try_for_each(|control| write!(formatter, " control={control}"))
     }
 }
 
@@ -53,7 +74,7 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let part = |name: &str| text.split(' ').find_map(|it| it.strip_prefix(name)).map(str::to_owned).ok_or(());
-        Ok(Self { grpc: part("grpc=")?, http: part("http=")? })
+        Ok(Self { grpc: part("grpc=")?, http: part("http=")?, control: part("control=").ok() })
     }
 }
 
@@ -93,19 +114,19 @@ impl Standby {
         Self { leadership, connector }
     }
 
-    /// Passes on every connection to the gRPC port, `limit` at a time, until dropped. Connections that waited for a
+    /// Passes on every connection to a port, `limit` at a time, until dropped. Connections that waited for a
     /// leader stay in `passing`: if it is this flowd, they go to its own port `own`.
     pub(crate) async fn pass_on(
         &self,
         listener: &TcpListener,
-        own: SocketAddr,
+        (door, own): (Door, SocketAddr),
         limit: usize,
         passing: &mut JoinSet<()>,
     ) -> Infallible {
         loop {
             tokio::select! {
                 accepted = listener.accept(), if passing.len() < limit => match accepted {
-                    Ok((caller, _)) => drop(passing.spawn(pass(caller, own, self.leadership.clone()))),
+                    Ok((caller, _)) => drop(passing.spawn(pass(caller, (door, own), self.leadership.clone()))),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection; trying again");
                         sleep(PAUSE).await;
@@ -118,8 +139,8 @@ impl Standby {
 }
 
 /// One connection, to whoever leads.
-async fn pass(caller: TcpStream, own: SocketAddr, mut leadership: watch::Receiver<Leadership>) {
-    let Ok(Some((leader, found))) = timeout(TAKEOVER, open(own, &mut leadership)).await else {
+async fn pass(caller: TcpStream, to: (Door, SocketAddr), mut leadership: watch::Receiver<Leadership>) {
+    let Ok(Some((leader, found))) = timeout(TAKEOVER, open(to, &mut leadership)).await else {
         tracing::debug!("nobody leads: a connection was closed");
         return;
     };
@@ -133,14 +154,18 @@ async fn pass(caller: TcpStream, own: SocketAddr, mut leadership: watch::Receive
 }
 
 /// A connection to whoever leads, as soon as somebody does; none when this flowd ends.
-async fn open(own: SocketAddr, leadership: &mut watch::Receiver<Leadership>) -> Option<(TcpStream, Whom)> {
+async fn open(
+    (door, own): (Door, SocketAddr),
+    leadership: &mut watch::Receiver<Leadership>,
+) -> Option<(TcpStream, Whom)> {
     loop {
         let found = whom(&leadership.borrow_and_update());
         let opened = match &found {
             Whom::Own => TcpStream::connect(own).await.ok(),
-            Whom::Leader(address) => {
-                timeout(OPEN_WITHIN, TcpStream::connect(&address.grpc)).await.ok().and_then(Result::ok)
-            }
+            Whom::Leader(address) => match address.of(door) {
+                Some(at) => timeout(OPEN_WITHIN, TcpStream::connect(at)).await.ok().and_then(Result::ok),
+                None => None,
+            },
             Whom::Nobody => None,
             Whom::Gone => return None,
         };
@@ -170,7 +195,9 @@ mod tests {
 
     #[test]
     fn what_a_leader_says_of_itself_is_read_by_the_others() {
-        let address = Address { grpc: "10.0.0.1:9001".into(), http: "10.0.0.1:9002".into() };
+        let mut address = Address { grpc: "10.0.0.1:9001".into(), http: "10.0.0.1:9002".into(), control: None };
+        assert_eq!(address.to_string().parse(), Ok(address.clone()));
+        address.control = Some("10.0.0.1:9003".into());
         assert_eq!(address.to_string().parse(), Ok(address.clone()));
         let standby = |leader: Option<&str>| whom(&Leadership::Standby { leader: leader.map(str::to_owned) });
         assert_eq!(standby(Some(&address.to_string())), Whom::Leader(address));
@@ -188,7 +215,7 @@ mod tests {
         let standby = Standby::new(leadership, None);
         tokio::spawn(async move {
             let mut passing = JoinSet::new();
-            standby.pass_on(&door, own, 8, &mut passing).await
+            standby.pass_on(&door, (Door::Grpc, own), 8, &mut passing).await
         });
         let mut caller = TcpStream::connect(own).await.unwrap();
         caller.write_all(b"ping").await.unwrap();

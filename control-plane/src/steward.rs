@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hop::Endpoint;
+use hop::identity::Listed;
 use routing::{Compiled, Digest, Incarnation, ServiceName};
 use runtime::drain::DrainWatcher;
 
@@ -130,7 +131,7 @@ fn broken(key: &str, reason: impl ToString) -> Error {
 /// Runs until the drain.
 pub(crate) async fn run(operations: Operations, mut drain: DrainWatcher) -> Result<(), store::Error> {
     let mut changes = operations.mesh.changes();
-    let mut endpoints: HashMap<ServiceName, Vec<Endpoint>> = HashMap::new();
+    let mut known: (HashMap<ServiceName, Vec<Endpoint>>, Option<Listed>) = Default::default();
     loop {
         changes.mark_unchanged();
         let evaluated = operations.mesh.evaluate(operations.now());
@@ -142,9 +143,9 @@ pub(crate) async fn run(operations: Operations, mut drain: DrainWatcher) -> Resu
         if operations.told.tell(&operations.mesh, &operations.ledger).await.is_err() {
             return Ok(());
         }
-        let now_at = operations.mesh.endpoints();
-        if now_at != endpoints {
-            endpoints = now_at;
+        let now = (operations.mesh.endpoints(), operations.mesh.listed());
+        if now != known {
+            known = now;
             if operations.ledger.endpoints().await.is_err() {
                 return Ok(());
             }

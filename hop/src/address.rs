@@ -4,6 +4,7 @@
 //! under the name of the headless Service before it, arrives at just that pod over the mesh's mutual TLS.
 
 use http::Uri;
+use tonic::transport::Endpoint;
 
 /// See the module's documentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,17 @@ pub struct Address {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither HOST:PORT nor NAME:PORT@HOST:PORT")]
 pub struct Malformed(String);
+
+impl Address {
+    /// For a channel there.
+    pub(crate) fn endpoint(self) -> Endpoint {
+        let endpoint = Endpoint::from(self.uri);
+        match self.origin {
+            Some(origin) => endpoint.origin(origin),
+            None => endpoint,
+        }
+    }
+}
 
 impl std::str::FromStr for Address {
     type Err = Malformed;

@@ -16,11 +16,13 @@
 //! * frames are numbered both ways; a gap or a repeat breaks the link;
 //! * nothing sent is lost silently: what a broken link may have lost, the owner offers again at `Linked`;
 //! * a replica that reads too slowly for [`QUEUE`] batches loses its link, memory does not grow;
+//! * when the own certificate has been renewed, every link is opened anew with it;
 //! * back-off between attempts, 100 ms to 2 s, with jitter; a link that is open costs no timer.
 //!
 //! It needs a tokio runtime (current thread is enough) and spawns one task per wanted replica.
 
 mod frames;
+mod greet;
 mod session;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -33,7 +35,10 @@ use runtime::tls::{Connector, Expect, Tls};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::{Offer, Refusal, identity};
+use crate::identity::Accounts;
+use crate::{Offer, Refusal};
+pub use greet::greet;
+
 use frames::Command;
 use session::{Internal, Session};
 
@@ -55,6 +60,8 @@ pub struct Options {
     pub serves: BTreeSet<ServiceName>,
     /// Mutual TLS; plain TCP when `None`.
     pub tls: Option<Tls>,
+    /// Who may serve what, under TLS.
+    pub accounts: Accounts,
 }
 
 /// Where a replica is, and what it must be allowed to serve.
@@ -234,8 +241,8 @@ impl Links {
     }
 
     fn connector(&self, target: &Target) -> Connector {
-        let services = target.services.clone();
-        let expect = Expect::matching(move |peer| services.iter().all(|service| identity::may_serve(peer, service)));
+        let (services, accounts) = (target.services.clone(), self.options.accounts.clone());
+        let expect = Expect::matching(move |peer| services.iter().all(|service| accounts.may_serve(peer, service)));
         Connector::grpc(self.options.tls.as_ref(), expect)
     }
 

@@ -18,9 +18,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use proto::v1;
 use proto::v1::hop_server::HopServer;
 use routing::{ActivationId, Incarnation, ServiceName, Token};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Refusal;
+use crate::identity::Accounts;
 pub use service::Service;
 
 /// Answers (batches) that may wait for a sender to read them; more close its link.
@@ -51,6 +52,10 @@ pub struct Options {
     pub boot: u64,
     /// The services it serves, for the hello.
     pub serves: BTreeSet<ServiceName>,
+    /// Who may serve what, under TLS.
+    pub accounts: Accounts,
+    /// Links are refused until it says `true`; `None`: never for that reason.
+    pub open: Option<watch::Receiver<bool>>,
 }
 
 /// What happened.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flow_hop::identity::Accounts;
 use flow_hop::link::{self, Links, Target};
 use flow_hop::serve::{self, Receiver};
 use flow_hop::{Offer, Refusal};
@@ -37,7 +38,13 @@ async fn port(incarnation: Incarnation) -> Port {
     let (trigger, watcher) = drain::new();
     let incoming = Incoming::new(listener, None, Limits::default(), watcher).unwrap();
     let address = incoming.local_addr();
-    let (service, receiver) = serve::new(serve::Options { incarnation, boot: 1, serves: BTreeSet::new() });
+    let (service, receiver) = serve::new(serve::Options {
+        incarnation,
+        boot: 1,
+        serves: BTreeSet::new(),
+        accounts: Accounts::default(),
+        open: None,
+    });
     let server = tokio::spawn(async move {
         Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
     });
@@ -46,7 +53,14 @@ async fn port(incarnation: Incarnation) -> Port {
 
 fn links(boot: u64) -> Links {
     let serves = BTreeSet::from(["a".into()]);
-    Links::new(link::Options { incarnation: SENDER, boot, ledger: false, serves, tls: None })
+    Links::new(link::Options {
+        incarnation: SENDER,
+        boot,
+        ledger: false,
+        serves,
+        tls: None,
+        accounts: Accounts::default(),
+    })
 }
 
 fn target(address: SocketAddr) -> Target {

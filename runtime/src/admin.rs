@@ -171,6 +171,7 @@ pub fn text(status: StatusCode, content_type: &'static str, body: impl Into<Byte
 #[derive(Clone, Debug)]
 pub struct Admin {
     readiness: Readiness,
+    answers: Option<Readiness>,
     registry: Arc<Registry>,
 }
 
@@ -178,13 +179,20 @@ impl Admin {
     /// Answers from `readiness` and `registry`.
     #[must_use]
     pub fn new(readiness: Readiness, registry: Arc<Registry>) -> Self {
-        Self { readiness, registry }
+        Self { readiness, answers: None, registry }
     }
 
-    /// Answers `/health`, `/ready` and `/metrics`; `None` for every other path.
+    /// Answers `/answers` from `answers`, too: whether calls are answered at all, if not by this process itself.
+    #[must_use]
+    pub fn answering(self, answers: Readiness) -> Self {
+        Self { answers: Some(answers), ..self }
+    }
+
+    /// Answers `/health`, `/ready`, `/metrics` and what [`Admin::answering`] adds; `None` for every other path.
     #[must_use]
     pub fn answer(&self, method: &Method, path: &str) -> Option<Response<Full<Bytes>>> {
-        if !matches!(path, "/health" | "/ready" | "/metrics") {
+        let answers = self.answers.as_ref().filter(|_| path == "/answers");
+        if answers.is_none() && !matches!(path, "/health" | "/ready" | "/metrics") {
             return None;
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
@@ -192,9 +200,10 @@ impl Admin {
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return Some(refused);
         }
-        Some(match path {
-            "/health" => text(StatusCode::OK, PLAIN, "ok\n"),
-            "/ready" => self.ready(),
+        Some(match (path, answers) {
+            (_, Some(answers)) => ready(answers),
+            ("/health", _) => text(StatusCode::OK, PLAIN, "ok\n"),
+            ("/ready", _) => ready(&self.readiness),
             _ => self.metrics(),
         })
     }
@@ -215,15 +224,6 @@ impl Admin {
         .await;
     }
 
-    fn ready(&self) -> Response<Full<Bytes>> {
-        let awaited = self.readiness.awaited();
-        if awaited.is_empty() {
-            return text(StatusCode::OK, PLAIN, "ready\n");
-        }
-        let body = format!("not ready, waiting for: {}\n", awaited.join(", "));
-        text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, body)
-    }
-
     fn metrics(&self) -> Response<Full<Bytes>> {
         let mut body = String::new();
         match prometheus_client::encoding::text::encode(&mut body, &self.registry) {
@@ -233,6 +233,15 @@ impl Admin {
             }
         }
     }
+}
+
+fn ready(readiness: &Readiness) -> Response<Full<Bytes>> {
+    let awaited = readiness.awaited();
+    if awaited.is_empty() {
+        return text(StatusCode::OK, PLAIN, "ready\n");
+    }
+    let body = format!("not ready, waiting for: {}\n", awaited.join(", "));
+    text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, body)
 }
 
 #[cfg(test)]

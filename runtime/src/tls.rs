@@ -3,18 +3,22 @@
 //! Promises: TLS 1.3 only, both ends show a certificate whose chain ends at the CA of `--tls-ca` and that
 //! carries exactly one URI name, of the form `spiffe://trust-domain/path`: that is the peer's [`Identity`].
 //! DNS names are not looked at; a client may say which identities it expects ([`Expect`]). Sessions are
-//! never resumed, so every connection is checked in full. All sockets have `TCP_NODELAY`.
+//! never resumed, so every connection is checked in full, and one whose peer's certificate has expired since says nothing more. All sockets have
+//! `TCP_NODELAY`.
 //!
-//! * [`Tls`]: certificate, key and CA from PEM files, and the configurations made of them.
+//! * [`Tls`]: this process's [`Credentials`] as they are now: read from PEM files, or given anew again and again by a [`Renewer`].
+//! * [`Request`]: asks an authority for credentials.
 //! * [`Incoming`]: accepted connections, as a stream for tonic's `serve_with_incoming` and for [`crate::admin`].
 //! * [`Connector`]: outgoing connections, for tonic's `connect_with_connector` and hyper's client.
 //! * [`PeerIdentity`]: in the extensions of every request (tonic and [`crate::admin`]).
 //!
-//! Does not rotate certificates and knows no revocation lists: certificates are short-lived, restart to load new ones.
+//! Knows no revocation lists: certificates are short-lived. Those from files are read once: restart to load new ones.
 
 mod accept;
 mod connect;
+mod credentials;
 mod identity;
+mod request;
 mod stream;
 mod verify;
 
@@ -22,15 +26,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::NoServerSessionStorage;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::sync::watch;
 
-pub use accept::{Incoming, Limits};
-pub use connect::{ConnectError, Connector};
+pub use accept::{Guard, Incoming, Limits};
+pub use connect::{ConnectError, Connector, Renewals};
+pub use credentials::{Credentials, Unusable};
 pub use identity::{Identity, InvalidIdentity};
+pub use request::{Request, RequestError};
 pub use stream::{PeerIdentity, Stream};
 pub use verify::Expect;
 
@@ -74,14 +78,23 @@ pub enum Error {
     },
 }
 
-/// This process's certificate, and the CA that it trusts. Cheap to clone.
+/// This process's credentials, as they are now. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    identity: Identity,
-    server: Arc<ServerConfig>,
-    roots: Arc<RootCertStore>,
-    chain: Vec<CertificateDer<'static>>,
-    key: Arc<PrivateKeyDer<'static>>,
+    current: watch::Receiver<Option<Arc<Credentials>>>,
+}
+
+/// Gives a [`Tls`] its credentials, and better ones later. Clones give to the same one.
+#[derive(Clone, Debug)]
+pub struct Renewer {
+    current: watch::Sender<Option<Arc<Credentials>>>,
+}
+
+impl Renewer {
+    /// Connections that open from now on use these.
+    pub fn renew(&self, credentials: Credentials) {
+        self.current.send_replace(Some(Arc::new(credentials)));
+    }
 }
 
 impl Tls {
@@ -111,61 +124,41 @@ impl Tls {
     /// See [`Error`].
     pub fn load(certificate: &Path, key: &Path, ca: &Path) -> Result<Self, Error> {
         let chain = certificates("--tls-cert", certificate)?;
-        let identity = Identity::of_certificate(&chain[0])
-            .map_err(|source| Error::Identity { path: certificate.to_owned(), source })?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("--tls-key", key, &error.to_string()))?;
-        let mut roots = RootCertStore::empty();
-        for root in certificates("--tls-ca", ca)? {
-            roots.add(root).map_err(|error| unusable("--tls-ca", ca, &error.to_string()))?;
-        }
-        let roots = Arc::new(roots);
-        let key = Arc::new(key);
-        let server = server_config(&roots, &chain, &key)
-            .map_err(|source| Error::Pair { path: certificate.to_owned(), source })?;
-        Ok(Self { identity, server: Arc::new(server), roots, chain, key })
+        let private =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("--tls-key", key, &error.to_string()))?;
+        let roots = certificates("--tls-ca", ca)?;
+        let made = Credentials::new(chain, private, roots).map_err(|why| match why {
+            Unusable::Root(source) => unusable("--tls-ca", ca, &source.to_string()),
+            Unusable::Identity(source) => Error::Identity { path: certificate.to_owned(), source },
+            Unusable::Pair(source) => Error::Pair { path: certificate.to_owned(), source },
+        })?;
+        Ok(Self::fixed(made))
     }
 
-    /// Who this process is.
+    /// These, for as long as the process lives.
     #[must_use]
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn fixed(credentials: Credentials) -> Self {
+        Self { current: watch::channel(Some(Arc::new(credentials))).1 }
     }
 
-    pub(crate) fn server(&self) -> Arc<ServerConfig> {
-        self.server.clone()
+    /// Those that the renewer will give: until it has, no connection opens.
+    #[must_use]
+    pub fn renewable() -> (Renewer, Self) {
+        let (sender, current) = watch::channel(None);
+        (Renewer { current: sender }, Self { current })
     }
 
-    /// A client's configuration that accepts the servers `expect` does.
-    fn client(&self, expect: Expect, alpn: &'static [u8]) -> Arc<ClientConfig> {
-        let verifier = Arc::new(verify::ServerIdentity::new(self.roots.clone(), expect));
-        let mut config = ClientConfig::builder_with_provider(verify::provider())
-            .with_protocol_versions(verify::VERSIONS)
-            .expect("the provider supports TLS 1.3")
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
-            .expect("certificate and key were accepted when the server's configuration was made");
-        config.resumption = Resumption::disabled();
-        config.enable_sni = false;
-        config.alpn_protocols = vec![alpn.to_vec()];
-        Arc::new(config)
+    /// What is in force now; nothing until the first ones were given.
+    #[must_use]
+    pub fn credentials(&self) -> Option<Arc<Credentials>> {
+        self.current.borrow().clone()
     }
-}
 
-fn server_config(
-    roots: &Arc<RootCertStore>,
-    chain: &[CertificateDer<'static>],
-    key: &PrivateKeyDer<'static>,
-) -> Result<ServerConfig, rustls::Error> {
-    let verifier = verify::ClientIdentity::new(roots.clone())?;
-    let mut config = ServerConfig::builder_with_provider(verify::provider())
-        .with_protocol_versions(verify::VERSIONS)?
-        .with_client_cert_verifier(Arc::new(verifier))
-        .with_single_cert(chain.to_vec(), key.clone_key())?;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    config.alpn_protocols = vec![connect::ALPN_H2.to_vec(), connect::ALPN_HTTP1.to_vec()];
-    Ok(config)
+    /// Who this process is, if that is known already.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.current.borrow().as_ref().map(|it| it.identity().clone())
+    }
 }
 
 fn certificates(flag: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hop::identity::{Accounts, Listed};
 use hop::link::{self, Links};
 use hop::serve;
 use prometheus_client::registry::Registry;
@@ -30,12 +31,14 @@ use tonic::transport::Server;
 
 use crate::callback::CallbackKey;
 use crate::calls::Calls;
-use crate::config::Config;
+use crate::capture::Capture;
+use crate::config::{Config, HopTls};
 use crate::connector::Connectors;
 use crate::control::Control;
 use crate::core::{self, Core};
 use crate::directory::Directory;
 use crate::engine::{End, Engine, Parts};
+use crate::identity::Identity;
 use crate::lifecycle::{self, Quiet};
 use crate::metrics::Metrics;
 use crate::probes::Probes;
@@ -120,7 +123,9 @@ impl App {
         let admin = bind(&config.admin, "health and metrics", "--admin").await?;
         let address = |listener: &TcpListener| listener.local_addr().map_err(|e| StartError::System("read a port", e));
         let (hop_address, admin_address) = (address(&hop)?, address(&admin)?);
-        listen::check_exposure("the hop port", hop_address, config.tls.is_some(), config.insecure)?;
+        // where a mesh encrypts the hops, only its proxy in the pod may connect
+        let guarded = config.tls.is_some() || config.hop_tls == HopTls::Mesh;
+        listen::check_exposure("the hop port", hop_address, guarded, config.insecure)?;
         listen::check_exposure("health and metrics", admin_address, config.tls.is_some(), config.insecure)?;
         let opened = open(&config, &fixed)?;
         let hop = hop.into_std().map_err(|error| StartError::System("keep the hop port", error))?;
@@ -152,9 +157,18 @@ impl Bound {
         let admin = Incoming::new(admin, None, Limits { connections: 32, ..Limits::default() }, closed.clone());
         let (quiet, sees) = Quiet::new();
         let ending = (drain.clone(), sees, config.drain_timeout);
-        let serving = Admin::new(readiness, Arc::new(registry));
-        tokio::spawn(lifecycle::serve(serving, admin.map_err(port)?, closed, ending));
-        let mut life = Life { config, fixed, hop, hop_address, metrics, activity, quiet: Arc::new(quiet) };
+        let serving = Admin::new(readiness.clone(), Arc::new(registry));
+        tokio::spawn(lifecycle::serve(serving, admin.map_err(port)?, closed.clone(), ending));
+        let accounts = Accounts::default();
+        if let Some(settings) = config.identity.clone() {
+            // nobody is believed before flowd has said who is who
+            accounts.list(Listed::new());
+            let identity = Identity::new(settings, config.flowd.clone(), &config.data_dir, readiness.clone());
+            tokio::spawn(identity.run(closed));
+        }
+        let capture = (config.hop_tls == HopTls::Mesh).then(|| Capture::new(&config.data_dir, readiness));
+        let mut life =
+            Life { config, fixed, hop, hop_address, metrics, activity, quiet: Arc::new(quiet), accounts, capture };
         let (mut opened, mut pending) = (opened, Some(pending));
         loop {
             let (end, journal) = life.live(opened, pending.take(), drain.clone()).await?;
@@ -185,6 +199,8 @@ struct Life {
     metrics: Metrics,
     activity: Activity,
     quiet: Arc<Quiet>,
+    accounts: Accounts,
+    capture: Option<Capture>,
 }
 
 impl Life {
@@ -196,11 +212,20 @@ impl Life {
     ) -> Result<(End, Journal), Fatal> {
         let (closing, closed) = drain::new();
         let serves = self.config.serves.keys().cloned().collect();
-        let options = serve::Options { incarnation: opened.incarnation, boot: opened.boot, serves };
+        let options = serve::Options {
+            incarnation: opened.incarnation,
+            boot: opened.boot,
+            serves,
+            accounts: self.accounts.clone(),
+            open: self.capture.as_ref().map(Capture::proven),
+        };
         let (service, receiver) = serve::new(options);
         let port = |error: std::io::Error| Fatal::Port(error.to_string());
         let listener = TcpListener::from_std(self.hop.try_clone().map_err(port)?).map_err(port)?;
-        let incoming = Incoming::new(listener, self.config.tls.as_ref(), Limits::default(), closed.clone());
+        let incoming = match &self.capture {
+            Some(capture) => Incoming::guarded(listener, capture.guard(), Limits::default(), closed.clone()),
+            None => Incoming::new(listener, self.config.hops(), Limits::default(), closed.clone()),
+        };
         let incoming = incoming.map_err(port)?;
         let serving = tokio::spawn(async move {
             let mut server =
@@ -231,7 +256,8 @@ impl Life {
             boot,
             ledger: false,
             serves: config.serves.keys().cloned().collect(),
-            tls: config.tls.clone(),
+            tls: config.hops().cloned(),
+            accounts: self.accounts.clone(),
         });
         let advertised = config.advertise.clone();
         let service = |(name, url): (&routing::ServiceName, &String)| v1::Service {
@@ -244,6 +270,7 @@ impl Life {
             hop_address: advertised.unwrap_or_else(|| listen::reachable(self.hop_address).to_string()),
             serves: config.serves.iter().map(service).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            pod: config.pod.clone().map(|(name, uid)| v1::Pod { name, uid }),
             ..Default::default()
         };
         Parts {
@@ -266,6 +293,8 @@ impl Life {
             metrics: self.metrics.clone(),
             activity: self.activity.clone(),
             quiet: self.quiet.clone(),
+            accounts: self.accounts.clone(),
+            capture: self.capture.clone(),
             hello,
             pending,
             config,

@@ -13,7 +13,7 @@ use runtime::telemetry::{LogFormat, Tracer};
 use runtime::tls::{self, Tls};
 use runtime::token::{self, Token};
 
-use crate::connector;
+use crate::{connector, identity};
 
 /// The flags of `flow-sidecar`.
 #[derive(Clone, Debug, Parser)]
@@ -60,6 +60,24 @@ pub struct Args {
     /// Certificates that peers must be signed by, PEM
     #[arg(long, env = "FLOW_TLS_CA", value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
+    /// File with this pod's ServiceAccount token for flowd, which gives a certificate for it; instead of --tls-cert
+    #[arg(
+        long,
+        env = "FLOW_IDENTITY_TOKEN",
+        value_name = "FILE",
+        requires = "identity_ca",
+        conflicts_with = "tls_cert"
+    )]
+    pub identity_token: Option<PathBuf>,
+    /// Certificates that flowd must be signed by to give one, PEM
+    #[arg(long, env = "FLOW_IDENTITY_CA", value_name = "FILE", requires = "identity_token")]
+    pub identity_ca: Option<PathBuf>,
+    /// Who encrypts the hops
+    #[arg(long, env = "FLOW_HOP_TLS", value_enum, default_value_t)]
+    pub hop_tls: HopTls,
+    /// This pod's name and UID
+    #[arg(long, env = "FLOW_POD", value_name = "NAME/UID")]
+    pub pod: Option<String>,
     /// File with the token that flowd asks for
     #[arg(long, env = "FLOW_TOKEN_FILE", value_name = "FILE")]
     pub token: Option<PathBuf>,
@@ -84,6 +102,16 @@ pub struct Args {
     /// text or json
     #[arg(long, env = "FLOW_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: String,
+}
+
+/// Who encrypts the hops and says who may offer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum HopTls {
+    /// The sidecars, with the certificates they have
+    #[default]
+    Own,
+    /// A mesh whose proxy is in the pod
+    Mesh,
 }
 
 /// When a record counts as written.
@@ -126,6 +154,9 @@ pub enum Error {
     /// Nobody could reach it there.
     #[error("--advertise: {0}")]
     Advertise(#[from] hop::address::Malformed),
+    /// A pod that is none.
+    #[error("--pod {0:?} is not of the form NAME/UID")]
+    Pod(String),
     /// A service is given twice.
     #[error("--serve names {0} twice; one sidecar calls one task per service, start a second sidecar for a replica")]
     Twice(ServiceName),
@@ -160,8 +191,14 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// File of tables and endpoints.
     pub tables: Option<PathBuf>,
-    /// Mutual TLS.
+    /// Mutual TLS, with flowd and, unless a mesh does it, on hops.
     pub tls: Option<Tls>,
+    /// Where its certificates come from, if from flowd.
+    pub identity: Option<identity::Settings>,
+    /// Who encrypts the hops.
+    pub hop_tls: HopTls,
+    /// Name and UID of this sidecar's pod.
+    pub pod: Option<(String, String)>,
     /// What flowd asks for.
     pub token: Option<Token>,
     /// Plain TCP off loopback.
@@ -185,6 +222,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Mutual TLS on hops; `None` where a mesh does it, or nobody.
+    pub(crate) fn hops(&self) -> Option<&Tls> {
+        self.tls.as_ref().filter(|_| self.hop_tls == HopTls::Own)
+    }
+
     /// A sidecar of `serves` with its data in `data_dir`, everything else by default and on loopback.
     pub fn new(serves: BTreeMap<ServiceName, String>, data_dir: PathBuf) -> Self {
         let rules = crate::core::Config::default();
@@ -197,6 +239,9 @@ impl Config {
             data_dir,
             tables: None,
             tls: None,
+            identity: None,
+            hop_tls: HopTls::Own,
+            pod: None,
             token: None,
             insecure: false,
             durability: journal::Durability::Fsync,
@@ -238,7 +283,18 @@ impl Args {
         if let Some(address) = &self.advertise {
             address.parse::<hop::address::Address>()?;
         }
-        let tls = Tls::from_flags(self.tls_cert.as_deref(), self.tls_key.as_deref(), self.tls_ca.as_deref())?;
+        let mut tls = Tls::from_flags(self.tls_cert.as_deref(), self.tls_key.as_deref(), self.tls_ca.as_deref())?;
+        let mut identity = None;
+        if let (Some(token), Some(ca)) = (self.identity_token, self.identity_ca) {
+            let (renewer, renewable) = Tls::renewable();
+            tls = Some(renewable);
+            identity = Some(identity::Settings { token, ca, renewer });
+        }
+        let named = |it: String| match it.split_once('/') {
+            Some((name, uid)) if !name.is_empty() && !uid.is_empty() => Ok((name.to_owned(), uid.to_owned())),
+            _ => Err(Error::Pod(it)),
+        };
+        let pod = self.pod.map(named).transpose()?;
         let token = self.token.as_deref().map(Token::from_file).transpose()?;
         let allow: Result<_, _> = self.allow_connect.iter().map(|it| it.parse()).collect();
         let connectors =
@@ -254,6 +310,9 @@ impl Args {
             admin: self.admin,
             tables: self.tables,
             tls,
+            identity,
+            hop_tls: self.hop_tls,
+            pod,
             token,
             insecure: self.insecure,
             durability: match self.durability {

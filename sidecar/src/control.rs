@@ -202,6 +202,7 @@ impl Stream {
         let mut backoff = BACKOFF_MIN;
         let mut told = false;
         for address in self.addresses.iter().cycle() {
+            let mut renewals = self.connector.renewals();
             let opened = self.open(address).await;
             let failed = opened.is_err();
             match opened {
@@ -214,6 +215,7 @@ impl Stream {
                     let why = tokio::select! {
                         biased;
                         () = self.again.notified() => "it is opened anew".to_owned(),
+                        () = renewals.next() => "the certificate was renewed; it is opened anew".to_owned(),
                         why = self.read(messages) => why,
                     };
                     tracing::warn!(flowd = address, why, "the stream to flowd is gone; tokens go on without it");
@@ -289,7 +291,7 @@ async fn within<F: Future>(work: F) -> Result<F::Output, Failed> {
 }
 
 /// The first cause that speaks for people: tonic's own text is "transport error".
-fn chain(error: &tonic::transport::Error) -> String {
+pub(crate) fn chain(error: &tonic::transport::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

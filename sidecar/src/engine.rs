@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use hop::identity::Accounts;
 use hop::link::{self, Links};
 use hop::serve::{self, Receiver};
 use proto::v1;
@@ -30,6 +31,7 @@ use runtime::readiness::Pending;
 use tokio::sync::watch;
 
 use crate::calls::{Calls, Ended};
+use crate::capture::Capture;
 use crate::control::{self, Control};
 use crate::core::{Core, Input, Output};
 use crate::directory::Directory;
@@ -92,6 +94,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) activity: Activity,
     pub(crate) quiet: Arc<Quiet>,
+    pub(crate) accounts: Accounts,
+    pub(crate) capture: Option<Capture>,
     pub(crate) hello: v1::SidecarHello,
     pub(crate) pending: Option<Pending>,
 }

@@ -7,17 +7,20 @@
 //! * [`runtime::journal`] keeps what was decided, [`tables`] what the process looks like, [`directory`] where others are;
 //! * [`task`] calls the task (`calls`: with which headers), [`probe`] tells whether it can be called at all;
 //! * [`lifecycle`] is what an orchestrator asks of it;
+//! * [`identity`] is who it is, in a cluster; `capture` whether a mesh stands before its hop port;
 //! * `control` is the stream to flowd; `spans` and `metrics` are for people.
 
 pub mod app;
 pub mod callback;
 mod calls;
+mod capture;
 pub mod config;
 pub mod connector;
 mod control;
 pub mod core;
 pub mod directory;
 mod engine;
+pub mod identity;
 pub mod lifecycle;
 mod metrics;
 pub mod probe;

@@ -14,7 +14,9 @@ use runtime::tls::{Incoming, Limits, Tls};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::mesh::eventually;
@@ -71,12 +73,24 @@ impl Ledger {
         let (trigger, watcher) = drain::new();
         let listener = TcpListener::bind(address).await.unwrap();
         let incoming = Incoming::new(listener, tls, Limits::default(), watcher).unwrap();
+        Self::serving(incoming, first, Server::builder().add_routes(Routes::default()), trigger)
+    }
+
+    /// At a port where callers without a certificate are welcome, too; beside what `router` serves.
+    pub(crate) async fn welcoming(tls: &Tls, first: Vec<v1::FlowdMessage>, router: Router) -> Self {
+        let (trigger, watcher) = drain::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let incoming = Incoming::welcoming(listener, tls, Limits::default(), watcher).unwrap();
+        Self::serving(incoming, first, router, trigger)
+    }
+
+    fn serving(incoming: Incoming, first: Vec<v1::FlowdMessage>, router: Router, trigger: DrainTrigger) -> Self {
         let address = incoming.local_addr();
         let (note, told) = watch::channel(Told::default());
         let (say, said) = watch::channel(first);
-        let service = ControlServer::new(Service { told: note, say: said });
+        let router = router.add_service(ControlServer::new(Service { told: note, say: said }));
         let server = tokio::spawn(async move {
-            Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
+            router.serve_with_incoming(incoming).await.unwrap();
         });
         Self { address, told, say, server, _drain: trigger }
     }
@@ -171,7 +185,7 @@ pub(crate) struct Starter {
 
 impl Starter {
     pub(crate) fn options(incarnation: Incarnation, boot: u64) -> Options {
-        Options { incarnation, boot, ledger: true, serves: Default::default(), tls: None }
+        Options { incarnation, boot, ledger: true, serves: Default::default(), tls: None, accounts: Default::default() }
     }
 
     /// Linked to the replica at `address`.
@@ -204,6 +218,18 @@ impl Starter {
             0,
             vec![Offer { replica: self.replica, seq, product: product.into(), instead_of: None }],
         );
+    }
+
+    /// Offers it, and again whenever the link has opened anew, until it is accepted.
+    pub(crate) async fn deliver(&mut self, token: &Token) {
+        let seq = self.offer(token);
+        loop {
+            match self.event().await {
+                Event::Answered { accepted, .. } if accepted.contains(&token.activation) => return,
+                Event::Linked(_) => self.offer_as(seq, token),
+                _ => {}
+            }
+        }
     }
 
     /// Until the replica answers anything.

@@ -168,12 +168,29 @@ impl Sidecar {
         let _ = (&mut self.running).await;
     }
 
-    /// A metric without labels.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
+    /// What the health port answers, head and all.
+    async fn asked(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).await.unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    /// Waits until `/ready` says something: asked again and again, as a kubelet does.
+    pub(crate) async fn says(&self, what: &str) {
+        let asked = async {
+            while !self.asked("/ready").await.contains(what) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        eventually(&format!("/ready to say {what}"), asked).await;
+    }
+
+    /// A metric without labels.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.asked("/metrics").await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().parse().unwrap()
     }

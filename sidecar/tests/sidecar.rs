@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod flows;
+mod identity;
 mod ledger;
 mod lives;
 mod mesh;

@@ -55,6 +55,7 @@ async fn only_predecessors_and_the_ledger_may_offer() {
         ledger,
         serves: (!serves.is_empty()).then(|| serves.into()).into_iter().collect(),
         tls: Some(tls(&issuer, folders.path(), path)),
+        accounts: Default::default(),
     };
     let unreachable = Event::Unreachable { replica: b.incarnation, found: None };
     for liar in [claims("/svc/x", 1, false, "a"), claims("/svc/a", 2, true, ""), claims("/svc/x", 3, true, "")] {

@@ -5,13 +5,20 @@
 
 use serde_json::{Value, json};
 
-use super::{ADMIN_PORT, HOP_PORT, Settings};
+use super::{ADMIN_PORT, HOP_PORT, HopTls, Settings};
 
 /// Its name, in every pod.
 pub const NAME: &str = "flow-sidecar";
 /// The volume of its journal and tables.
-pub const VOLUME: &str = "flow-data";
+const DATA: &str = "flow-data";
 const FOLDER: &str = "/var/lib/flow";
+/// The volume of the pod's token for flowd, and of the CA that flowd is signed by.
+const IDENTITY: &str = "flow-identity";
+const SHOWN: &str = "/var/run/flow/identity";
+/// Its volumes.
+pub const VOLUMES: [&str; 2] = [DATA, IDENTITY];
+/// How long a token is good; the kubelet renews it, seconds.
+const TOKEN_LIFE: u32 = 3_600;
 /// Anybody but root, and but 1337, whose traffic Istio does not capture.
 const USER: u32 = 65_532;
 /// What its drain leaves of the pod's grace period for the end of everything else, seconds.
@@ -78,7 +85,10 @@ pub fn sidecar(settings: &Settings, purpose: &Purpose, native: bool) -> Value {
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumeMounts": [{"name": VOLUME, "mountPath": FOLDER}],
+        "volumeMounts": [
+            {"name": DATA, "mountPath": FOLDER},
+            {"name": IDENTITY, "mountPath": SHOWN, "readOnly": true},
+        ],
     });
     if let Some(limit) = &tuning.cpu.1 {
         container["resources"]["limits"]["cpu"] = json!(limit);
@@ -89,9 +99,15 @@ pub fn sidecar(settings: &Settings, purpose: &Purpose, native: bool) -> Value {
     container
 }
 
-/// The volume that the container mounts.
-pub fn volume() -> Value {
-    json!({"name": VOLUME, "emptyDir": {}})
+/// The volumes that the container mounts.
+pub fn volumes(settings: &Settings) -> Vec<Value> {
+    let token = json!({"audience": settings.audience, "expirationSeconds": TOKEN_LIFE, "path": "token"});
+    // not there yet: the sidecar says so and waits, which is better seen than a pod that does not start
+    let ca = json!({"name": settings.ca(), "optional": true, "items": [{"key": "ca.crt", "path": "ca.crt"}]});
+    vec![
+        json!({"name": DATA, "emptyDir": {}}),
+        json!({"name": IDENTITY, "projected": {"sources": [{"serviceAccountToken": token}, {"configMap": ca}]}}),
+    ]
 }
 
 fn probe(what: &str, period: u64, failures: u64) -> Value {
@@ -106,14 +122,15 @@ fn probe(what: &str, period: u64, failures: u64) -> Value {
 fn environment(settings: &Settings, purpose: &Purpose) -> Vec<Value> {
     let Purpose { serve, service, namespace, grace, tuning } = purpose;
     let own = format!("$(POD_IP):{HOP_PORT}");
-    let advertise = match settings.istio {
+    let (advertise, hops) = match settings.hops {
         // Istio routes by the name, and the offer arrives at just this pod
-        true => format!("{service}.{namespace}.svc.{}:{HOP_PORT}@{own}", settings.domain),
-        false => own,
+        HopTls::Mesh => (format!("{service}.{namespace}.svc.{}:{HOP_PORT}@{own}", settings.domain), "mesh"),
+        HopTls::Own => (own, "own"),
     };
     let mut all = vec![
         json!({"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}),
         json!({"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+        json!({"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}),
     ];
     let mut set = |name: &str, value: String| all.push(json!({"name": name, "value": value}));
     set("FLOW_FLOWD", settings.flowd.clone());
@@ -122,7 +139,10 @@ fn environment(settings: &Settings, purpose: &Purpose) -> Vec<Value> {
     set("FLOW_ADVERTISE", advertise);
     set("FLOW_ADMIN", format!("0.0.0.0:{ADMIN_PORT}"));
     set("FLOW_DATA_DIR", FOLDER.to_owned());
-    set("FLOW_INSECURE", "true".to_owned());
+    set("FLOW_POD", "$(POD_NAME)/$(POD_UID)".to_owned());
+    set("FLOW_HOP_TLS", hops.to_owned());
+    set("FLOW_IDENTITY_TOKEN", format!("{SHOWN}/token"));
+    set("FLOW_IDENTITY_CA", format!("{SHOWN}/ca.crt"));
     set("FLOW_DRAIN_TIMEOUT", grace.saturating_sub(RESERVE).max(1).to_string());
     set("FLOW_LOG_FORMAT", "json".to_owned());
     if let Some(level) = &tuning.log_level {

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::container::{self, Purpose, Tuning};
-use super::{ADMIN_PORT, Settings};
+use super::{ADMIN_PORT, HOP_PORT, HopTls, Settings};
 
 /// `"false"` on a pod keeps the sidecar out, `"true"` wants it in a namespace that does not ask for it.
 pub const INJECT: &str = "rexflow.io/inject";
@@ -30,8 +30,9 @@ const IMAGE: &str = "rexflow.io/sidecar-image";
 const LOG_LEVEL: &str = "rexflow.io/log-level";
 const CPU: (&str, &str) = ("rexflow.io/sidecar-cpu", "rexflow.io/sidecar-cpu-limit");
 const MEMORY: (&str, &str) = ("rexflow.io/sidecar-memory", "rexflow.io/sidecar-memory-limit");
-/// Ports that Istio lets alone; a kubelet has no certificate.
-pub(super) const EXCLUDED: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
+/// Ports that Istio lets alone, from outside and to the outside.
+pub(super) const EXCLUDED: [&str; 2] =
+    ["traffic.sidecar.istio.io/excludeInboundPorts", "traffic.sidecar.istio.io/excludeOutboundPorts"];
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// Containers of others that are never the task.
 const NOT_A_TASK: [&str; 2] = ["istio-proxy", container::NAME];
@@ -66,8 +67,8 @@ pub fn inject(pod: &Value, namespace: &str, settings: &Settings) -> Outcome {
     let Some(task) = about.task() else { return Outcome::Skipped("it has no container".to_owned()) };
     let native = about.annotation(NATIVE) != Some("false");
     let mut injected = pod.clone();
-    let hooked = add(&mut injected, &task, container::sidecar(settings, &purpose, native), native);
-    let excluded = settings.istio && exclude(&mut injected);
+    let hooked = add(&mut injected, &task, settings, &purpose, native);
+    let excluded = exclude(&mut injected, settings);
     let metadata = &mut injected["metadata"];
     let unnamed = metadata["annotations"][DEFAULT_CONTAINER].is_null();
     if unnamed {
@@ -84,12 +85,13 @@ pub fn inject(pod: &Value, namespace: &str, settings: &Settings) -> Outcome {
     Outcome::Injected(Box::new(injected))
 }
 
-/// Puts the container, its volume and the task's hook in; whether the hook is ours.
-fn add(pod: &mut Value, task: &str, sidecar: Value, native: bool) -> bool {
+/// Puts the container, its volumes and the task's hook in; whether the hook is ours.
+fn add(pod: &mut Value, task: &str, settings: &Settings, purpose: &Purpose, native: bool) -> bool {
     let spec = &mut pod["spec"];
+    let sidecar = container::sidecar(settings, purpose, native);
     // behind all that are there: Istio's proxy runs before it, and goes on when it has ended
     push(spec, if native { "initContainers" } else { "containers" }, sidecar);
-    push(spec, "volumes", container::volume());
+    container::volumes(settings).into_iter().for_each(|volume| push(spec, "volumes", volume));
     let containers = spec["containers"].as_array_mut().into_iter().flatten();
     let Some(task) = containers.into_iter().find(|it| it["name"] == task) else { return false };
     if !task["lifecycle"]["preStop"].is_null() {
@@ -106,16 +108,30 @@ fn push(spec: &mut Value, list: &str, item: Value) {
     }
 }
 
-/// Adds the sidecar's health port to those that Istio lets alone; false if it is among them.
-fn exclude(pod: &mut Value) -> bool {
-    let annotations = &mut pod["metadata"]["annotations"];
-    let own = ADMIN_PORT.to_string();
-    let given = annotations[EXCLUDED].as_str().unwrap_or_default().to_owned();
-    if given.split(',').any(|it| it.trim() == own) {
-        return false;
+/// The ports that Istio is to let alone, as [`EXCLUDED`]: a kubelet, which probes, has no certificate; hops that the sidecars encrypt themselves go
+/// past the proxies, and so does what they tell flowd.
+pub(super) fn excluded(settings: &Settings) -> [Vec<u16>; 2] {
+    match (settings.istio, settings.hops) {
+        (false, _) => [Vec::new(), Vec::new()],
+        (true, HopTls::Mesh) => [vec![ADMIN_PORT], Vec::new()],
+        (true, HopTls::Own) => [vec![HOP_PORT, ADMIN_PORT], vec![HOP_PORT, settings.control]],
     }
-    annotations[EXCLUDED] = json!(if given.trim().is_empty() { own } else { format!("{given},{own}") });
-    true
+}
+
+/// Adds the sidecar's ports to those that Istio lets alone; which ones were not among them.
+fn exclude(pod: &mut Value, settings: &Settings) -> Vec<Vec<String>> {
+    let annotations = &mut pod["metadata"]["annotations"];
+    let each = EXCLUDED.iter().zip(excluded(settings)).map(|(name, ports)| {
+        let given = annotations[*name].as_str().unwrap_or_default().trim().to_owned();
+        let missing = |port: &String| !given.split(',').any(|it| it.trim() == port);
+        let added: Vec<String> = ports.iter().map(u16::to_string).filter(missing).collect();
+        if !added.is_empty() {
+            let all = [given.as_str()].into_iter().filter(|it| !it.is_empty()).chain(added.iter().map(String::as_str));
+            annotations[*name] = json!(all.collect::<Vec<_>>().join(","));
+        }
+        added
+    });
+    each.collect()
 }
 
 /// What a pod says about itself.
@@ -197,11 +213,9 @@ pub fn uninject(pod: &Value) -> Option<Value> {
     let status: Value = serde_json::from_str(pod["metadata"]["annotations"][STATUS].as_str()?).ok()?;
     let mut pod = pod.clone();
     let spec = pod["spec"].as_object_mut()?;
-    for (list, name) in
-        [("initContainers", container::NAME), ("containers", container::NAME), ("volumes", container::VOLUME)]
-    {
-        drop_named(spec, list, name);
-    }
+    drop_named(spec, "initContainers", container::NAME);
+    drop_named(spec, "containers", container::NAME);
+    container::VOLUMES.iter().for_each(|it| drop_named(spec, "volumes", it));
     let containers = spec.get_mut("containers").and_then(Value::as_array_mut);
     if let Some(task) =
         containers.into_iter().flatten().find(|it| !it["name"].is_null() && it["name"] == status["hooked"])
@@ -210,13 +224,13 @@ pub fn uninject(pod: &Value) -> Option<Value> {
         drop_member(task, "lifecycle", "preStop");
     }
     let metadata = pod["metadata"].as_object_mut()?;
-    if status["excluded"] == json!(true) {
-        let own = ADMIN_PORT.to_string();
-        let given = metadata["annotations"][EXCLUDED].as_str().unwrap_or_default().to_owned();
-        let rest: Vec<&str> = given.split(',').filter(|it| it.trim() != own).collect();
-        match rest.is_empty() {
-            true => drop_member(metadata, "annotations", EXCLUDED),
-            false => metadata["annotations"][EXCLUDED] = json!(rest.join(",")),
+    for (name, added) in EXCLUDED.iter().zip(status["excluded"].as_array().into_iter().flatten()) {
+        let given = metadata["annotations"][*name].as_str().unwrap_or_default().to_owned();
+        let ours = |port: &&str| added.as_array().into_iter().flatten().any(|it| it == port.trim());
+        let rest: Vec<&str> = given.split(',').filter(|it| !ours(it)).collect();
+        match rest.iter().all(|it| it.trim().is_empty()) {
+            true => drop_member(metadata, "annotations", name),
+            false => metadata["annotations"][*name] = json!(rest.join(",")),
         }
     }
     if status["default"] == json!(true) {

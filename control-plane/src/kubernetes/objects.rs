@@ -16,8 +16,8 @@ use routing::ServiceName;
 use serde_json::{Value, json};
 
 use super::container::{self, Purpose, Tuning};
-use super::inject::{EXCLUDED, INJECT, INJECTED, INJECTION, PORT, SERVE, SERVICE};
-use super::{DEPLOYMENT, HOP_PORT, MANAGED_BY, MANAGER, MESH, Settings};
+use super::inject::{self, INJECT, INJECTED, INJECTION, PORT, SERVE, SERVICE};
+use super::{DEPLOYMENT, HOP_PORT, HopTls, MANAGED_BY, MANAGER, MESH, Settings};
 
 /// The sidecars of connectors are one Deployment of this name, beside flowd.
 const CONNECTORS: &str = "flow-connectors";
@@ -132,8 +132,20 @@ pub fn hop_service(name: &str) -> String {
     safe_name(&format!("{name}-flow"))
 }
 
+/// Namespace and service account by the service that the account's pods do.
+pub type Accounts = BTreeMap<ServiceName, (String, String)>;
+
+/// What is to be there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Planned {
+    /// The objects, in the order in which they are made.
+    pub objects: Vec<Object>,
+    /// Who does what.
+    pub accounts: Accounts,
+}
+
 /// Everything that is to be there.
-pub fn plan(applied: &[Applied<'_>], present: &Present, settings: &Settings) -> Vec<Object> {
+pub fn plan(applied: &[Applied<'_>], present: &Present, settings: &Settings) -> Planned {
     let mut plan = Plan { settings, objects: BTreeMap::new() };
     let mut targets: BTreeMap<(String, String), Target> = BTreeMap::new();
     for deployment in applied {
@@ -146,17 +158,20 @@ pub fn plan(applied: &[Applied<'_>], present: &Present, settings: &Settings) -> 
             plan.connectors();
         }
     }
-    let accounts: BTreeMap<&ServiceName, String> =
-        targets.values().flat_map(|target| target.ports.keys().map(|it| (it, target.principal(settings)))).collect();
+    let own = |target: &Target| (target.namespace.clone(), target.account());
+    let mut accounts: Accounts =
+        targets.values().flat_map(|target| target.ports.keys().map(|it| (it.clone(), own(target)))).collect();
     for target in targets.values() {
         plan.target(target);
-        if settings.istio {
+        if settings.istio && settings.hops == HopTls::Mesh {
             let froms = applied.iter().flat_map(|it| it.edges).filter(|(_, to)| target.ports.contains_key(to));
-            let principals: BTreeSet<String> = froms.filter_map(|(from, _)| accounts.get(from).cloned()).collect();
+            let principals = froms.filter_map(|(from, _)| accounts.get(from));
+            let principals = principals.map(|(namespace, account)| settings.principal(namespace, account)).collect();
             policy::guard(&mut plan, target, principals);
         }
     }
-    plan.objects.into_values().collect()
+    accounts.insert(routing::table::CONNECTORS.into(), (settings.mesh.clone(), CONNECTORS.to_owned()));
+    Planned { objects: plan.objects.into_values().collect(), accounts }
 }
 
 /// One service, as its objects see it.
@@ -214,10 +229,6 @@ impl Target {
             TargetKind::Injected(found) => found.account.clone(),
             TargetKind::Standing => hop_service(&self.name),
         }
-    }
-
-    fn principal(&self, settings: &Settings) -> String {
-        settings.principal(&self.namespace, &self.account())
     }
 
     /// The labels of the pods that its sidecars are in.
@@ -328,9 +339,7 @@ impl Plan<'_> {
             PORT: numbers.first().map(u16::to_string),
             SERVE: serve.collect::<Vec<_>>().join(","),
         });
-        if self.settings.istio {
-            annotations[EXCLUDED] = json!(super::ADMIN_PORT.to_string());
-        }
+        exclude(&mut annotations, self.settings);
         let mut pod =
             json!({"serviceAccountName": target.account(), "enableServiceLinks": false, "containers": [task]});
         if let Some(class) = priority_class {
@@ -392,7 +401,8 @@ impl Plan<'_> {
             labels["sidecar.istio.io/inject"] = json!("true");
         }
         let sidecar = container::sidecar(self.settings, &purpose, false);
-        let annotations = json!({EXCLUDED: super::ADMIN_PORT.to_string()});
+        let mut annotations = json!({});
+        exclude(&mut annotations, self.settings);
         let body = json!({
             "metadata": self.metadata(namespace, name, None),
             "spec": {
@@ -402,7 +412,7 @@ impl Plan<'_> {
                     "metadata": {"labels": labels, "annotations": annotations},
                     "spec": {
                         "serviceAccountName": name, "enableServiceLinks": false,
-                        "containers": [sidecar], "volumes": [container::volume()],
+                        "containers": [sidecar], "volumes": container::volumes(self.settings),
                     },
                 },
             },
@@ -419,6 +429,15 @@ impl Plan<'_> {
         self.add(Kind::ServiceAccount, place, services.clone(), json!({"metadata": metadata}));
         self.standing(place, format!("{}=", routing::table::CONNECTORS), services.clone());
         self.hop(place, &BTreeMap::from([("app".to_owned(), CONNECTORS.to_owned())]), services);
+    }
+}
+
+/// Has Istio let the sidecar's ports alone, whichever injector comes first.
+fn exclude(annotations: &mut Value, settings: &Settings) {
+    for (name, ports) in inject::EXCLUDED.iter().zip(inject::excluded(settings)) {
+        if !ports.is_empty() {
+            annotations[*name] = json!(ports.iter().map(u16::to_string).collect::<Vec<_>>().join(","));
+        }
     }
 }
 
@@ -455,5 +474,5 @@ pub fn render(xml: &[u8], checked: &bpmn::Checked, settings: &Settings) -> Vec<V
     let applied: Vec<Applied<'_>> = (brought.iter())
         .map(|(deployment, workloads)| Applied { deployment, workloads, edges: &edges, connectors: false })
         .collect();
-    plan(&applied, &Present::new(), settings).into_iter().map(|it| it.body).collect()
+    plan(&applied, &Present::new(), settings).objects.into_iter().map(|it| it.body).collect()
 }

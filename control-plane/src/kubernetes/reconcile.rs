@@ -5,6 +5,7 @@
 //! server is away nothing changes: instances go on without it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -15,13 +16,16 @@ use routing::table::CONNECTORS;
 use routing::{Digest, ServiceName};
 use runtime::drain::DrainWatcher;
 use serde_json::Value;
+use tokio::sync::watch as state;
 use tokio::time::{Instant, sleep_until};
 
-use super::inject::INJECTED;
-use super::objects::{Applied, Found, Key, Kind, Object, Present, plan};
+use super::authority::Authority;
+use super::inject::{INJECTED, INJECTION};
+use super::objects::{Applied, Found, Key, Kind, Object, Planned, Present, plan};
+use super::trust::Trust;
 use super::{FIELD_MANAGER, Settings, watch};
 use crate::definitions::Deployment;
-use crate::mesh::Mesh;
+use crate::mesh::{Accounts, Admission, Mesh};
 
 /// From one look to the next when nothing has changed.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -36,10 +40,23 @@ const MISSED: Duration = Duration::from_secs(5);
 pub(crate) type Problems = BTreeMap<ServiceName, String>;
 
 /// Looks until the drain.
-pub(crate) async fn run(mesh: Mesh, client: Client, settings: Settings, mut drain: DrainWatcher) {
+pub(crate) async fn run(
+    mesh: Mesh,
+    client: Client,
+    settings: Settings,
+    mut authority: state::Receiver<Option<Arc<Authority>>>,
+    mut drain: DrainWatcher,
+) {
     let mut cluster = watch::changes(&client, &settings);
     let mut changes = mesh.changes();
-    let mut reconciler = Reconciler { client, settings, written: HashMap::new(), bare: HashMap::new() };
+    let mut reconciler = Reconciler {
+        trust: Trust::new(client.clone(), settings.clone()),
+        client,
+        settings,
+        authority: authority.clone(),
+        written: HashMap::new(),
+        bare: HashMap::new(),
+    };
     let mut told = String::new();
     loop {
         changes.mark_unchanged();
@@ -64,6 +81,8 @@ pub(crate) async fn run(mesh: Mesh, client: Client, settings: Settings, mut drai
             () = drain.signaled() => return,
             changed = changes.changed() => if changed.is_err() { return },
             Some(()) = cluster.next() => {}
+            // without its keeper the CA stays as it is
+            Ok(()) = authority.changed() => {}
             () = sleep_until(next) => continue,
         }
         let gathered = Instant::now() + GATHER;
@@ -81,10 +100,22 @@ pub(crate) async fn run(mesh: Mesh, client: Client, settings: Settings, mut drai
 struct Reconciler {
     client: Client,
     settings: Settings,
+    authority: state::Receiver<Option<Arc<Authority>>>,
+    trust: Trust,
     /// What was written last of each object, and the version that it came to.
     written: HashMap<Key, (Digest, String)>,
     /// Pods without a sidecar, since when.
     bare: HashMap<String, Instant>,
+}
+
+/// Namespaces of the cluster.
+#[derive(Debug, Default)]
+struct Namespaces {
+    all: BTreeSet<String>,
+    /// Open to the mesh, by a label.
+    open: BTreeSet<String>,
+    /// With sidecars in them, now or soon.
+    inhabited: BTreeSet<String>,
 }
 
 /// The objects of ours that there are, with their versions.
@@ -104,14 +135,49 @@ impl Reconciler {
                 connectors: it.definition.tasks.values().any(|task| task.service.as_str() == CONNECTORS),
             })
             .collect();
-        let wanted = plan(&applied, &present, &self.settings);
+        let Planned { objects: wanted, accounts } = plan(&applied, &present, &self.settings);
         let there = self.there().await?;
-        for object in &wanted {
+        let (namespaces, rest) = wanted.split_at(wanted.partition_point(|it| it.key.kind == Kind::Namespace));
+        for object in namespaces {
+            self.make(object, &there, &mut problems).await?;
+        }
+        let namespaces = self.namespaces(&wanted).await?;
+        mesh.admit_by(Admission::Listed(Accounts {
+            of: accounts.iter().map(|(it, (at, account))| (it.clone(), self.settings.identity(at, account))).collect(),
+            namespaces: namespaces.all.clone(),
+            open: namespaces.open.clone(),
+        }));
+        let bundle = self.authority.borrow().as_ref().map(|it| it.bundle());
+        if let Some(bundle) = bundle {
+            self.trust.bring(&namespaces.inhabited, &namespaces.all, &bundle).await?;
+        }
+        for object in rest {
             self.make(object, &there, &mut problems).await?;
         }
         self.remove(&wanted, &there).await?;
         self.pods(&wanted, &mut problems).await?;
         Ok(problems)
+    }
+
+    /// The namespaces that there are.
+    async fn namespaces(&self, wanted: &[Object]) -> Result<Namespaces, kube::Error> {
+        let all: Api<DynamicObject> = Api::all_with(self.client.clone(), &watch::kind(Kind::Namespace));
+        let mut found = Namespaces::default();
+        for namespace in all.list_metadata(&ListParams::default()).await?.items {
+            let name = namespace.metadata.name.unwrap_or_default();
+            let open = namespace.metadata.labels.is_some_and(|it| it.get(INJECTION).is_some_and(|on| on == "enabled"));
+            if open && namespace.metadata.deletion_timestamp.is_none() {
+                found.open.insert(name.clone());
+                found.inhabited.insert(name.clone());
+            }
+            found.all.insert(name);
+        }
+        let sidecars = wanted.iter().filter(|it| it.key.kind == Kind::Deployment);
+        found.inhabited.extend(sidecars.map(|it| it.key.namespace.clone()));
+        let pods: Api<DynamicObject> = Api::all_with(self.client.clone(), &watch::resource("", "v1", "Pod"));
+        let injected = pods.list_metadata(&ListParams::default().labels(&format!("{INJECTED}=true"))).await?;
+        found.inhabited.extend(injected.items.into_iter().filter_map(|it| it.metadata.namespace));
+        Ok(found)
     }
 
     /// The pre-existing services that are asked for.

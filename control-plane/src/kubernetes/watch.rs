@@ -7,6 +7,7 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 
+use super::inject::{INJECTED, INJECTION};
 use super::objects::{Key, Kind};
 use super::{MANAGED_BY, MANAGER, MESH, Settings};
 
@@ -61,13 +62,21 @@ pub(super) fn is_status(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
-/// Says that something of ours has changed; what it was is for a look to find out.
+/// Says that something that matters to us has changed; what it was is for a look to find out.
 pub(super) fn changes(client: &Client, settings: &Settings) -> SelectAll<BoxStream<'static, ()>> {
-    let config = watcher::Config::default().labels(&ours(settings));
-    let pods = resource("", "v1", "Pod");
-    let kinds = [kind(Kind::Deployment), kind(Kind::Service), kind(Kind::Namespace), pods];
-    let each = kinds.into_iter().map(|resource| {
-        let events = watcher(Api::<DynamicObject>::all_with(client.clone(), &resource), config.clone());
+    let (ours, pods) = (ours(settings), resource("", "v1", "Pod"));
+    let (open, injected) = (format!("{INJECTION}=enabled"), format!("{INJECTED}=true"));
+    let each = [
+        (kind(Kind::Deployment), &ours),
+        (kind(Kind::Service), &ours),
+        (kind(Kind::Namespace), &ours),
+        (kind(Kind::Namespace), &open),
+        (pods.clone(), &ours),
+        (pods, &injected),
+    ];
+    let each = each.into_iter().map(|(resource, labels)| {
+        let all = Api::<DynamicObject>::all_with(client.clone(), &resource);
+        let events = watcher(all, watcher::Config::default().labels(labels));
         // a watch that breaks begins anew by itself; the periodic look stands in meanwhile
         events.filter_map(|event| async move { event.ok().map(|_| ()) }).boxed()
     });

@@ -4,7 +4,7 @@
 //! on every flowd, leading or not. Its certificate is renewed while it serves.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -15,17 +15,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use kube::Client;
 use runtime::admin;
 use runtime::drain::DrainWatcher;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
-use super::certificates::{self, Serving};
+use super::Settings;
 use super::inject::{self, Outcome};
-use super::{Flags, Settings};
 
 /// Where it listens.
 const PATH: &str = "/inject";
@@ -35,55 +34,25 @@ const MAX_REVIEW: usize = 4 << 20;
 const WITHIN: Duration = Duration::from_secs(10);
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
-/// After a certificate that could not be had.
-const AGAIN: Duration = Duration::from_secs(3);
 
-/// Serves until the drain.
+/// Serves until the drain, with the certificate that is in force.
 pub(crate) async fn run(
     listener: TcpListener,
-    client: Client,
-    flags: Flags,
+    certificate: watch::Receiver<Option<Arc<ServerConfig>>>,
     settings: Settings,
     mut drain: DrainWatcher,
 ) {
-    let (certificate, current) = watch::channel(None);
-    let serving = accept(listener, current, Arc::new(settings), drain.clone());
+    let serving = accept(listener, certificate, Arc::new(settings), drain.clone());
     tokio::select! {
         biased;
         () = drain.signaled() => {}
-        () = renew(&client, &flags, &certificate) => {}
         () = serving => {}
-    }
-}
-
-/// Has a certificate that is good, always.
-async fn renew(client: &Client, flags: &Flags, certificate: &watch::Sender<Option<Serving>>) {
-    let mut told = String::new();
-    loop {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
-        let again = match certificates::serving(client, flags, now).await {
-            Ok(serving) => {
-                told.clear();
-                let again = serving.again;
-                certificate.send_replace(Some(serving));
-                again
-            }
-            Err(error) => {
-                let text = error.to_string();
-                if told != text {
-                    tracing::warn!(error = text, "the webhook cannot serve yet; trying again");
-                    told = text;
-                }
-                AGAIN
-            }
-        };
-        tokio::time::sleep(again).await;
     }
 }
 
 async fn accept(
     listener: TcpListener,
-    certificate: watch::Receiver<Option<Serving>>,
+    certificate: watch::Receiver<Option<Arc<ServerConfig>>>,
     settings: Arc<Settings>,
     drain: DrainWatcher,
 ) {
@@ -99,17 +68,17 @@ async fn accept(
             }
         };
         // without a certificate nobody is answered, and the API server goes on without us
-        let Some(serving) = certificate.borrow().clone() else { continue };
+        let Some(config) = certificate.borrow().clone() else { continue };
         let (settings, drain) = (settings.clone(), drain.clone());
         tokio::spawn(async move {
-            connection(tcp, serving, settings, drain).await;
+            connection(tcp, config, settings, drain).await;
             drop(place);
         });
     }
 }
 
-async fn connection(tcp: TcpStream, serving: Serving, settings: Arc<Settings>, mut drain: DrainWatcher) {
-    let opened = tokio::time::timeout(WITHIN, TlsAcceptor::from(serving.config).accept(tcp)).await;
+async fn connection(tcp: TcpStream, config: Arc<ServerConfig>, settings: Arc<Settings>, mut drain: DrainWatcher) {
+    let opened = tokio::time::timeout(WITHIN, TlsAcceptor::from(config).accept(tcp)).await;
     let stream = match opened {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a caller of the webhook broke off"),
@@ -171,6 +140,7 @@ fn review(asked: &Value, settings: &Settings) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Flags;
     use super::*;
 
     fn asked(object: Value) -> Value {
@@ -179,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_patch_makes_the_injected_pod_of_the_one_that_was_sent() {
-        let settings = Settings::of(&Flags::default(), 9001);
+        let settings = Settings::of(&Flags::default(), 9003);
         let pod = json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a", "ports": [{"containerPort": 1}]}]}});
         let answer = review(&asked(pod.clone()), &settings);
         assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&json!("1"), &json!(true)));
@@ -194,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_pod_that_gets_none_is_let_in_and_told_why() {
-        let settings = Settings::of(&Flags::default(), 9001);
+        let settings = Settings::of(&Flags::default(), 9003);
         let answer = review(&asked(json!({"spec": {"containers": [{"name": "a"}]}})), &settings);
         assert_eq!(answer["response"]["allowed"], true);
         assert!(answer["response"]["warnings"][0].as_str().unwrap().contains("which service"));

@@ -166,6 +166,9 @@ impl LedgerTask {
     /// Where replicas are now.
     pub(super) fn endpoints(&mut self) {
         let endpoints = self.parts.mesh.endpoints();
+        if let Some(listed) = self.parts.mesh.listed() {
+            self.parts.accounts.list(listed);
+        }
         self.addresses.clear();
         for (service, replicas) in &endpoints {
             for replica in replicas {

@@ -21,9 +21,12 @@ impl MeshState {
     pub(super) fn bindings(&self, incarnation: Incarnation) -> v1::Bindings {
         let Some(sidecar) = self.sidecars.get(&incarnation) else { return v1::Bindings::default() };
         let mut services: BTreeSet<&ServiceName> = sidecar.serves.keys().collect();
+        let mut known = services.clone();
         for deployment in self.served_by(sidecar) {
             services.extend(successors(&deployment.definition, sidecar));
+            known.extend(predecessors(&deployment.definition, sidecar));
         }
+        known.extend(&services);
         let endpoints = services
             .into_iter()
             .map(|service| v1::Endpoints { service: service.as_str().to_owned(), replicas: self.replicas(service) });
@@ -35,6 +38,7 @@ impl MeshState {
             left: ids(&self.left),
             settled: ids(&self.settled),
             callbacks: self.callbacks.clone(),
+            accounts: self.accounts_of(known),
         }
     }
 
@@ -68,6 +72,15 @@ fn successors<'a>(definition: &'a Definition, sidecar: &Sidecar) -> impl Iterato
     let own = definition.tasks.values().filter(|task| sidecar.serves.contains_key(&task.service));
     let own: Vec<_> = own.collect();
     own.into_iter().flat_map(|task| &task.successors).filter_map(|it| Some(&definition.tasks.get(it)?.service))
+}
+
+/// The services whose tasks send tokens directly to tasks of `sidecar`.
+fn predecessors<'a>(definition: &'a Definition, sidecar: &'a Sidecar) -> impl Iterator<Item = &'a ServiceName> {
+    let serves = |element: &ElementId| {
+        definition.tasks.get(element).is_some_and(|task| sidecar.serves.contains_key(&task.service))
+    };
+    let before = definition.tasks.values().filter(move |task| task.successors.iter().any(&serves));
+    before.map(|task| &task.service)
 }
 
 /// The tables that a sidecar is sent of a definition, and which of them it serves.

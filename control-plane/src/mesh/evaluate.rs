@@ -83,7 +83,10 @@ impl MeshState {
                 self.sidecars.values().filter(|it| it.is_connected() && it.serves.contains_key(&task.service));
             for sidecar in serving {
                 view.replicas += 1;
-                view.ready += u32::from(sidecar.has_acked(definition.digest));
+                view.ready += u32::from(sidecar.has_acked(definition.digest) && sidecar.unproven.is_none());
+                if let Some(lacks) = sidecar.unproven.as_ref().filter(|it| !it.is_empty()) {
+                    view.reason = format!("the mesh is not proven to stand before its hop port: {lacks}");
+                }
                 if let Some(reason) = sidecar.refusal(definition.digest) {
                     view.reason = reason.to_owned();
                 }

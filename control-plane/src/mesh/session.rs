@@ -6,10 +6,11 @@ use std::sync::Arc;
 use proto::convert::{self, Malformed, digest_bytes};
 use proto::v1;
 use routing::{Digest, Incarnation, ServiceName, Timestamp};
+use runtime::tls::Identity;
 
 use super::{Mesh, MeshState, desired};
 use crate::definitions::state::Health;
-use crate::sidecars::{Mailbox, Probe, Remembered, Sidecar, TableState};
+use crate::sidecars::{Mailbox, Pod, Probe, Remembered, Sidecar, TableState};
 use crate::store::Write;
 
 /// Tables go out in messages of about so many bytes.
@@ -26,13 +27,40 @@ pub(crate) struct Hello {
     pub(crate) serves: BTreeMap<ServiceName, String>,
     pub(crate) version: String,
     pub(crate) holds: BTreeSet<Digest>,
+    /// Who it is, by its certificate.
+    pub(crate) identity: Option<Identity>,
+    /// Its pod, in a cluster.
+    pub(crate) pod: Option<Pod>,
+    /// It wants proof that the mesh captures its hop port.
+    pub(crate) unproven: bool,
+}
+
+impl Hello {
+    /// With who the sidecar is, by its certificate; that says in which namespace its pod is.
+    pub(crate) fn of(hello: v1::SidecarHello, identity: Option<Identity>) -> Result<Self, Malformed> {
+        let pod = hello.pod.clone().unwrap_or_default();
+        let namespace = identity.as_ref().and_then(hop::identity::account).map(|(namespace, _)| namespace.to_owned());
+        let pod =
+            namespace.filter(|_| !pod.uid.is_empty()).map(|namespace| Pod { namespace, name: pod.name, uid: pod.uid });
+        Ok(Self { identity, pod, ..Self::try_from(hello)? })
+    }
 }
 
 impl TryFrom<v1::SidecarHello> for Hello {
     type Error = Malformed;
 
     fn try_from(hello: v1::SidecarHello) -> Result<Self, Malformed> {
-        let v1::SidecarHello { incarnation, boot, hop_address, serves, version, definitions, watermark: _ } = hello;
+        let v1::SidecarHello {
+            incarnation,
+            boot,
+            hop_address,
+            serves,
+            version,
+            definitions,
+            watermark: _,
+            pod: _,
+            unproven,
+        } = hello;
         let bad = |field, why| Malformed { field, why };
         if hop_address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
             return Err(bad("hop_address", "not HOST:PORT"));
@@ -47,6 +75,9 @@ impl TryFrom<v1::SidecarHello> for Hello {
             serves: serves.into_iter().map(|it| (ServiceName::from(it.name), it.url)).collect(),
             version,
             holds: definitions.iter().map(|it| convert::digest(it)).collect::<Result<_, _>>()?,
+            identity: None,
+            pod: None,
+            unproven,
         })
     }
 }
@@ -61,6 +92,8 @@ pub(crate) struct Next {
     pub(crate) more: bool,
     /// Another session speaks for this sidecar now: end.
     pub(crate) replaced: bool,
+    /// It may not be here any more, and why: end.
+    pub(crate) refused: Option<String>,
 }
 
 impl Mesh {
@@ -75,12 +108,15 @@ impl Mesh {
                 session: Some(state.sessions),
                 mailbox: mailbox.clone(),
                 health,
+                unproven: hello.unproven.then(String::new),
                 ..Remembered {
                     boot: hello.boot,
                     address: hello.address.clone(),
                     serves: hello.serves.clone(),
                     version: hello.version.clone(),
                     seen: now,
+                    identity: hello.identity.clone(),
+                    pod: hello.pod.clone(),
                 }
                 .into_sidecar()
             };
@@ -98,10 +134,27 @@ impl Mesh {
             let sidecar = state.sidecars.get_mut(&incarnation).filter(|it| it.session == Some(session))?;
             (sidecar.session, sidecar.seen) = (None, now);
             sidecar.health.clear();
+            if sidecar.refused.is_some() {
+                state.sidecars.remove(&incarnation);
+                state.version += 1;
+            }
             Some(())
         });
         if away.is_some() {
             tracing::info!(sidecar = %incarnation, "a sidecar has gone away");
+        }
+    }
+
+    /// What came of connecting to a sidecar's hop port: `None` is the proof.
+    pub(crate) fn proven(&self, incarnation: Incarnation, session: u64, lacks: Option<String>) {
+        let mut state = self.lock();
+        let Some(sidecar) = state.sidecars.get_mut(&incarnation).filter(|it| it.session == Some(session)) else {
+            return;
+        };
+        if sidecar.unproven != lacks {
+            sidecar.unproven = lacks;
+            drop(state);
+            self.change(|_| ());
         }
     }
 
@@ -129,6 +182,10 @@ impl Mesh {
             next.replaced = true;
             return next;
         };
+        if let Some(why) = &sidecar.refused {
+            next.refused = Some(why.clone());
+            return next;
+        }
         let letters = sidecar.mailbox.take();
         next.some = !letters.is_empty();
         let gone = desired::retired(&state, told);
@@ -143,6 +200,7 @@ impl Mesh {
             fates: letters.fates,
             probe_now: letters.probe,
             retired: gone.into_iter().map(digest_bytes).collect(),
+            proof: letters.proof,
             ..v1::FlowdMessage::default()
         };
         state.push_bindings(incarnation, &mut next);

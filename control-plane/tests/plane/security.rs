@@ -26,6 +26,7 @@ async fn without_the_token_no_route_answers_but_the_probes() {
     for (method, path, open) in [
         ("GET", "/health", true),
         ("GET", "/ready", true),
+        ("GET", "/answers", true),
         ("GET", "/metrics", false),
         ("GET", "/wf_map", false),
         ("POST", "/start/x", false),
@@ -91,7 +92,7 @@ async fn a_sidecar_serves_only_what_its_certificate_names() {
         let endpoint = Endpoint::from_shared(format!("http://{}", plane.grpc)).unwrap();
         let mut control = ControlClient::new(endpoint.connect_with_connector_lazy(connector));
         let hello = v1::SidecarHello {
-            incarnation: vec![1; 16].into(),
+            incarnation: vec![1; 16],
             hop_address: "127.0.0.1:1".into(),
             serves: vec![v1::Service { name: serves.into(), url: String::new() }],
             ..v1::SidecarHello::default()

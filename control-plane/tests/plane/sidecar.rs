@@ -88,6 +88,8 @@ impl Sidecar {
             incarnation: Incarnation(role.incarnation),
             boot: 1,
             serves: [role.serves.as_str().into()].into(),
+            accounts: Default::default(),
+            open: None,
         };
         let (service, mut offers) = serve::new(options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

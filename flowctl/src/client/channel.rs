@@ -42,6 +42,6 @@ pub(super) async fn open(flowd: &Flowd, address: &Address) -> anyhow::Result<(Ch
 
 /// flowd of the operator's own trust domain.
 fn flowd_of(tls: &Tls) -> Expect {
-    let domain = tls.identity().trust_domain().to_owned();
-    Expect::matching(move |peer| peer.trust_domain() == domain && peer.path() == FLOWD)
+    let domain = tls.identity().map(|it| it.trust_domain().to_owned());
+    Expect::matching(move |peer| Some(peer.trust_domain()) == domain.as_deref() && peer.path() == FLOWD)
 }

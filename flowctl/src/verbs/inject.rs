@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Args;
-use control_plane::kubernetes::{Flags, Orchestrator, Settings, inject};
+use control_plane::kubernetes::{CONTROL_PORT, Flags, HopTls, Orchestrator, Settings, inject};
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
@@ -20,8 +20,8 @@ pub(crate) struct Inject {
     #[arg(long, value_name = "NAME", default_value = "rexflow")]
     mesh: String,
 
-    /// Port of flowd's gRPC
-    #[arg(long, value_name = "PORT", default_value_t = 9001)]
+    /// Port of flowd where sidecars attach
+    #[arg(long, value_name = "PORT", default_value_t = CONTROL_PORT)]
     port: u16,
 
     /// The image of the sidecar [default: the one of this version]
@@ -31,13 +31,17 @@ pub(crate) struct Inject {
     /// Whether Istio is in the pods, too
     #[arg(long)]
     istio: bool,
+
+    /// Who encrypts the hops: Istio's proxies, or the sidecars themselves [default: mesh with --istio, else own]
+    #[arg(long, value_enum)]
+    hop_tls: Option<HopTls>,
 }
 
 impl Inject {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let Self { files, mesh, port, sidecar_image, istio } = self;
+        let Self { files, mesh, port, sidecar_image, istio, hop_tls } = self;
         let orchestrator = if istio { Orchestrator::Istio } else { Orchestrator::Kubernetes };
-        let mut flags = Flags { orchestrator, namespace: mesh, ..Flags::default() };
+        let mut flags = Flags { orchestrator, namespace: mesh, hop_tls, ..Flags::default() };
         if let Some(image) = sidecar_image {
             flags.sidecar_image = image;
         }
@@ -91,7 +95,7 @@ fn objects(name: &str) -> anyhow::Result<Vec<Value>> {
 /// What a cluster would run for an accepted model, as YAML.
 pub(crate) fn rendered(xml: &[u8], checked: &bpmn::Checked) -> anyhow::Result<String> {
     let flags = Flags { orchestrator: Orchestrator::Istio, ..Flags::default() };
-    let objects = control_plane::kubernetes::objects::render(xml, checked, &Settings::of(&flags, 9001));
+    let objects = control_plane::kubernetes::objects::render(xml, checked, &Settings::of(&flags, CONTROL_PORT));
     let mut text = String::new();
     for object in objects {
         text += "---\n";
@@ -113,7 +117,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let before = objects(&file.display().to_string()).unwrap();
         assert_eq!(before.len(), 2);
-        let settings = Settings::of(&Flags::default(), 9001);
+        let settings = Settings::of(&Flags::default(), CONTROL_PORT);
         let mut skipped = Vec::new();
         let after: Vec<Value> = before.iter().map(|it| inject::manifest(it, &settings, &mut skipped)).collect();
         let written: String = after.iter().map(|it| format!("---\n{}", value::yaml(it).unwrap())).collect();

@@ -11,7 +11,6 @@ use routing::{ActivationId, Incarnation};
 use runtime::tls::Connector;
 use tokio::sync::mpsc;
 use tonic::Streaming;
-use tonic::transport::Endpoint;
 
 use super::frames::{Command, Frames};
 use super::{Options, QUEUE};
@@ -70,6 +69,7 @@ impl Session {
         let mut backoff = BACKOFF_MIN;
         let mut told = false;
         loop {
+            let mut renewals = self.connector.renewals();
             match self.open().await {
                 Ok(opened) => {
                     tracing::debug!(replica = %self.replica, address = self.address, "linked");
@@ -77,10 +77,21 @@ impl Session {
                     if self.tell(Internal::Opened(opened.commands)).await.is_err() {
                         return;
                     }
-                    let why = self.read(opened.frames).await;
-                    tracing::info!(replica = %self.replica, address = self.address, why, "the link is gone");
+                    let renewed = tokio::select! {
+                        why = self.read(opened.frames) => {
+                            tracing::info!(replica = %self.replica, address = self.address, why, "the link is gone");
+                            false
+                        }
+                        () = renewals.next() => {
+                            tracing::debug!(replica = %self.replica, "opening the link anew with the new certificate");
+                            true
+                        }
+                    };
                     if self.tell(Internal::Closed).await.is_err() {
                         return;
+                    }
+                    if renewed {
+                        continue;
                     }
                 }
                 Err(failed) => {
@@ -104,11 +115,7 @@ impl Session {
     }
 
     async fn open(&self) -> Result<Opened, Failed> {
-        let Address { uri, origin } = self.address.parse()?;
-        let mut endpoint = Endpoint::from(uri);
-        if let Some(origin) = origin {
-            endpoint = endpoint.origin(origin);
-        }
+        let endpoint = self.address.parse::<Address>()?.endpoint();
         let endpoint = endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
         let connecting = endpoint.connect_with_connector(self.connector.clone());
         let channel = within(connecting).await?.map_err(Failed::Connect)?;
@@ -179,7 +186,7 @@ async fn within<F: Future>(work: F) -> Result<F::Output, Failed> {
 }
 
 /// The whole chain: tonic's own text is "transport error".
-fn text(error: &tonic::transport::Error) -> String {
+pub(super) fn text(error: &tonic::transport::Error) -> String {
     let mut cause = std::error::Error::source(error);
     let mut text = String::new();
     while let Some(inner) = cause {

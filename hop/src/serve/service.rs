@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{ANSWERS, Answers, Event, Internal, Link, Options, Sender};
-use crate::{identity, wire};
+use crate::wire;
 
 /// Answer batches that go into one frame at most.
 const GATHER: usize = 64;
@@ -40,7 +40,7 @@ impl Service {
         Self { options, report, links: AtomicU64::new(0), newest: Mutex::default() }
     }
 
-    fn greet(&self, hello: v1::SenderHello, peer: Option<&PeerIdentity>) -> Result<Sender, Status> {
+    fn believe(&self, hello: v1::SenderHello, peer: Option<&PeerIdentity>) -> Result<Sender, Status> {
         if hello.serves.len() > MAX_SERVES {
             return Err(Status::invalid_argument(format!("a sender serves at most {MAX_SERVES} services")));
         }
@@ -48,7 +48,8 @@ impl Service {
         let incarnation = convert::incarnation(&hello.incarnation).map_err(malformed)?;
         let serves: BTreeSet<ServiceName> = hello.serves.into_iter().map(ServiceName::from).collect();
         let identity = peer.and_then(|peer| peer.0.as_ref());
-        identity::check(identity, hello.ledger, &serves).map_err(|why| Status::permission_denied(why.to_string()))?;
+        let allowed = self.options.accounts.check(identity, hello.ledger, &serves);
+        allowed.map_err(|why| Status::permission_denied(why.to_string()))?;
         self.admit(incarnation, (hello.boot, hello.link))?;
         Ok(Sender { incarnation, ledger: hello.ledger, serves })
     }
@@ -80,13 +81,16 @@ impl Hop for Service {
     type LinkStream = Frames;
 
     async fn link(&self, request: Request<Streaming<v1::SenderFrame>>) -> Result<Response<Frames>, Status> {
+        if self.options.open.as_ref().is_some_and(|open| !*open.borrow()) {
+            return Err(Status::unavailable("this hop port is not open yet; the sidecar's /ready says why"));
+        }
         let peer = request.extensions().get::<PeerIdentity>().cloned();
         let mut frames = request.into_inner();
         let first = tokio::time::timeout(wire::HELLO_WITHIN, frames.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no hello in time"))??;
         let hello = first.filter(|frame| frame.n == 1).and_then(|frame| frame.hello);
         let hello = hello.ok_or_else(|| Status::invalid_argument("the first frame is no hello"))?;
-        let sender = self.greet(hello, peer.as_ref()).inspect_err(|status| {
+        let sender = self.believe(hello, peer.as_ref()).inspect_err(|status| {
             tracing::warn!(?peer, why = status.message(), "refused a link to the hop port");
         })?;
         let link = self.links.fetch_add(1, Ordering::Relaxed) + 1;
@@ -97,6 +101,10 @@ impl Hop for Service {
         self.report.send(opened).await.map_err(|_| gone())?;
         tokio::spawn(read(link, frames, closed, self.report.clone()));
         Ok(Response::new(Frames { hello: Some(self.hello()), answers: receiver, gathered: Vec::new(), n: 0 }))
+    }
+
+    async fn greet(&self, _request: Request<v1::GreetRequest>) -> Result<Response<v1::ReceiverHello>, Status> {
+        Ok(Response::new(self.hello()))
     }
 }
 

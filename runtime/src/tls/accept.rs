@@ -1,5 +1,6 @@
 //! Accepted connections, handshakes done beside the accept loop.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -33,6 +34,32 @@ impl Default for Limits {
     }
 }
 
+/// Says who may connect at all, by the address that a connection comes from.
+#[derive(Clone)]
+pub struct Guard(Arc<dyn Fn(SocketAddr) -> Result<(), String> + Send + Sync>);
+
+impl Guard {
+    /// Those that `admits` says nothing against.
+    #[must_use]
+    pub fn new(admits: impl Fn(SocketAddr) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(admits))
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Guard(..)")
+    }
+}
+
+/// How connections open.
+#[derive(Clone, Debug, Default)]
+struct Door {
+    tls: Option<Tls>,
+    welcoming: bool,
+    guard: Option<Guard>,
+}
+
 /// The connections accepted on one socket, as a stream. Ends when the drain begins; dropping it closes the socket.
 #[derive(Debug)]
 pub struct Incoming {
@@ -46,10 +73,29 @@ impl Incoming {
     /// # Errors
     /// When the listener has no address.
     pub fn new(listener: TcpListener, tls: Option<&Tls>, limits: Limits, drain: DrainWatcher) -> io::Result<Self> {
+        Self::through(Door { tls: tls.cloned(), ..Door::default() }, listener, limits, drain)
+    }
+
+    /// With TLS, also for callers that have no certificate yet: such a one has no [`crate::tls::PeerIdentity`].
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn welcoming(listener: TcpListener, tls: &Tls, limits: Limits, drain: DrainWatcher) -> io::Result<Self> {
+        Self::through(Door { tls: Some(tls.clone()), welcoming: true, guard: None }, listener, limits, drain)
+    }
+
+    /// Plain, for whom `guard` admits.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn guarded(listener: TcpListener, guard: Guard, limits: Limits, drain: DrainWatcher) -> io::Result<Self> {
+        Self::through(Door { guard: Some(guard), ..Door::default() }, listener, limits, drain)
+    }
+
+    fn through(door: Door, listener: TcpListener, limits: Limits, drain: DrainWatcher) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (sender, accepted) = mpsc::channel(16);
-        let acceptor = tls.map(|tls| TlsAcceptor::from(tls.server()));
-        tokio::spawn(accept(listener, acceptor, limits, drain, sender));
+        tokio::spawn(accept(listener, door, limits, drain, sender));
         Ok(Self { accepted, address })
     }
 
@@ -75,7 +121,7 @@ impl tokio_stream::Stream for Incoming {
 
 async fn accept(
     listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
+    door: Door,
     limits: Limits,
     mut drain: DrainWatcher,
     sender: mpsc::Sender<Stream>,
@@ -89,8 +135,7 @@ async fn accept(
             () = sender.closed() => break,
             Some(_) = handshakes.join_next() => {}
             (tcp, permit) = next(&listener, &places) => {
-                let acceptor = acceptor.clone();
-                handshakes.spawn(open(tcp, acceptor, permit, limits.handshake, sender.clone()));
+                handshakes.spawn(open(tcp, door.clone(), permit, limits.handshake, sender.clone()));
             }
         }
     }
@@ -109,15 +154,9 @@ async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Ow
     }
 }
 
-async fn open(
-    tcp: TcpStream,
-    acceptor: Option<TlsAcceptor>,
-    permit: OwnedSemaphorePermit,
-    limit: Duration,
-    sender: mpsc::Sender<Stream>,
-) {
+async fn open(tcp: TcpStream, door: Door, permit: OwnedSemaphorePermit, limit: Duration, sender: mpsc::Sender<Stream>) {
     let from = tcp.peer_addr().ok();
-    match tokio::time::timeout(limit, handshake(tcp, acceptor)).await {
+    match tokio::time::timeout(limit, handshake(tcp, door)).await {
         Ok(Ok(stream)) => {
             // An error means that the server is gone; the connection goes with it.
             let _ = sender.send(stream.counted(permit)).await;
@@ -127,12 +166,15 @@ async fn open(
     }
 }
 
-async fn handshake(tcp: TcpStream, acceptor: Option<TlsAcceptor>) -> io::Result<Stream> {
-    prepare(&tcp)?;
-    match acceptor {
-        None => Ok(Stream::plain(tcp)),
-        Some(acceptor) => Stream::tls(acceptor.accept(tcp).await?.into()),
+async fn handshake(tcp: TcpStream, door: Door) -> io::Result<Stream> {
+    if let Some(Guard(admits)) = &door.guard {
+        admits(tcp.peer_addr()?).map_err(io::Error::other)?;
     }
+    prepare(&tcp)?;
+    let Some(tls) = door.tls else { return Ok(Stream::plain(tcp)) };
+    let credentials = tls.credentials().ok_or_else(|| io::Error::other("this process has no certificate yet"))?;
+    let acceptor = TlsAcceptor::from(credentials.server(door.welcoming));
+    Stream::tls(acceptor.accept(tcp).await?.into())
 }
 
 /// Small frames leave at once, and a peer that vanished is noticed.

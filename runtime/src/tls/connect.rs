@@ -10,18 +10,21 @@ use std::time::Duration;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
+use rustls::pki_types::{CertificateDer, IpAddr, Ipv4Addr, ServerName};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::{Expect, Stream, Tls, accept};
+use super::{Credentials, Expect, Stream, Tls, accept, credentials};
 
 pub(super) const ALPN_H2: &[u8] = b"h2";
 pub(super) const ALPN_HTTP1: &[u8] = b"http/1.1";
 
 /// How long a connection (and its handshake) may take to open, unless told otherwise.
 const OPEN_WITHIN: Duration = Duration::from_secs(5);
+/// After a renewal connections are opened anew within this part of the certificate's life, so that not all break off at once; and at most this.
+const SPREAD: (u32, Duration) = (10, Duration::from_secs(60));
 
 /// Why a connection could not be opened. Nothing was sent to the application behind it.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,14 @@ pub enum ConnectError {
         port: u16,
         /// What the system said.
         source: io::Error,
+    },
+    /// There is nothing to show to the other side.
+    #[error("cannot connect to {host}:{port}: this process has no certificate yet")]
+    NoCertificate {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
     },
     /// The handshake failed: one side refused the other.
     #[error("no trust between us and {host}:{port}: {source}; check --tls-cert, --tls-key and --tls-ca at both ends")]
@@ -65,32 +76,66 @@ pub enum ConnectError {
 /// made with decides. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    tls: Option<Arc<ClientConfig>>,
+    trust: Trust,
     limit: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Trust {
+    Plain,
+    Mutual { tls: Tls, expect: Expect, alpn: &'static [u8] },
+    Fixed(Arc<ClientConfig>),
 }
 
 impl Connector {
     /// For gRPC: with `tls` when given, accepting the servers that `expect` does; else plain.
     #[must_use]
     pub fn grpc(tls: Option<&Tls>, expect: Expect) -> Self {
-        Self { tls: tls.map(|tls| tls.client(expect, ALPN_H2)), limit: OPEN_WITHIN }
+        Self::mutual(tls, expect, ALPN_H2)
     }
 
     /// The same for HTTP/1.
     #[must_use]
     pub fn http1(tls: Option<&Tls>, expect: Expect) -> Self {
-        Self { tls: tls.map(|tls| tls.client(expect, ALPN_HTTP1)), limit: OPEN_WITHIN }
+        Self::mutual(tls, expect, ALPN_HTTP1)
+    }
+
+    fn mutual(tls: Option<&Tls>, expect: Expect, alpn: &'static [u8]) -> Self {
+        let trust = tls.map_or(Trust::Plain, |tls| Trust::Mutual { tls: tls.clone(), expect, alpn });
+        Self { trust, limit: OPEN_WITHIN }
+    }
+
+    /// For gRPC, without a certificate: trusts servers signed by `roots` that `expect` accepts.
+    ///
+    /// # Errors
+    /// When a root cannot be used.
+    pub fn newcomer(roots: Vec<CertificateDer<'static>>, expect: Expect) -> Result<Self, rustls::Error> {
+        let config = credentials::newcomer(roots, expect, ALPN_H2)?;
+        Ok(Self { trust: Trust::Fixed(Arc::new(config)), limit: OPEN_WITHIN })
     }
 
     /// Plain TCP.
     #[must_use]
     pub fn plain() -> Self {
-        Self { tls: None, limit: OPEN_WITHIN }
+        Self { trust: Trust::Plain, limit: OPEN_WITHIN }
     }
 
     #[cfg(test)]
     pub(super) fn of_config(config: ClientConfig) -> Self {
-        Self { tls: Some(Arc::new(config)), limit: OPEN_WITHIN }
+        Self { trust: Trust::Fixed(Arc::new(config)), limit: OPEN_WITHIN }
+    }
+
+    /// Says when connections that are opened from now on should be opened anew.
+    #[must_use]
+    pub fn renewals(&self) -> Renewals {
+        Renewals(match &self.trust {
+            Trust::Mutual { tls, .. } => {
+                let mut current = tls.current.clone();
+                current.mark_unchanged();
+                Some(current)
+            }
+            Trust::Plain | Trust::Fixed(_) => None,
+        })
     }
 
     /// Gives up after `limit` (TCP and handshake together).
@@ -116,12 +161,34 @@ impl Connector {
         let tcp_failed = |source| ConnectError::Tcp { host: host.to_owned(), port, source };
         let tcp = TcpStream::connect((host, port)).await.map_err(tcp_failed)?;
         accept::prepare(&tcp).map_err(tcp_failed)?;
-        let Some(tls) = &self.tls else {
-            return Ok(Stream::plain(tcp));
+        let config = match &self.trust {
+            Trust::Plain => return Ok(Stream::plain(tcp)),
+            Trust::Fixed(config) => config.clone(),
+            Trust::Mutual { tls, expect, alpn } => {
+                let none = || ConnectError::NoCertificate { host: host.to_owned(), port };
+                Arc::new(tls.credentials().ok_or_else(none)?.client(expect.clone(), alpn))
+            }
         };
         let refused = |source| ConnectError::Handshake { host: host.to_owned(), port, source };
-        let opened = TlsConnector::from(tls.clone()).connect(nobody(), tcp).await.map_err(refused)?;
+        let opened = TlsConnector::from(config).connect(nobody(), tcp).await.map_err(refused)?;
         Stream::tls(opened.into()).map_err(refused)
+    }
+}
+
+/// See [`Connector::renewals`].
+#[derive(Debug)]
+pub struct Renewals(Option<watch::Receiver<Option<Arc<Credentials>>>>);
+
+impl Renewals {
+    /// Returns a while after the certificate was renewed, each caller after another; never where there is none to renew.
+    pub async fn next(&mut self) {
+        let Some(current) = &mut self.0 else { return std::future::pending().await };
+        if current.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let remaining = current.borrow_and_update().as_ref().map(|it| it.remaining()).unwrap_or_default();
+        let spread = (remaining / SPREAD.0).min(SPREAD.1);
+        tokio::time::sleep(spread.mul_f64(rand::random::<f64>())).await;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
@@ -74,6 +75,17 @@ impl Identity {
             (first, more) => Err(InvalidIdentity::Names(more + usize::from(first.is_some()))),
         }
     }
+}
+
+/// Until when a certificate is good.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn expires(certificate: &CertificateDer<'_>) -> Result<SystemTime, InvalidIdentity> {
+    let parsed = X509Certificate::from_der(certificate);
+    let (_, parsed) = parsed.map_err(|error| InvalidIdentity::Certificate(error.to_string()))?;
+    let end = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+    Ok(UNIX_EPOCH + Duration::from_secs(end))
 }
 
 impl FromStr for Identity {

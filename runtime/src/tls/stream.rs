@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use hyper_util::client::legacy::connect::{Connected as HyperConnected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,9 +12,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::identity::Identity;
+use super::identity::{self, Identity};
 
-/// Who is on the other end, in the extensions of every request; `None` on a plain connection.
+/// Who is on the other end, in the extensions of every request; `None` on a plain connection, and where a caller that need not show a certificate
+/// has shown none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerIdentity(pub Option<Identity>);
 
@@ -22,6 +24,8 @@ pub struct PeerIdentity(pub Option<Identity>);
 pub struct Stream {
     transport: Transport,
     peer: PeerIdentity,
+    /// Until when the peer's certificate is good.
+    expires: Option<SystemTime>,
     /// Counts against the limit of connections for as long as the connection lives.
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -35,16 +39,16 @@ enum Transport {
 
 impl Stream {
     pub(super) fn plain(tcp: TcpStream) -> Self {
-        Self { transport: Transport::Plain(tcp), peer: PeerIdentity(None), _permit: None }
+        Self { transport: Transport::Plain(tcp), peer: PeerIdentity(None), expires: None, _permit: None }
     }
 
-    /// A finished handshake; its verifier has seen to it that the peer has an identity.
+    /// A finished handshake; its verifier has seen to it that the peer has an identity, or need not have one.
     pub(super) fn tls(tls: TlsStream<TcpStream>) -> io::Result<Self> {
         let leaf = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let leaf = leaf.ok_or_else(|| io::Error::other("the peer showed no certificate"))?;
-        let identity = Identity::of_certificate(leaf).map_err(io::Error::other)?;
-        let peer = PeerIdentity(Some(identity));
-        Ok(Self { transport: Transport::Tls(Box::new(tls)), peer, _permit: None })
+        let identity = leaf.map(Identity::of_certificate).transpose().map_err(io::Error::other)?;
+        let expires = leaf.map(identity::expires).transpose().map_err(io::Error::other)?;
+        let peer = PeerIdentity(identity);
+        Ok(Self { transport: Transport::Tls(Box::new(tls)), peer, expires, _permit: None })
     }
 
     pub(super) fn counted(mut self, permit: OwnedSemaphorePermit) -> Self {
@@ -56,6 +60,17 @@ impl Stream {
     #[must_use]
     pub fn peer(&self) -> &PeerIdentity {
         &self.peer
+    }
+
+    /// An error once the peer's certificate has expired: it must come back with a newer one.
+    fn in_force(&self) -> io::Result<()> {
+        match self.expires {
+            Some(until) if SystemTime::now() > until => {
+                let why = "the certificate of the peer has expired since the connection was opened";
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, why))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -91,6 +106,7 @@ macro_rules! transport {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.in_force()?;
         transport!(self, transport => transport.poll_read(context, buffer))
     }
 }

@@ -2,7 +2,13 @@
 
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, string::Ia5String};
+use std::time::SystemTime;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa, KeyPair, SanType,
+    string::Ia5String,
+};
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -96,7 +102,7 @@ const SHIP: &str = "spiffe://mesh.local/sa/ship";
 async fn both_ends_know_each_other() {
     let ca = authority();
     let (pay, ship) = (tls(&ca, PAY, &ca), tls(&ca, SHIP, &ca));
-    assert_eq!(pay.identity().as_str(), PAY);
+    assert_eq!(pay.identity().unwrap().as_str(), PAY);
     let expect = Expect::exactly(SHIP.parse().unwrap());
     let peer = exchange(Some(&ship), Connector::grpc(Some(&pay), expect)).await.unwrap();
     assert_eq!(peer, PeerIdentity(Some(PAY.parse().unwrap())));
@@ -169,12 +175,10 @@ async fn the_wrong_identity_is_refused() {
 fn nameless(ca: &Authority, names: Vec<SanType>) -> Tls {
     let files = Files::new(ca, names, ca);
     let chain = certificates("--tls-cert", &files.path("cert")).unwrap();
-    let key = Arc::new(PrivateKeyDer::from_pem_file(files.path("key")).unwrap());
-    let mut forged = tls(ca, PAY, ca);
-    forged.server = Arc::new(server_config(&forged.roots, &chain, &key).unwrap());
-    forged.chain = chain;
-    forged.key = key;
-    forged
+    let key = PrivateKeyDer::from_pem_file(files.path("key")).unwrap();
+    let later = SystemTime::now() + Duration::from_secs(3600);
+    let forged = Credentials::of(PAY.parse().unwrap(), later, chain, key, vec![ca.der().clone()]);
+    Tls::fixed(forged.unwrap())
 }
 
 #[tokio::test]
@@ -244,4 +248,95 @@ async fn the_limit_of_connections_is_kept_and_the_drain_ends_the_stream() {
     assert!(incoming.accept().await.is_some());
     trigger.drain();
     assert!(incoming.accept().await.is_none());
+}
+
+/// Credentials of `ca` for `identity`, good from an hour ago until `until`, by way of a request as a sidecar makes it.
+fn granted(ca: &Authority, identity: &str, until: SystemTime) -> Credentials {
+    let request = Request::new().unwrap();
+    let der = request.der().to_vec().into();
+    let mut asked = CertificateSigningRequestParams::from_der(&der).unwrap();
+    asked.params.subject_alt_names = vec![uri(identity)];
+    asked.params.not_before = (SystemTime::now() - Duration::from_secs(3600)).into();
+    asked.params.not_after = until.into();
+    let certificate = asked.signed_by(ca).unwrap();
+    request.granted(vec![certificate.der().clone()], vec![ca.der().clone()]).unwrap()
+}
+
+#[tokio::test]
+async fn renewed_credentials_are_used_by_the_next_connection() {
+    let (old, new) = (authority(), authority());
+    let later = SystemTime::now() + Duration::from_secs(3600);
+    let (renewer, pay) = Tls::renewable();
+    let ship = tls(&old, SHIP, &old);
+    let error = exchange(Some(&ship), Connector::grpc(Some(&pay), Expect::anyone())).await.unwrap_err();
+    assert!(error.contains("no certificate yet"), "{error}");
+    assert!(exchange(Some(&pay), Connector::grpc(Some(&ship), Expect::anyone())).await.is_err());
+
+    let connector = Connector::grpc(Some(&pay), Expect::anyone());
+    renewer.renew(granted(&old, PAY, later));
+    let peer = exchange(Some(&ship), connector.clone()).await.unwrap();
+    assert_eq!(peer, PeerIdentity(Some(PAY.parse().unwrap())));
+    assert!(exchange(Some(&pay), Connector::grpc(Some(&ship), Expect::anyone())).await.is_ok());
+
+    let mut renewals = connector.renewals();
+    renewer.renew(granted(&new, PAY, SystemTime::now() + Duration::from_secs(1)));
+    tokio::time::timeout(Duration::from_secs(5), renewals.next()).await.expect("it is told of");
+    assert!(exchange(Some(&ship), connector.clone()).await.is_err(), "who trusts the old one alone");
+    let ship = tls(&new, SHIP, &new);
+    assert!(exchange(Some(&ship), connector).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_connection_says_nothing_more_when_the_certificate_of_its_peer_has_expired() {
+    let ca = authority();
+    let until = SystemTime::now() + Duration::from_secs(2);
+    let (pay, ship) = (Tls::fixed(granted(&ca, PAY, until)), tls(&ca, SHIP, &ca));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (_trigger, watcher) = drain::new();
+    let mut incoming = Incoming::new(listener, Some(&ship), Limits::default(), watcher).unwrap();
+    let port = incoming.local_addr().port();
+    let mut client = Connector::grpc(Some(&pay), Expect::anyone()).open("127.0.0.1", port).await.unwrap();
+    let mut server = incoming.accept().await.unwrap();
+    let mut byte = [0];
+    client.write_all(b"?").await.unwrap();
+    server.read_exact(&mut byte).await.unwrap();
+    while SystemTime::now() <= until + Duration::from_secs(1) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    client.write_all(b"?").await.unwrap();
+    let error = server.read_exact(&mut byte).await.unwrap_err();
+    assert!(error.to_string().contains("expired"), "{error}");
+}
+
+#[tokio::test]
+async fn callers_without_a_certificate_are_welcome_where_that_is_said_and_have_no_identity() {
+    let ca = authority();
+    let (pay, ship) = (tls(&ca, PAY, &ca), tls(&ca, SHIP, &ca));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (_trigger, watcher) = drain::new();
+    let mut incoming = Incoming::welcoming(listener, &ship, Limits::default(), watcher).unwrap();
+    let port = incoming.local_addr().port();
+    let expect = Expect::exactly(SHIP.parse().unwrap());
+    let newcomer = Connector::newcomer(vec![ca.der().clone()], expect.clone()).unwrap();
+    for (connector, seen) in [(newcomer, None), (Connector::grpc(Some(&pay), expect), Some(PAY.parse().unwrap()))] {
+        let (opened, accepted) = tokio::join!(connector.open("127.0.0.1", port), incoming.accept());
+        assert!(opened.is_ok());
+        assert_eq!(accepted.unwrap().peer(), &PeerIdentity(seen));
+    }
+    let stranger = Connector::newcomer(vec![authority().der().clone()], Expect::anyone()).unwrap();
+    assert!(stranger.open("127.0.0.1", port).await.is_err(), "a server that it cannot trust");
+}
+
+#[tokio::test]
+async fn a_guard_says_who_may_connect() {
+    for (admitted, wanted) in [(Ok(()), true), (Err("not from there".to_owned()), false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_trigger, watcher) = drain::new();
+        let guard = Guard::new(move |_| admitted.clone());
+        let mut incoming = Incoming::guarded(listener, guard, Limits::default(), watcher).unwrap();
+        let port = incoming.local_addr().port();
+        let _open = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let accepted = tokio::time::timeout(Duration::from_millis(200), incoming.accept()).await;
+        assert_eq!(accepted.is_ok_and(|it| it.is_some()), wanted);
+    }
 }

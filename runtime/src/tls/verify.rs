@@ -142,15 +142,24 @@ pub(super) struct ClientIdentity {
 }
 
 impl ClientIdentity {
-    pub(super) fn new(roots: Arc<RootCertStore>) -> Result<Self, Error> {
-        let chain = WebPkiClientVerifier::builder_with_provider(roots, provider())
-            .build()
-            .map_err(|error| Error::General(error.to_string()))?;
+    /// If `welcoming`, a client may also show none; then it has no identity.
+    pub(super) fn new(roots: Arc<RootCertStore>, welcoming: bool) -> Result<Self, Error> {
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        let builder = if welcoming { builder.allow_unauthenticated() } else { builder };
+        let chain = builder.build().map_err(|error| Error::General(error.to_string()))?;
         Ok(Self { chain })
     }
 }
 
 impl ClientCertVerifier for ClientIdentity {
+    fn offer_client_auth(&self) -> bool {
+        self.chain.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.chain.root_hint_subjects()
     }

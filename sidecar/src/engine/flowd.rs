@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use hop::identity::Listed;
 use proto::{convert, v1};
 use routing::table::CONNECTORS;
 use routing::{ActivationId, Digest, Incarnation, InstanceId, ServiceName};
 
 use super::{End, Engine, Input};
+use crate::capture::Capture;
 use crate::control::Event;
 use crate::probe::Health;
 
@@ -17,6 +19,7 @@ impl Engine {
                 let hello = v1::SidecarHello {
                     definitions: self.parts.tables.definitions().collect(),
                     watermark: self.parts.core.ledger_watermark(),
+                    unproven: self.parts.capture.as_ref().is_some_and(Capture::is_wanted),
                     ..self.parts.hello.clone()
                 };
                 // Without a taker the stream has been given up.
@@ -33,7 +36,8 @@ impl Engine {
     }
 
     fn message(&mut self, message: v1::FlowdMessage) {
-        let v1::FlowdMessage { hello, tables, bindings, acked, tombstones, left, fates, probe_now, retired } = message;
+        let v1::FlowdMessage { hello, tables, bindings, acked, tombstones, left, fates, probe_now, retired, proof } =
+            message;
         if left {
             self.sent_off();
             return;
@@ -60,6 +64,9 @@ impl Engine {
             self.parts.probes.probe_now();
         }
         self.retired(&retired);
+        if let (Some(capture), Some(proof)) = (&self.parts.capture, &proof) {
+            capture.told(proof);
+        }
     }
 
     /// flowd says that this incarnation is gone: as asked, or (after a lost answer) in an earlier life.
@@ -121,6 +128,7 @@ impl Engine {
 
     pub(super) fn rebind(&mut self, bindings: &v1::Bindings) -> Result<(), convert::Malformed> {
         self.parts.directory.push(bindings)?;
+        self.list(&bindings.accounts);
         let mut urls: HashMap<ServiceName, String> = HashMap::new();
         for v1::Service { name, url } in
             bindings.urls.iter().filter(|service| !service.url.is_empty() && service.name != CONNECTORS)
@@ -138,6 +146,20 @@ impl Engine {
         self.inputs.push(Input::Bindings(self.parts.directory.bindings()));
         self.drop_links();
         Ok(())
+    }
+
+    /// Who may serve what, where flowd says so.
+    fn list(&self, accounts: &[v1::Account]) {
+        if accounts.is_empty() {
+            return;
+        }
+        let mut listed = Listed::new();
+        for v1::Account { service, identities } in accounts {
+            // what is no identity is nobody's
+            let identities = identities.iter().filter_map(|it| it.parse().ok());
+            listed.entry(service.as_str().into()).or_default().extend(identities);
+        }
+        self.parts.accounts.list(listed);
     }
 
     /// Fates name no replica: it is the one that was asked after.

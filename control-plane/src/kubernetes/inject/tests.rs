@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kubernetes::Flags;
+use crate::kubernetes::{CONTROL_PORT, Flags, Orchestrator};
 
 fn settings(istio: bool) -> Settings {
-    Settings { istio, ..Settings::of(&Flags::default(), 9001) }
+    let orchestrator = if istio { Orchestrator::Istio } else { Orchestrator::Kubernetes };
+    Settings::of(&Flags { orchestrator, ..Flags::default() }, CONTROL_PORT)
 }
 
 fn pod() -> Value {
@@ -69,12 +70,38 @@ fn the_same_pod_twice_is_the_same_pod_and_out_again_is_as_it_was() {
 #[test]
 fn under_istio_offers_name_the_service_and_the_health_port_is_left_alone() {
     let mut before = pod();
-    before["metadata"]["annotations"] = json!({EXCLUDED: "9000"});
+    before["metadata"]["annotations"] = json!({EXCLUDED[0]: "9000"});
     let done = injected(&before, true);
     assert_eq!(environment(&done, "FLOW_ADVERTISE"), "collect-flow.shop.svc.cluster.local:7001@$(POD_IP):7001");
-    assert_eq!(done["metadata"]["annotations"][EXCLUDED], "9000,7002");
+    assert_eq!(done["metadata"]["annotations"][EXCLUDED[0]], "9000,7002");
     assert_eq!(uninject(&done).unwrap(), before);
     assert_eq!(environment(&injected(&pod(), false), "FLOW_ADVERTISE"), "$(POD_IP):7001");
+    assert_eq!(environment(&done, "FLOW_HOP_TLS"), "mesh");
+    assert_eq!(environment(&injected(&pod(), false), "FLOW_HOP_TLS"), "own");
+}
+
+#[test]
+fn hops_that_the_sidecars_encrypt_themselves_are_kept_out_of_the_mesh() {
+    let own = Settings { hops: HopTls::Own, ..settings(true) };
+    let mut before = pod();
+    before["metadata"]["annotations"] = json!({EXCLUDED[0]: "7002, 9000", EXCLUDED[1]: "7001"});
+    let Outcome::Injected(done) = inject(&before, "shop", &own) else { panic!("it gets one") };
+    assert_eq!(done["metadata"]["annotations"][EXCLUDED[0]], "7002, 9000,7001");
+    assert_eq!(done["metadata"]["annotations"][EXCLUDED[1]], "7001,9003");
+    assert_eq!(environment(&done, "FLOW_ADVERTISE"), "$(POD_IP):7001");
+    assert_eq!(uninject(&done).unwrap(), before);
+}
+
+#[test]
+fn the_pod_gets_a_token_for_flowd_alone_and_the_ca() {
+    let done = injected(&pod(), false);
+    let volumes = done["spec"]["volumes"].as_array().unwrap();
+    let identity = volumes.iter().find(|it| it["name"] == "flow-identity").unwrap();
+    let sources = &identity["projected"]["sources"];
+    assert_eq!(sources[0]["serviceAccountToken"]["audience"], "flowd.rexflow.svc");
+    assert_eq!(sources[1]["configMap"]["name"], "flow-ca.rexflow");
+    let task = done["spec"]["containers"][0].to_string();
+    assert!(!task.contains("flow-identity"), "the task does not see it: {task}");
 }
 
 #[test]

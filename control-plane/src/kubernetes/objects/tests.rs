@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bpmn::{Origin, Workload};
 
 use super::*;
-use crate::kubernetes::Flags;
+use crate::kubernetes::{CONTROL_PORT, Flags, Orchestrator};
 
 fn settings(istio: bool) -> Settings {
-    Settings { istio, ..Settings::of(&Flags::default(), 9001) }
+    let orchestrator = if istio { Orchestrator::Istio } else { Orchestrator::Kubernetes };
+    Settings::of(&Flags { orchestrator, ..Flags::default() }, CONTROL_PORT)
 }
 
 fn workload(name: &str, namespace: &str, own_namespace: Option<bool>) -> Workload {
@@ -28,6 +29,10 @@ fn workload(name: &str, namespace: &str, own_namespace: Option<bool>) -> Workloa
     }
 }
 
+fn planned(applied: &[Applied<'_>], present: &Present, settings: &Settings) -> Vec<Object> {
+    plan(applied, present, settings).objects
+}
+
 fn keys(objects: &[Object]) -> Vec<String> {
     objects.iter().map(|it| it.key.to_string()).collect()
 }
@@ -41,7 +46,7 @@ fn a_deployment_with_a_namespace_of_its_own_brings_everything_and_leaves_scaling
     let workloads = [workload("collect", "shop-1", Some(true))];
     let edges = BTreeSet::new();
     let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
-    let objects = plan(&applied, &Present::new(), &settings(false));
+    let objects = planned(&applied, &Present::new(), &settings(false));
     assert_eq!(
         keys(&objects),
         [
@@ -66,7 +71,7 @@ fn in_a_shared_namespace_nothing_of_the_namespace_is_ours() {
     let workloads = [workload("collect-1", "pantry", Some(false))];
     let edges = BTreeSet::new();
     let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
-    let objects = plan(&applied, &Present::new(), &settings(true));
+    let objects = planned(&applied, &Present::new(), &settings(true));
     assert!(!keys(&objects).iter().any(|it| it.starts_with("Namespace")), "{:?}", keys(&objects));
 }
 
@@ -75,7 +80,7 @@ fn under_istio_only_predecessors_and_flowd_may_offer_and_only_the_hop_port_is_gu
     let workloads = [workload("a", "shop-1", Some(true)), workload("b", "shop-1", Some(true))];
     let edges = BTreeSet::from([("a.shop-1".into(), "b.shop-1".into())]);
     let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
-    let objects = plan(&applied, &Present::new(), &settings(true));
+    let objects = planned(&applied, &Present::new(), &settings(true));
     let rule = &find(&objects, "AuthorizationPolicy shop-1/b-flow")["spec"]["rules"][0];
     let principals = rule["from"][0]["source"]["notPrincipals"].clone();
     assert_eq!(principals, json!(["cluster.local/ns/rexflow/sa/flowd", "cluster.local/ns/shop-1/sa/a"]));
@@ -98,7 +103,7 @@ fn two_deployments_share_the_standing_sidecar_of_a_preexisting_service() {
         Applied { deployment: "one-1", workloads: &one, edges: &edges[0], connectors: false },
         Applied { deployment: "two-1", workloads: &two, edges: &edges[1], connectors: true },
     ];
-    let objects = plan(&applied, &Present::new(), &settings(true));
+    let objects = planned(&applied, &Present::new(), &settings(true));
     let standing = find(&objects, "Deployment kitchen/sauce-flow");
     let environment = standing["spec"]["template"]["spec"]["containers"][0]["env"].to_string();
     assert!(environment.contains("sauce.kitchen=http://sauce.kitchen.svc.cluster.local:80"), "{environment}");
@@ -117,7 +122,7 @@ fn a_preexisting_service_whose_pods_have_sidecars_gets_the_hop_service_alone() {
     let found =
         Found { selector: BTreeMap::from([("run".into(), "sauce".into())]), injected: true, account: "chef".into() };
     let present = Present::from([(("kitchen".into(), "sauce".into()), found)]);
-    let objects = plan(&applied, &present, &settings(false));
+    let objects = planned(&applied, &present, &settings(false));
     assert_eq!(keys(&objects), ["Service kitchen/sauce-flow"]);
     assert_eq!(objects[0].body["spec"]["selector"], json!({"run": "sauce", INJECTED: "true"}));
 }
@@ -129,8 +134,37 @@ fn services_that_share_a_host_are_one_workload_with_several_ports() {
     (second.service, second.port, second.target_port) = ("a.n:82".into(), 82, 5002);
     let (workloads, edges) = ([first, second], BTreeSet::new());
     let applied = [Applied { deployment: "n", workloads: &workloads, edges: &edges, connectors: false }];
-    let objects = plan(&applied, &Present::new(), &settings(false));
+    let objects = planned(&applied, &Present::new(), &settings(false));
     let task = &find(&objects, "Deployment n/a")["spec"]["template"];
     assert_eq!(task["spec"]["containers"][0]["ports"].as_array().unwrap().len(), 2);
     assert_eq!(task["metadata"]["annotations"][SERVE], "a.n:81=http://127.0.0.1:5001,a.n:82=http://127.0.0.1:5002");
+}
+
+#[test]
+fn hops_that_the_sidecars_encrypt_go_past_istio_and_need_no_policies_of_it() {
+    let workloads = [workload("a", "shop-1", Some(true))];
+    let edges = BTreeSet::new();
+    let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
+    let own = Settings { hops: HopTls::Own, ..settings(true) };
+    let objects = planned(&applied, &Present::new(), &own);
+    assert!(!objects.iter().any(|it| it.key.kind.is_istio()), "{:?}", keys(&objects));
+    let annotations = &find(&objects, "Deployment shop-1/a")["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(annotations["traffic.sidecar.istio.io/excludeInboundPorts"], "7001,7002");
+    assert_eq!(annotations["traffic.sidecar.istio.io/excludeOutboundPorts"], "7001,9003");
+}
+
+#[test]
+fn every_service_has_the_account_that_its_sidecars_run_under() {
+    let workloads =
+        [workload("a", "shop-1", Some(true)), workload("sauce", "kitchen", None), workload("old", "kitchen", None)];
+    let edges = BTreeSet::new();
+    let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
+    let found = Found { injected: true, account: "chef".into(), ..Found::default() };
+    let present = Present::from([(("kitchen".into(), "sauce".into()), found)]);
+    let accounts = plan(&applied, &present, &settings(false)).accounts;
+    let of = |service: &str| accounts.get(service).map(|(namespace, account)| format!("{namespace}/{account}"));
+    assert_eq!(of("a.shop-1").as_deref(), Some("shop-1/a"));
+    assert_eq!(of("sauce.kitchen").as_deref(), Some("kitchen/chef"));
+    assert_eq!(of("old.kitchen").as_deref(), Some("kitchen/old-flow"));
+    assert_eq!(of("connectors").as_deref(), Some("rexflow/flow-connectors"));
 }
