@@ -375,6 +375,7 @@ impl Starting<'_> {
             told: Default::default(),
             orchestrated: self.config.kubernetes.orchestrator != Orchestrator::None,
             deploying: Mutex::new(()),
+            history: Mutex::new(()),
         });
         let retention = retention::run(operations.clone(), self.config.retention_days, self.config.retention_count);
         gate.open(operations.clone());

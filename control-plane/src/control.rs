@@ -132,7 +132,7 @@ impl Session {
         let stored = self.operations.store.commit(Batch::one(vec![write])).await;
         stored.map_err(|error| Status::unavailable(error.to_string()))?;
         let tombstones = self.operations.ledger.tombstones().await.map_err(|error| status(error.into()))?;
-        self.mailbox.post(|letters| letters.tombstones.extend(tombstones));
+        self.mailbox.post(|letters| letters.closed_before(tombstones));
         Ok(())
     }
 

@@ -19,8 +19,8 @@ use routing::{InstanceId, Payload};
 use serde_json::{Map, Value, json};
 use tonic::{Request, Response, Status};
 
-use crate::ledger::{Operation, Operator};
-use crate::operations::{Apply, Error, Gate, Operations, Run, Selection, Verdict};
+use crate::ledger::Operator;
+use crate::operations::{Again, Apply, Error, Gate, Operations, Run, Selection, Verdict};
 
 /// Instances shown when none is named.
 const MAX_SHOWN: usize = 10_000;
@@ -187,7 +187,7 @@ impl Service {
     }
 
     async fn started(&self, request: StartRequest) -> Result<Value, Raised> {
-        let again = || Operation::Start { payload: None, same_key: false };
+        let again = || Again { force: request.force, ..Again::default() };
         let operations = self.pass()?;
         let mut results = Map::new();
         for id in &request.ids {
@@ -197,7 +197,7 @@ impl Service {
                     Err(error) => json!({ "status": -1, "message": error.to_string() }),
                 },
                 RequestKind::Instance => {
-                    match operations.operate(&InstanceId::from(id.as_str()), Operator::default(), again()).await {
+                    match operations.start_again(&InstanceId::from(id.as_str()), Operator::default(), again()).await {
                         Ok(()) => json!({ "status": 0, "message": "Retry Succeeded." }),
                         Err(Error::WrongState(_)) => {
                             return Err(Raised::new("AssertionError", "Can only start instances in STOPPED state"));

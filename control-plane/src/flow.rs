@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 pub(crate) use wire::{failure_record, instance};
 
 use crate::ledger::{Operation, Operator};
-use crate::operations::{Apply, Error, Gate, Operations, Run, Selection, Swap};
+use crate::operations::{Again, Apply, Error, Gate, Operations, Run, Selection, Swap};
 
 /// The longest that one call may wait; whoever wants to wait longer asks again.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -218,15 +218,19 @@ impl Flow for Service {
     async fn start(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
         let operations = self.pass()?;
         let request = request.into_inner();
-        let (kind, payload, same_key) = (request.kind(), request.payload.map(routing::Payload::from), request.same_key);
+        let (kind, same_key, force) = (request.kind(), request.same_key, request.force);
+        let payload = request.payload.map(routing::Payload::from);
         let by = Operator { who: request.who, why: request.reason };
         let mut results = Vec::new();
         for id in request.ids {
             let done = match kind {
+                v1::Kind::Deployment if force => {
+                    Err(Error::Invalid("only instances are started with force".to_owned()))
+                }
                 v1::Kind::Deployment => operations.start_deployment(&id).await.map(|_| "Started."),
                 v1::Kind::Instance => {
-                    let again = Operation::Start { payload: payload.clone(), same_key };
-                    let done = operations.operate(&InstanceId::from(id.as_str()), by.clone(), again).await;
+                    let again = Again { payload: payload.clone(), same_key, force };
+                    let done = operations.start_again(&InstanceId::from(id.as_str()), by.clone(), again).await;
                     done.map(|()| "Retry Succeeded.")
                 }
             };

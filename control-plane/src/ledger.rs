@@ -15,12 +15,14 @@ mod broker;
 mod buffer;
 mod callback;
 mod close;
+mod deployed;
 mod instance;
 mod leave;
 mod load;
 mod message;
 mod migrate;
 mod operate;
+mod remains;
 mod send;
 mod start;
 mod stored;
@@ -34,17 +36,18 @@ use std::sync::Arc;
 use hop::{Assignment, Endpoint, Offer, Outbox, Refusal};
 use routing::callback::Callback;
 use routing::instance::Published;
-use routing::table::Version;
 use routing::{
     ActivationId, Compiled, DeploymentId, Digest, ElementId, HopRecord, Incarnation, InstanceId, Payload, ProcessId,
     Product, ServiceName, Timestamp, Token, TraceContext,
 };
 
 pub use broker::{Consumed, Position, Thrown};
+pub use deployed::Deployed;
 pub use instance::{IncidentView, InstanceView, State, TaskView, WaitView};
 pub use message::Receipt;
 pub use migrate::Target;
 pub use operate::{Operated, Operation, Operator};
+pub use remains::{Reopening, is_of as remains_of};
 pub use stored::{decode_instance, key};
 pub use topic::{Record, Retention, TopicView};
 
@@ -129,6 +132,8 @@ pub enum Input {
     Cancel(Request, InstanceId, Operator),
     /// An operator changes how an open instance goes on, and who and why.
     Operate(Request, InstanceId, Operator, Operation),
+    /// An operator runs an instance again that ended as ERROR.
+    Reopen(Request, Box<Reopening>),
     /// An operator, or retention, forgets a closed instance.
     Delete(Request, InstanceId),
     /// A sidecar hands over what it holds.
@@ -166,8 +171,10 @@ pub enum Output {
     Started(ProcessId),
     /// An instance has another state now.
     Changed(Box<InstanceView>),
-    /// An instance was closed with tokens still on their way: tell the sidecars.
-    Tombstone(InstanceId, Digest),
+    /// An instance was closed with tokens still on their way: tell the sidecars, and whether what they give back is kept.
+    Tombstone(InstanceId, bool),
+    /// A closed instance is open again: tell the sidecars.
+    Reopened(InstanceId),
     /// Nobody will offer in the name of this replica any more: its ids may be forgotten.
     Settled(Incarnation),
     /// Something for people.
@@ -195,8 +202,8 @@ pub enum Answer {
     WrongState(String),
     /// Offers to the replica: taken (true) or free (false).
     Fates(Vec<(ActivationId, bool)>),
-    /// Instances closed early; durably so once this answer may go.
-    Tombstones(Vec<InstanceId>),
+    /// Instances closed early, and whether what is given back of each is kept; durably so once this answer may go.
+    Tombstones(Vec<(InstanceId, bool)>),
 }
 
 /// What waits for a write to be durable.
@@ -211,40 +218,6 @@ const LAZY: u64 = 100;
 
 /// Idempotency keys of closed instances that are kept in memory.
 const MAX_KEYS: usize = 100_000;
-
-/// A deployment that new instances and calls may run on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deployed {
-    /// The process.
-    pub process: ProcessId,
-    /// The version of it.
-    pub deployment: DeploymentId,
-    /// The tables' digest.
-    pub definition: Digest,
-    /// `versionTag`.
-    pub tag: Option<String>,
-    /// What was applied together has the same number; grows.
-    pub applied: u64,
-    /// The elements where instances can start.
-    pub starts: Vec<ElementId>,
-    /// Topics that start instances at an element, beside those of the model.
-    pub topics: Vec<(String, ElementId)>,
-}
-
-/// The definition that a call activity of `caller` means: of what is deployed, the newest last.
-fn called(deployed: &[Deployed], caller: Digest, process: &str, version: &Version) -> Option<Digest> {
-    let mut of_process = deployed.iter().rev().filter(|d| d.process.as_str() == process);
-    let newest = of_process.clone().next().map(|d| d.definition);
-    match version {
-        Version::Latest => newest,
-        Version::Deployment => {
-            let with = deployed.iter().find(|d| d.definition == caller).map(|d| d.applied);
-            of_process.find(|d| Some(d.applied) == with).map(|d| d.definition).or(newest)
-        }
-        Version::Tag(tag) => of_process.find(|d| d.tag.as_ref() == Some(tag)).map(|d| d.definition),
-        Version::Fixed(deployment) => deployed.iter().find(|d| d.deployment == *deployment).map(|d| d.definition),
-    }
-}
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -347,13 +320,14 @@ impl Ledger {
             Input::Operate(request, instance, by, operation) => {
                 self.operate(now, request, &instance, by, operation, &mut effects);
             }
+            Input::Reopen(request, reopening) => self.reopen(now, request, *reopening, &mut effects),
             Input::Delete(request, instance) => self.delete(request, &instance, &mut effects),
             Input::Leave(request, replica, leaving) => self.leave(now, request, replica, leaving, &mut effects),
             Input::Whereabouts(request, replica, activations) => {
                 self.whereabouts(request, replica, activations, &mut effects)
             }
             Input::Tombstones(request) => {
-                let closed = self.tombstones.keys().cloned().collect();
+                let closed = self.tombstones.iter().map(|(instance, it)| (instance.clone(), it.kept)).collect();
                 effects.push(Output::Answer(request, Answer::Tombstones(closed)));
             }
             Input::Written(mark) => self.written(now, mark, &mut effects),

@@ -9,6 +9,7 @@ mod deployments;
 mod instances;
 mod list;
 mod messages;
+mod reopen;
 mod resources;
 mod swap;
 mod update;
@@ -27,6 +28,7 @@ pub(crate) use deployments::Probed;
 pub(crate) use instances::{Run, instance_name};
 pub(crate) use list::Selection;
 pub(crate) use messages::{MAX_PAYLOAD, Task, Told};
+pub(crate) use reopen::Again;
 pub(crate) use resources::Resource;
 pub(crate) use swap::{Swap, Swapped};
 pub(crate) use update::Updated;
@@ -65,6 +67,8 @@ pub(crate) struct Inner {
     pub(crate) orchestrated: bool,
     /// One change of deployments at a time.
     pub(crate) deploying: Mutex<()>,
+    /// One change of what has ended at a time.
+    pub(crate) history: Mutex<()>,
 }
 
 impl std::ops::Deref for Operations {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use routing::InstanceId;
 
-use crate::ledger::{decode_instance, key};
+use crate::ledger::{State, decode_instance, key};
 use crate::operations::Operations;
 use crate::store::{self, Batch, Store, Write};
 
@@ -28,6 +28,7 @@ pub(crate) async fn run(operations: Operations, days: u64, count: usize) {
 
 /// Forgets what ended before `before`, and the oldest beyond `count`; says how many.
 pub(crate) async fn expire(operations: &Operations, before: u64, count: usize) -> Result<usize, store::Error> {
+    let _one = operations.history.lock().await;
     let mut excess = ended(operations, count).await?.saturating_sub(count);
     let mut forgotten = 0;
     let store = &operations.store;
@@ -44,8 +45,13 @@ pub(crate) async fn expire(operations: &Operations, before: u64, count: usize) -
             excess = excess.saturating_sub(1);
             let id = InstanceId::from(id);
             if let Some(bytes) = store.get(&key::closed(&id)).await? {
-                let named = decode_instance(&bytes).ok().and_then(|it| it.idempotency_key);
-                writes.extend(named.map(|it| Write::delete(key::idempotency(&it))));
+                let view = decode_instance(&bytes).ok();
+                if view.as_ref().is_some_and(|it| it.state == State::Error) {
+                    writes.extend(operations.forget_remains(&id).await?);
+                    // nothing that comes back of it is kept from now on; a ledger that is going forgets it anyway
+                    let _ = operations.ledger.delete(&id).await;
+                }
+                writes.extend(view.and_then(|it| it.idempotency_key).map(|it| Write::delete(key::idempotency(&it))));
                 writes.push(Write::delete(key::closed(&id)));
             }
             writes.push(Write::delete(entry.clone()));

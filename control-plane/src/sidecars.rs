@@ -4,7 +4,7 @@
 //! reach it. What is to be told to it gathers in its [`Mailbox`], coalesced, and is taken by its session when there is
 //! room on the stream: nobody ever waits for a slow sidecar.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::v1;
@@ -180,7 +180,10 @@ pub(crate) struct Mailbox {
 pub(crate) struct Letters {
     /// Reports up to it are durable.
     pub(crate) acked: Option<u64>,
-    pub(crate) tombstones: Vec<InstanceId>,
+    /// Closed instances, and whether what is given back of each is kept.
+    closed: BTreeMap<InstanceId, bool>,
+    /// Closed instances that are open again.
+    pub(crate) reopened: BTreeSet<InstanceId>,
     pub(crate) left: bool,
     pub(crate) fates: Vec<v1::Fate>,
     pub(crate) probe: bool,
@@ -191,9 +194,32 @@ pub(crate) struct Letters {
 }
 
 impl Letters {
+    /// All instances that were closed before the sidecar came.
+    pub(crate) fn closed_before(&mut self, all: Vec<(InstanceId, bool)>) {
+        self.closed.extend(all);
+    }
+
+    /// An instance is closed.
+    pub(crate) fn close(&mut self, instance: InstanceId, kept: bool) {
+        self.reopened.remove(&instance);
+        self.closed.insert(instance, kept);
+    }
+
+    /// A closed instance is open again.
+    pub(crate) fn reopen(&mut self, instance: InstanceId) {
+        self.closed.remove(&instance);
+        self.reopened.insert(instance);
+    }
+
+    /// As they are told.
+    pub(crate) fn tombstones(&self) -> Vec<v1::Tombstone> {
+        self.closed.iter().map(|(it, kept)| v1::Tombstone { instance: it.to_string(), kept: *kept }).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.acked.is_none()
-            && self.tombstones.is_empty()
+            && self.closed.is_empty()
+            && self.reopened.is_empty()
             && !self.left
             && self.fates.is_empty()
             && !self.probe

@@ -103,6 +103,8 @@ pub(crate) enum Operation {
     /// With another payload, or as it is.
     Start {
         same_key: bool,
+        /// Also of an instance that has ended as ERROR.
+        force: bool,
         payload: Option<Payload>,
         by: Operator,
     },

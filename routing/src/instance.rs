@@ -41,7 +41,6 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 
 use crate::compiled::Compiled;
-use crate::failure::Failure;
 use crate::id::{ActivationId, Digest, ElementId, InstanceId, ScopeId};
 use crate::join::Join;
 use crate::payload::Payload;
@@ -98,8 +97,8 @@ pub enum Effect {
         /// The last end event that a token reached, as `end_event` shows it.
         end_event: String,
     },
-    /// A failure that the model does not want to recover from.
-    Failed(Box<Token>, Box<Failure>),
+    /// A failure that the model does not want to recover from. The token stays as an incident, and nothing else moves.
+    Failed(ActivationId),
     /// A token stays as an incident.
     Incident(ActivationId),
     /// A rule was broken: a bug.
@@ -147,6 +146,8 @@ pub struct Instance {
     halted: usize,
     /// Nothing goes on until an operator says so.
     suspended: bool,
+    /// The same, because of a failure that the model does not want to recover from.
+    failed: bool,
     order: u64,
     end_event: String,
     changes: Changes,
@@ -173,6 +174,7 @@ impl Instance {
             joins: HashMap::new(),
             halted: 0,
             suspended: false,
+            failed: false,
             order: 0,
             end_event: String::new(),
             changes: Changes::new(),
@@ -285,6 +287,43 @@ impl Instance {
         inside.is_some_and(|set| {
             set.iter().any(|a| matches!(self.stays.get(a).map(|s| &s.reason), Some(Reason::Incident(_))))
         })
+    }
+
+    /// True when no token of it can be with a sidecar: in every open scope the weights of what is here sum to one.
+    pub fn is_whole(&self) -> bool {
+        self.missing().is_empty()
+    }
+
+    /// Open scopes of which tokens are, or may be, with sidecars, and the weight of each that is here.
+    pub fn missing(&self) -> BTreeMap<ScopeId, Weight> {
+        let root = self.root();
+        let mut here: BTreeMap<ScopeId, Weight> = [(root, Weight::zero())].into();
+        for stay in self.stays.values() {
+            if let Reason::Activity(activity) = &stay.reason {
+                let scope = stay.token.activation;
+                match activity.body {
+                    // what an interrupting event sub-process has left of a scope is not counted
+                    _ if activity.interrupted => drop(here.remove(&scope)),
+                    Body::Scope | Body::Call(_) | Body::Service => {
+                        here.entry(scope).or_insert_with(Weight::zero);
+                    }
+                    Body::Waits | Body::Loop(_) | Body::Listens => {}
+                }
+            }
+        }
+        for stay in self.stays.values() {
+            if let Some(sum) = here.get_mut(&stay.token.scope) {
+                *sum = sum.plus(&stay.token.weight);
+            }
+        }
+        here.retain(|scope, sum| !sum.is_one() || self.compensates(*scope));
+        here
+    }
+
+    /// A handler of its scope may be with a sidecar, without weight.
+    fn compensates(&self, scope: ScopeId) -> bool {
+        let stay = self.stays.get(&scope).map(|stay| &stay.reason);
+        matches!(stay, Some(Reason::Activity(activity)) if activity.compensating.is_some())
     }
 
     pub(crate) fn root(&self) -> ScopeId {

@@ -7,6 +7,7 @@
 //! * an activation decides once, in spite of restarts and repeated offers.
 
 mod activity;
+mod closed;
 mod leave;
 mod receive;
 mod recover;
@@ -28,7 +29,10 @@ use routing::{
 use crate::callback::CallbackKey;
 use crate::record::Record;
 
+pub use closed::Closed;
 pub use hop::{Link, Sender};
+
+use closed::AllClosed;
 
 /// What the sidecar is.
 #[derive(Clone, Debug)]
@@ -114,7 +118,11 @@ pub enum Input {
     /// Definitions that no instance runs on any more.
     Retired(Vec<Digest>),
     /// Instances that were closed early.
-    Closed(Vec<InstanceId>),
+    Closed(Vec<Closed>),
+    /// The same, of a flowd that has just greeted: there are no others.
+    AllClosed(Vec<Closed>),
+    /// Closed instances that are open again.
+    Reopened(Vec<InstanceId>),
     /// What became of offers to a replica that has left: taken, or free.
     Fates(Incarnation, Vec<(ActivationId, bool)>),
     /// The call of an activation ended; the number is that of [`Output::Call`].
@@ -259,8 +267,7 @@ pub struct Core {
     orphans: Vec<(Arc<Token>, Origin, Timestamp)>,
     services: HashMap<ServiceName, Service>,
     tables: HashMap<Digest, HashMap<ElementId, Arc<Compiled>>>,
-    closed: HashSet<InstanceId>,
-    closed_order: VecDeque<InstanceId>,
+    closed: AllClosed,
     links: HashMap<Link, Sender>,
     link_of: HashMap<Incarnation, Link>,
     peers: HashSet<Incarnation>,
@@ -297,8 +304,7 @@ impl Core {
             orphans: Vec::new(),
             services: HashMap::new(),
             tables: HashMap::new(),
-            closed: HashSet::new(),
-            closed_order: VecDeque::new(),
+            closed: AllClosed::default(),
             links: HashMap::new(),
             link_of: HashMap::new(),
             peers: HashSet::new(),
@@ -342,7 +348,9 @@ impl Core {
             Input::Bindings(bindings) => self.bindings(now, bindings, out),
             Input::Tables(definition, tables) => self.tables(now, definition, tables, out),
             Input::Retired(definitions) => self.retired(&definitions),
-            Input::Closed(instances) => self.closed(now, instances, out),
+            Input::Closed(instances) => self.closed(now, instances, false, out),
+            Input::AllClosed(instances) => self.closed(now, instances, true, out),
+            Input::Reopened(instances) => self.reopened(&instances),
             Input::Fates(replica, fates) => self.fates(now, replica, fates, out),
             Input::Called(activation, number, result) => self.called(now, activation, number, result, out),
             Input::Health(service, down) => self.health(now, service, down, out),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bpmn::{Options, ProcessDefinition, check};
 use control_plane::ledger::{
-    self, Answer as Reply, Deployed, Input, InstanceView, Ledger, Operation, Operator, Output, Start,
+    self, Answer as Reply, Deployed, Input, InstanceView, Ledger, Operation, Operator, Output, Reopening, Start,
 };
 use hop::Endpoint;
 use routing::callback::{Address, Callback};
@@ -113,6 +113,8 @@ pub struct Game {
     pub called_at: Vec<Timestamp>,
     /// For which activation each of them was made.
     pub activations: Vec<ActivationId>,
+    /// With which idempotency key.
+    pub keys: Vec<ActivationId>,
     /// Broken rules that the ledger saw; a test that ends with some has found a bug.
     pub alarms: Vec<String>,
     instances: u32,
@@ -151,6 +153,7 @@ impl Game {
             calls: Vec::new(),
             called_at: Vec::new(),
             activations: Vec::new(),
+            keys: Vec::new(),
             alarms: Vec::new(),
             instances: 0,
             definitions,
@@ -220,6 +223,21 @@ impl Game {
         self.tell(Input::Operate(0, instance.clone(), Operator::default(), again));
         self.settle();
         self.view(instance)
+    }
+
+    /// Runs an instance again that has ended as ERROR; what follows waits.
+    pub fn reopen(&mut self, instance: &InstanceId, payload: Option<Payload>) {
+        let reopening = self.reopening(instance, payload);
+        self.tell(reopening);
+    }
+
+    /// What an operator asks for who runs an instance again, by what the store has of it now.
+    pub fn reopening(&self, instance: &InstanceId, payload: Option<Payload>) -> Input {
+        let remains = self.store.iter().filter(|(key, _)| ledger::remains_of(key, instance));
+        let remains = remains.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let view = ledger::decode_instance(&self.store[&ledger::key::closed(instance)]).expect("it has ended");
+        let by = Operator { who: "ann".into(), why: "it works now".into() };
+        Input::Reopen(0, Box::new(Reopening { view, remains, by, payload, same_key: false }))
     }
 
     /// Lets everything happen, time included, until nothing more can.
@@ -355,8 +373,9 @@ impl Game {
                     | Output::Listening
                     | Output::Started(_)
                     | Output::HandTables(..)
-                    | Output::Tombstone(..)
+                    | Output::Reopened(_)
                     | Output::Settled(_) => {}
+                    Output::Tombstone(instance, kept) => self.give_back(&instance, kept),
                 }
             }
             if let Some(mark) = mark {
@@ -371,6 +390,23 @@ impl Game {
                 Some(value) => self.store.insert(key, value),
                 None => self.store.remove(&key),
             };
+        }
+    }
+
+    /// Sidecars are told that an instance is closed: they let go of its tokens.
+    fn give_back(&mut self, instance: &InstanceId, kept: bool) {
+        let (offers, running) = (std::mem::take(&mut self.offers), std::mem::take(&mut self.running));
+        let of = |token: &Token| token.instance == *instance;
+        let (own, offers): (VecDeque<_>, VecDeque<_>) = offers.into_iter().partition(of);
+        let (called, running): (Vec<_>, Vec<_>) = running.into_iter().partition(|it| of(&it.token));
+        (self.offers, self.running) = (offers, running);
+        for mut token in own.into_iter().chain(called.into_iter().map(|it| it.token)) {
+            self.tell(Input::Answered(REPLICA, vec![token.activation], Vec::new()));
+            token = token.returned();
+            if !kept {
+                token.payload = Payload::default();
+            }
+            self.report(Product { token, to: To::Cancelled });
         }
     }
 
@@ -413,6 +449,7 @@ impl Game {
                     let element = running.token.element.as_str();
                     self.calls.push(element.to_owned());
                     self.activations.push(running.token.activation);
+                    self.keys.push(running.token.key);
                     self.called_at.push(self.now);
                     let input = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
                     let (takes, result) = (self.behaviour)(element, running.activity.attempts, &input);

@@ -67,6 +67,8 @@ pub struct Outcome {
     pub completed: u64,
     /// Calls of tasks.
     pub calls: u64,
+    /// How often an instance was run again that had ended as ERROR.
+    pub reopened: u64,
     /// Events handled.
     pub events: u64,
     /// How often each of [`Fault::ALL`] happened.
@@ -120,6 +122,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Outcome {
         started: ends.started,
         completed: ends.completed,
         calls: world.history.calls,
+        reopened: world.history.reopened,
         events: world.handled,
         fired: world.faults.fired.clone(),
         fingerprint: world.fingerprint,
@@ -167,6 +170,8 @@ pub struct Sweep {
     pub completed: u64,
     /// Calls of tasks.
     pub calls: u64,
+    /// How often an instance was run again that had ended as ERROR.
+    pub reopened: u64,
     /// Events handled.
     pub events: u64,
     /// How often each of [`Fault::ALL`] happened.
@@ -179,6 +184,7 @@ impl Sweep {
         self.started += outcome.started;
         self.completed += outcome.completed;
         self.calls += outcome.calls;
+        self.reopened += outcome.reopened;
         self.events += outcome.events;
         self.fired.iter_mut().zip(&outcome.fired).for_each(|(sum, n)| *sum += n);
         if !outcome.failures.is_empty() {
@@ -191,6 +197,7 @@ impl Sweep {
         self.started += other.started;
         self.completed += other.completed;
         self.calls += other.calls;
+        self.reopened += other.reopened;
         self.events += other.events;
         self.fired.iter_mut().zip(&other.fired).for_each(|(sum, n)| *sum += n);
         self.failed.extend(other.failed);
@@ -228,11 +235,12 @@ pub fn main() -> ExitCode {
         println!("seed {}: {}", outcome.seed, outcome.failures.join("; "));
     }
     println!(
-        "{} seeds, {} failed; {} instances started, {} completed, {} calls, {} events",
+        "{} seeds, {} failed; {} instances started, {} completed, {} run again after an ERROR, {} calls, {} events",
         sum.runs,
         sum.failed.len(),
         sum.started,
         sum.completed,
+        sum.reopened,
         sum.calls,
         sum.events
     );

@@ -12,6 +12,7 @@ mod migrate;
 mod modify;
 mod parallel;
 mod random;
+mod reopened;
 mod repetition;
 mod set_variables;
 mod standard;

@@ -89,7 +89,9 @@ impl Bench {
 
 fn told(outputs: &[Output], request: u64) -> Option<Vec<InstanceId>> {
     outputs.iter().find_map(|output| match output {
-        Output::Answer(number, Answer::Tombstones(instances)) if *number == request => Some(instances.clone()),
+        Output::Answer(number, Answer::Tombstones(instances)) if *number == request => {
+            Some(instances.iter().map(|(instance, _)| instance.clone()).collect())
+        }
         _ => None,
     })
 }

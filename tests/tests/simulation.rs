@@ -17,6 +17,7 @@ fn a_thousand_seeds_lose_nothing_and_end_and_decide_once() {
         assert!(*fired > 0, "{fault:?} never happened");
     }
     assert!(sum.started >= 5 * seeds, "only {} instances were started", sum.started);
+    assert!(sum.reopened >= seeds / 2, "only {} instances were run again after an ERROR", sum.reopened);
     assert!(sum.completed * 10 >= sum.started * 9, "{} of {} completed", sum.completed, sum.started);
 }
 

@@ -1,7 +1,6 @@
-//! Operations on instances over HTTP, each with `?by=&reason=`: `POST /instances/<id>/suspend`, `.../resume`, `.../start[?same_key=true]`
-//! with the payload to go on with, or none, `.../variables[?scope=]`
-//! with a JSON object of them, `.../modify` with `{"move": {"FROM": "TO"}, "variables": {}}`, and `.../migrate` with
-//! `{"to": "DEPLOYMENT", "map": {"FROM": "TO"}}`.
+//! Operations on instances over HTTP, each with `?by=&reason=`: `POST /instances/<id>/suspend`, `.../resume`,
+//! `.../start[?same_key=true][&force=true]` with the payload to go on with, or none, `.../variables[?scope=]` with a JSON object of them,
+//! `.../modify` with `{"move": {"FROM": "TO"}, "variables": {}}`, and `.../migrate` with `{"to": "DEPLOYMENT", "map": {"FROM": "TO"}}`.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use super::query::{decoded, pairs};
 use super::{Answer, failed, json_answer, not_allowed, told};
 use crate::ledger::{Operation, Operator};
-use crate::operations::Operations;
+use crate::operations::{Again, Error, Operations};
 
 /// Whether this module answers a path.
 pub(super) fn answers(path: &str) -> bool {
@@ -34,7 +33,7 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
     if *request.method() != Method::POST {
         return not_allowed("POST");
     }
-    let Asked { by, same_key, scope } = match asked(&request, what) {
+    let Asked { by, same_key, force, scope } = match asked(&request, what) {
         Ok(asked) => asked,
         Err(why) => return failed(StatusCode::BAD_REQUEST, &why),
     };
@@ -46,6 +45,11 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
         Ok(payload) => payload,
         Err(refused) => return refused,
     };
+    let id = &InstanceId::from(id);
+    if what == "start" {
+        let again = Again { payload: Some(payload).filter(|it| !is_none(it)), same_key, force };
+        return done(id, operations.start_again(id, by, again).await);
+    }
     let operation = match what {
         "suspend" => Operation::Suspend,
         "resume" => Operation::Resume,
@@ -53,7 +57,6 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
             Ok(operation) => operation,
             Err(refused) => return refused,
         },
-        "start" => Operation::Start { payload: Some(payload).filter(|it| !is_none(it)), same_key },
         _ => {
             let read = if what == "modify" { moving(&payload) } else { Operation::set(scope, &payload) };
             match read {
@@ -62,8 +65,12 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
             }
         }
     };
-    match operations.operate(&InstanceId::from(id), by, operation).await {
-        Ok(()) => json_answer(StatusCode::OK, &json!({ "status": 0, "message": "Ok", "id": id })),
+    done(id, operations.operate(id, by, operation).await)
+}
+
+fn done(id: &InstanceId, done: Result<(), Error>) -> Answer {
+    match done {
+        Ok(()) => json_answer(StatusCode::OK, &json!({ "status": 0, "message": "Ok", "id": id.as_str() })),
         Err(error) => told(&error),
     }
 }
@@ -104,6 +111,7 @@ async fn migrating(operations: &Operations, payload: &Payload) -> Result<Operati
 struct Asked {
     by: Operator,
     same_key: bool,
+    force: bool,
     scope: Option<String>,
 }
 
@@ -119,6 +127,7 @@ fn asked(request: &Request<Body>, what: &str) -> Result<Asked, String> {
             "by" => asked.by.who = value,
             "reason" => asked.by.why = value,
             "same_key" if what == "start" => asked.same_key = value == "true",
+            "force" if what == "start" => asked.force = value == "true",
             "scope" if what == "variables" => asked.scope = Some(value).filter(|it| !it.is_empty()),
             other => return Err(format!("there is no parameter {other:?} here; there are by and reason")),
         }

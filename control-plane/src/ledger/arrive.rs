@@ -26,7 +26,7 @@ impl Tables for Known<'_> {
     }
 
     fn called(&self, caller: Digest, process: &str, version: &Version) -> Option<Digest> {
-        super::called(self.processes, caller, process, version)
+        super::deployed::called(self.processes, caller, process, version)
     }
 }
 
@@ -82,7 +82,7 @@ impl Ledger {
         let mut effects = Vec::new();
         let known = Known { tables: &self.tables, processes: &self.processes };
         act(Run::new(&mut open.inner, &known, now, &mut effects));
-        let closes = |effect: &Effect| matches!(effect, Effect::Completed { .. } | Effect::Failed(..));
+        let closes = |effect: &Effect| matches!(effect, Effect::Completed { .. } | Effect::Failed(_));
         self.note_changes(instance, effects.iter().any(closes));
         let incident = effects.iter().any(|effect| matches!(effect, Effect::Incident(_)));
         for effect in effects {
@@ -104,7 +104,7 @@ impl Ledger {
                 out.push(hop(&table, node, &token, since, now, status));
             }
             Effect::Completed { result, end_event } => self.completed(now, instance, result, end_event, out),
-            Effect::Failed(token, failure) => self.fail(now, *token, *failure, out),
+            Effect::Failed(activation) => self.fail(now, instance, activation, out),
             Effect::Incident(_) => {}
             Effect::Alarm(token, what) => self.alarm(&token, what, out),
         }
@@ -181,7 +181,7 @@ impl Ledger {
         if self.instances.contains_key(&instance) {
             self.run(now, &instance, out, |run| run.report(product));
         } else {
-            self.came_back_late(&product.token);
+            self.came_back_late(product);
         }
     }
 
@@ -228,9 +228,9 @@ impl Ledger {
         }
     }
 
-    /// STOPPED when nothing can move, RUNNING when something can again.
+    /// STOPPED when nothing can move, RUNNING when something can again. Nothing is settled of one that is about to be closed, or run again.
     pub(super) fn settle_state(&mut self, instance: &InstanceId, out: &mut Vec<Output>) {
-        let Some(open) = self.instances.get_mut(instance) else { return };
+        let Some(open) = self.instances.get_mut(instance).filter(|it| !it.inner.has_failed()) else { return };
         let state = match (open.state, open.inner.is_stuck()) {
             _ if open.inner.is_suspended() => State::Suspended,
             (_, true) => State::Stopped,

@@ -1,16 +1,58 @@
 //! Ends of instances: by weight, or early.
 
-use routing::{ActivationId, Failure, Payload, Token, Weight};
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost::Message as _;
+use proto::convert::{self, Malformed};
+use proto::v1;
+use routing::instance::Reason;
+use routing::{ActivationId, Failure, Payload, Product, ScopeId, Token, Weight};
 
 use super::instance::State;
 use super::stored::{encode_instance, key};
-use super::{Digest, InstanceId, Ledger, MAX_KEYS, Output, Timestamp};
+use super::{Digest, InstanceId, Ledger, MAX_KEYS, Output, Timestamp, remains};
 
 /// An instance closed early: what has come back of it since.
 #[derive(Debug)]
 pub(super) struct Tombstone {
     pub(super) definition: Digest,
-    pub(super) back: Weight,
+    /// It ended as ERROR and can be run again: what comes back is kept.
+    pub(super) kept: bool,
+    /// Open scopes of which something is missing, and the weight of each that is here; unknown after a restart.
+    missing: Option<BTreeMap<ScopeId, Weight>>,
+    /// What has come back.
+    pub(super) back: BTreeSet<ActivationId>,
+}
+
+impl Tombstone {
+    fn encode(&self) -> Vec<u8> {
+        [&self.definition.0[..], &[u8::from(self.kept)]].concat()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        // without the last byte: of a build that kept nothing
+        let (definition, kept) = bytes.split_at_checked(32).unwrap_or((bytes, &[]));
+        let definition = convert::digest(definition)?;
+        Ok(Self { definition, kept: kept == [1], missing: None, back: BTreeSet::new() })
+    }
+
+    /// A token of it comes back. True the first time.
+    fn takes(&mut self, token: &Token) -> bool {
+        if !self.back.insert(token.activation) {
+            return false;
+        }
+        if let Some(missing) = &mut self.missing {
+            if let Some(here) = missing.get_mut(&token.scope) {
+                *here = here.plus(&token.weight);
+            }
+            missing.retain(|_, here| !here.is_one());
+        }
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        self.missing.as_ref().is_some_and(BTreeMap::is_empty)
+    }
 }
 
 /// How an instance ends.
@@ -20,8 +62,6 @@ struct Ending {
     end_event: String,
     failure: Option<(Failure, Payload)>,
     reason: String,
-    /// Of the root scope's token that failed, which is no record.
-    failed: Weight,
 }
 
 impl Ledger {
@@ -38,14 +78,24 @@ impl Ledger {
         self.close(now, instance, ending, out);
     }
 
-    /// A failure that the model does not want to recover from.
-    pub(super) fn fail(&mut self, now: Timestamp, token: Token, failure: Failure, out: &mut Vec<Output>) {
-        let instance = token.instance.clone();
-        let recorded = self.instances.get(&instance).is_some_and(|it| it.inner.stay(token.activation).is_some());
-        let counts = token.scope == ActivationId::root(&instance) && !recorded;
-        let failed = if counts { token.weight } else { Weight::zero() };
-        let ending = Ending { failure: Some((failure, token.payload)), failed, ..self.ending(&instance, State::Error) };
-        self.close(now, &instance, ending, out);
+    /// A failure that the model does not want to recover from: of the token that stays as this incident.
+    pub(super) fn fail(
+        &mut self,
+        now: Timestamp,
+        instance: &InstanceId,
+        activation: ActivationId,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(open) = self.instances.get(instance) else { return };
+        let stay = open.inner.stay(activation);
+        let failure = stay.and_then(|stay| match &stay.reason {
+            Reason::Incident(failure) => Some(((**failure).clone(), stay.token.payload.clone())),
+            _ => None,
+        });
+        let kept = remains::encode(&open.inner, activation);
+        self.put(key::remains(instance), kept);
+        let ending = Ending { failure, ..self.ending(instance, State::Error) };
+        self.close(now, instance, ending, out);
     }
 
     pub(super) fn cancelled(&mut self, now: Timestamp, instance: &InstanceId, reason: String, out: &mut Vec<Output>) {
@@ -55,7 +105,7 @@ impl Ledger {
 
     fn ending(&self, instance: &InstanceId, state: State) -> Ending {
         let end_event = self.instances.get(instance).map(|o| o.inner.end_event().to_owned()).unwrap_or_default();
-        Ending { state, result: None, end_event, failure: None, reason: String::new(), failed: Weight::zero() }
+        Ending { state, result: None, end_event, failure: None, reason: String::new() }
     }
 
     /// One record, first wins: from here on the instance is only in the store.
@@ -81,16 +131,18 @@ impl Ledger {
         for (activation, subscriptions) in subscribed {
             self.unindex(instance, activation, &subscriptions);
         }
-        let root = ActivationId::root(instance);
-        let own = open.inner.stays().filter(|s| s.token.scope == root);
-        let at_rest = own.fold(ending.failed, |sum, s| sum.plus(&s.token.weight));
-        if ending.state != State::Completed {
-            self.bury(instance, view.definition, at_rest, out);
+        let missing = open.inner.missing();
+        if ending.state != State::Completed && !missing.is_empty() {
+            let (definition, kept) = (view.definition, ending.state == State::Error);
+            let tombstone = Tombstone { definition, kept, missing: Some(missing), back: BTreeSet::new() };
+            self.bury(instance, tombstone, out);
         }
         if let Some(k) = &view.correlation_key {
             let singleton = (view.process.clone(), k.clone());
-            self.exchange.singletons.remove(&singleton);
-            self.exchange.freed.push(singleton);
+            if self.exchange.singletons.get(&singleton) == Some(instance) {
+                self.exchange.singletons.remove(&singleton);
+                self.exchange.freed.push(singleton);
+            }
         }
         if let Some(k) = &view.idempotency_key {
             self.closed_keys.push_back(k.clone());
@@ -104,22 +156,33 @@ impl Ledger {
     }
 
     /// Tokens of a closed instance may be on their way: sidecars are told until all its weight is back.
-    fn bury(&mut self, instance: &InstanceId, definition: Digest, back: Weight, out: &mut Vec<Output>) {
-        if back.is_one() {
-            return;
-        }
-        self.put(key::tombstone(instance), definition.0.to_vec());
-        self.tombstones.insert(instance.clone(), Tombstone { definition, back });
-        out.push(Output::Tombstone(instance.clone(), definition));
+    fn bury(&mut self, instance: &InstanceId, tombstone: Tombstone, out: &mut Vec<Output>) {
+        self.put(key::tombstone(instance), tombstone.encode());
+        out.push(Output::Tombstone(instance.clone(), tombstone.kept));
+        self.tombstones.insert(instance.clone(), tombstone);
     }
 
-    /// A token of an instance that is closed, or expired: its weight is back, nothing else of it counts.
-    pub(super) fn came_back_late(&mut self, token: &Token) {
-        let Some(tombstone) = self.tombstones.get_mut(&token.instance) else { return };
-        tombstone.back = tombstone.back.plus(&token.weight);
-        if tombstone.back.is_one() {
-            self.tombstones.remove(&token.instance);
-            self.remove(key::tombstone(&token.instance));
+    /// The instance is forgotten: it will not be run again.
+    pub(super) fn keep_no_more(&mut self, instance: &InstanceId) {
+        let Some(tombstone) = self.tombstones.get_mut(instance).filter(|it| it.kept) else { return };
+        tombstone.kept = false;
+        let bytes = tombstone.encode();
+        self.put(key::tombstone(instance), bytes);
+    }
+
+    /// A token of an instance that is closed, or expired: its weight is back, and nothing else of it counts unless the instance can be run
+    /// again.
+    pub(super) fn came_back_late(&mut self, product: Product) {
+        let (instance, activation) = (product.token.instance.clone(), product.token.activation);
+        let Some(tombstone) = self.tombstones.get_mut(&instance) else { return };
+        let first = tombstone.takes(&product.token);
+        let (kept, over) = (tombstone.kept, tombstone.is_over());
+        if first && kept {
+            self.put(key::came_back(&instance, activation), v1::Product::from(product).encode_to_vec());
+        }
+        if over {
+            self.tombstones.remove(&instance);
+            self.remove(key::tombstone(&instance));
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use hop::Assignment;
 use prost::Message as _;
-use proto::convert::{self, Malformed};
+use proto::convert::Malformed;
 use proto::v1;
 use routing::instance::{Instance, Stay};
-use routing::{ActivationId, Incarnation, InstanceId, Weight};
+use routing::{ActivationId, Incarnation, InstanceId};
 
 use super::arrive::Known;
 use super::close::Tombstone;
@@ -64,9 +64,8 @@ impl Ledger {
                     ledger.left.insert(replica, Left::decode(&value)?);
                 }
                 Some(key::TOMBSTONE) => {
-                    let definition = convert::digest(&value)?;
-                    let tombstone = Tombstone { definition, back: Weight::zero() };
-                    ledger.tombstones.insert(InstanceId::from(text(&key[2..])?), tombstone);
+                    let instance = InstanceId::from(text(&key[2..])?);
+                    ledger.tombstones.insert(instance, Tombstone::decode(&value)?);
                 }
                 Some(key::MESSAGE) => {
                     let number = number(&key)?;

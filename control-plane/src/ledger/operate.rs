@@ -237,7 +237,7 @@ impl Ledger {
     }
 
     /// Starts every incident of the instance again, each from the failed element, as often as it takes.
-    fn start_again(
+    pub(super) fn start_again(
         &mut self,
         now: Timestamp,
         instance: &InstanceId,
@@ -315,6 +315,8 @@ impl Ledger {
         };
         if answer == Answer::Done {
             self.remove(key::closed(instance));
+            self.remove(key::remains(instance));
+            self.keep_no_more(instance);
             self.keys.retain(|_, i| i != instance);
         }
         out.push(Output::Answer(request, answer));

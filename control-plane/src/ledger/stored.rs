@@ -32,6 +32,9 @@ pub mod key {
     /// Instances closed early with tokens on their way.
     pub const TOMBSTONE: &[u8] = b"x/";
 
+    /// What remains of instances that ended as ERROR.
+    pub const REMAINS: &[u8] = b"e/";
+
     /// Messages that are kept, or still to be told.
     pub const MESSAGE: &[u8] = b"m/";
     /// Ids of messages that were taken.
@@ -104,6 +107,14 @@ pub mod key {
     pub fn start(deployment: &DeploymentId, element: &ElementId, trigger: u32) -> Vec<u8> {
         joined(START, &[deployment.as_str().as_bytes(), element.as_str().as_bytes(), trigger.to_string().as_bytes()])
     }
+    /// What remains of an instance that ended as ERROR; tokens of it that came back later are below.
+    pub fn remains(instance: &InstanceId) -> Vec<u8> {
+        joined(REMAINS, &[instance.as_str().as_bytes()])
+    }
+    /// A token that came back after its instance had ended as ERROR.
+    pub fn came_back(instance: &InstanceId, activation: ActivationId) -> Vec<u8> {
+        joined(REMAINS, &[instance.as_str().as_bytes(), activation.to_string().as_bytes()])
+    }
     /// A tombstone.
     pub fn tombstone(instance: &InstanceId) -> Vec<u8> {
         joined(TOMBSTONE, &[instance.as_str().as_bytes()])
@@ -132,6 +143,11 @@ struct Output {
 
 /// The stored form of a record.
 pub(super) fn encode_stay(stay: &Stay) -> Vec<u8> {
+    store_stay(stay).encode_to_vec()
+}
+
+/// See [`encode_stay`].
+pub(super) fn store_stay(stay: &Stay) -> v1::StoredToken {
     let mut parts = Parts { subscriptions: stay.subscriptions.clone(), ..Parts::default() };
     let why = match stay.reason.clone() {
         Reason::Ended => Why::Ended(v1::Empty {}),
@@ -157,12 +173,17 @@ pub(super) fn encode_stay(stay: &Stay) -> Vec<u8> {
     let plain = parts.subscriptions.is_empty() && !matches!(why, Why::PartsOnly(_));
     let parts = if plain { Vec::new() } else { serde_json::to_vec(&parts).expect("records have only string keys") };
     let token = Some(stay.token.clone().into());
-    v1::StoredToken { token, why: Some(why), since_ms: stay.since, order: stay.order, parts }.encode_to_vec()
+    v1::StoredToken { token, why: Some(why), since_ms: stay.since, order: stay.order, parts }
 }
 
 pub(super) fn decode_stay(bytes: &[u8]) -> Result<Stay, Malformed> {
     let bad = |why| Malformed { field: "stored token", why };
-    let stored = v1::StoredToken::decode(bytes).map_err(|_| bad("not protobuf"))?;
+    read_stay(v1::StoredToken::decode(bytes).map_err(|_| bad("not protobuf"))?)
+}
+
+/// Reads what [`store_stay`] made.
+pub(super) fn read_stay(stored: v1::StoredToken) -> Result<Stay, Malformed> {
+    let bad = |why| Malformed { field: "stored token", why };
     let parts = match &stored.parts[..] {
         [] => Parts::default(),
         json => serde_json::from_slice(json).map_err(|_| bad("parts that this build cannot read"))?,

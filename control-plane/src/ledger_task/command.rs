@@ -10,8 +10,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::LedgerTask;
 use crate::ledger::{
-    self, Answer, Consumed, Deployed, Input, InstanceView, Leaving, Operation, Operator, Position, Record, Start,
-    Thrown, TopicView, decode_instance, key,
+    self, Answer, Consumed, Deployed, Input, InstanceView, Leaving, Operation, Operator, Position, Record, Reopening,
+    Start, Thrown, TopicView, decode_instance, key,
 };
 use crate::metrics::OfProcess;
 use crate::store::{self, AnyStore, Store};
@@ -27,6 +27,7 @@ pub(super) enum Command {
     Start(Box<Start>, oneshot::Sender<Result<InstanceId, Refused>>, Option<oneshot::Sender<Settled>>),
     Cancel(InstanceId, Operator, oneshot::Sender<Answer>),
     Operate(InstanceId, Operator, Operation, oneshot::Sender<Answer>),
+    Reopen(Box<Reopening>, oneshot::Sender<Answer>),
     Delete(InstanceId, oneshot::Sender<Answer>),
     Reports(Incarnation, Vec<(u64, Product)>),
     Leave(Incarnation, Leaving, oneshot::Sender<Answer>),
@@ -219,6 +220,11 @@ impl Handle {
         self.ask(|reply| Command::Operate(instance.clone(), by, operation, reply)).await
     }
 
+    /// Runs an instance again that ended as ERROR; answers when that is durable.
+    pub(crate) async fn reopen(&self, reopening: Reopening) -> Result<Answer, Refused> {
+        self.ask(|reply| Command::Reopen(Box::new(reopening), reply)).await
+    }
+
     pub(crate) async fn delete(&self, instance: &InstanceId) -> Result<Answer, Refused> {
         self.ask(|reply| Command::Delete(instance.clone(), reply)).await
     }
@@ -236,8 +242,8 @@ impl Handle {
         self.ask(|reply| Command::Whereabouts(replica, of, reply)).await
     }
 
-    /// Instances closed early whose tokens may still be on their way.
-    pub(crate) async fn tombstones(&self) -> Result<Vec<InstanceId>, Refused> {
+    /// Instances closed early whose tokens may still be on their way, and whether what comes back of each is kept.
+    pub(crate) async fn tombstones(&self) -> Result<Vec<(InstanceId, bool)>, Refused> {
         match self.ask(Command::Tombstones).await? {
             Answer::Tombstones(instances) => Ok(instances),
             _ => Ok(Vec::new()),
@@ -364,6 +370,7 @@ impl LedgerTask {
             Command::Operate(instance, by, operation, reply) => {
                 self.asks(reply, |r| Input::Operate(r, instance, by, operation));
             }
+            Command::Reopen(reopening, reply) => self.asks(reply, |r| Input::Reopen(r, reopening)),
             Command::Delete(instance, reply) => self.asks(reply, |r| Input::Delete(r, instance)),
             Command::Reports(from, reports) => {
                 self.parts.metrics.reports.inc_by(reports.len() as u64);

@@ -55,9 +55,15 @@ impl LedgerTask {
                 self.parts.metrics.open.inc();
             }
             Output::Changed(view) => self.changed(Arc::from(view)),
-            Output::Tombstone(instance, _) => {
+            Output::Tombstone(instance, kept) => {
                 for mailbox in self.parts.mesh.mailboxes() {
-                    mailbox.post(|letters| letters.tombstones.push(instance.clone()));
+                    mailbox.post(|letters| letters.close(instance.clone(), kept));
+                }
+            }
+            Output::Reopened(instance) => {
+                self.parts.metrics.open.inc();
+                for mailbox in self.parts.mesh.mailboxes() {
+                    mailbox.post(|letters| letters.reopen(instance.clone()));
                 }
             }
             Output::Settled(replica) => {

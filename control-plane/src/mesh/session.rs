@@ -195,7 +195,8 @@ impl Mesh {
         next.some |= !gone.is_empty();
         next.message = v1::FlowdMessage {
             acked: letters.acked.unwrap_or_default(),
-            tombstones: letters.tombstones.iter().map(|it| v1::Tombstone { instance: it.to_string() }).collect(),
+            tombstones: letters.tombstones(),
+            reopened: letters.reopened.iter().map(ToString::to_string).collect(),
             left: letters.left,
             fates: letters.fates,
             probe_now: letters.probe,

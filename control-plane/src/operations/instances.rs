@@ -119,7 +119,7 @@ impl Operations {
     }
 
     /// The deployment that is meant, which takes instances.
-    fn accepting(&self, id: &str) -> Result<Deployment, Error> {
+    pub(super) fn accepting(&self, id: &str) -> Result<Deployment, Error> {
         let deployment = self.mesh.resolve(id)?;
         if deployment.state.accepts() {
             return Ok(deployment);
@@ -145,8 +145,10 @@ impl Operations {
         if force && !view.state.is_closed() && view.state != State::Stopped {
             self.cancel(id, "deleted with --force").await?;
         }
+        let _one = self.history.lock().await;
         done(id, self.ledger.delete(id).await?)?;
         let mut writes: Vec<Write> = view.ended.map(|at| Write::delete(key::by_end(at, id))).into_iter().collect();
+        writes.extend(self.forget_remains(id).await?);
         writes.extend(view.idempotency_key.map(|it| Write::delete(key::idempotency(&it))));
         self.commit(writes).await
     }
@@ -176,7 +178,7 @@ fn check(run: &Run, definition: &Definition) -> Result<(), Error> {
     }
 }
 
-fn done(id: &InstanceId, answer: Answer) -> Result<(), Error> {
+pub(super) fn done(id: &InstanceId, answer: Answer) -> Result<(), Error> {
     match answer {
         Answer::Done | Answer::Started(_) | Answer::Fates(_) | Answer::Tombstones(_) | Answer::Published(_) => Ok(()),
         Answer::Busy => Err(Error::Busy),

@@ -85,7 +85,7 @@ async fn a_workflow_lives_as_under_the_original() {
     plane.state(&did, "STOPPED").await;
     let message = format!("Error: {did} is not in a stoppable state");
     assert_eq!(ok(daemon.stop_workflow(stop).await.unwrap()), json!({&did: {"status": -1, "message": message}}));
-    let start = StartRequest { kind: deployment, ids: vec![did.clone()] };
+    let start = StartRequest { kind: deployment, ids: vec![did.clone()], force: false };
     assert_eq!(ok(daemon.start_workflow(start).await.unwrap()), json!({&did: {"status": 0, "message": "Started."}}));
     plane.operate("stop", proto::v1::Kind::Deployment, &did, true).await;
     plane.state(&did, "STOPPED").await;
@@ -122,7 +122,7 @@ async fn a_failure_is_spread_out_and_started_again() {
         "content_type": "application/json", "state": "STOPPED", "parent": did,
     });
     assert_eq!(shown, json!({&iid: expected}));
-    let start = StartRequest { kind: instance, ids: vec![iid.clone()] };
+    let start = StartRequest { kind: instance, ids: vec![iid.clone()], force: false };
     let again = ok(daemon.start_workflow(start.clone()).await.unwrap());
     assert_eq!(again, json!({&iid: {"status": 0, "message": "Retry Succeeded."}}));
     let stop = StopRequest { kind: instance, ids: vec![iid.clone()], force: false };

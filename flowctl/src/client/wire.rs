@@ -27,9 +27,9 @@ pub(super) fn list(selection: Selection) -> v1::ListRequest {
 pub(super) fn operate(operation: &Operation, kind: Kind, id: &str) -> v1::OperateRequest {
     let mut request = v1::OperateRequest { ids: vec![id.to_owned()], ..v1::OperateRequest::default() };
     match operation {
-        Operation::Start { same_key, payload: new, by } => {
+        Operation::Start { same_key, force, payload: new, by } => {
             (request.who, request.reason) = (by.who.clone(), by.why.clone());
-            request.same_key = *same_key;
+            (request.same_key, request.force) = (*same_key, *force);
             request.payload = new.clone().map(payload);
         }
         Operation::Stop { force, by } => {

@@ -24,6 +24,10 @@ pub(crate) struct Start {
     #[arg(long = "same-key", alias = "same_key")]
     same_key: bool,
 
+    /// Run instances again that have ended as ERROR, from where they failed
+    #[arg(short, long)]
+    force: bool,
+
     /// Go on with this payload instead: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     data: Option<String>,
@@ -40,7 +44,8 @@ impl Start {
     pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
         let payload = self.data.as_deref().map(|data| payload::read(data, None)).transpose()?;
         let mut client = Client::connect(flowd).await?;
-        let operation = Operation::Start { same_key: self.same_key, payload, by: self.operator.operator() };
+        let (same_key, force, by) = (self.same_key, self.force, self.operator.operator());
+        let operation = Operation::Start { same_key, force, payload, by };
         let mut outcomes = Vec::new();
         for (kind, id) in self.kind.resolve(&self.ids) {
             outcomes.push(client.operate(&operation, kind, id).await?);

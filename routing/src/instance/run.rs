@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn place(&mut self, Product { mut token, to }: Product) {
+    fn place(&mut self, Product { token, to }: Product) {
         if !self.is_open(token.scope) {
             return;
         }
@@ -170,10 +170,7 @@ impl<'a> Run<'a> {
             To::Incident(failure) => self.failed(token, *failure),
             To::Wait(until) => self.stay(token, Reason::Again(until), Vec::new()),
             To::Callback(awaited) => self.wait_for_callback(token, awaited),
-            To::Cancelled => {
-                token.weight = Weight::zero();
-                self.alarm(token, "was given back by a sidecar although its instance is open");
-            }
+            To::Cancelled => self.given_back(token),
         }
     }
 
@@ -289,14 +286,13 @@ impl<'a> Run<'a> {
     /// A token cannot move: it waits for an operator, or ends the instance where its model wants that.
     pub(super) fn incident(&mut self, token: Token, failure: Failure) {
         let recoverable = self.table(token.definition).is_none_or(|t| t.table().settings.recoverable);
-        if !recoverable {
-            self.over = true;
-            self.effects.push(Effect::Failed(Box::new(token), Box::new(failure)));
-            return;
-        }
         let activation = token.activation;
         self.stay(token, Reason::Incident(Box::new(failure)), Vec::new());
-        self.effects.push(Effect::Incident(activation));
+        if recoverable {
+            self.effects.push(Effect::Incident(activation));
+        } else if self.instance.fail() {
+            self.effects.push(Effect::Failed(activation));
+        }
     }
 
     /// An incident of an expression at the element, which is entered again when it is resumed.

@@ -156,7 +156,7 @@ impl Core {
         self.conclude(now, &held.token, Some(held.origin), decision.products, &held.table, out);
     }
 
-    /// A token of a closed instance goes back to the ledger with its weight, and nothing else of it.
+    /// A token of a closed instance goes back to the ledger with its weight; with what it carries only if the instance may be run again.
     pub(super) fn give_back(
         &mut self,
         token: Arc<Token>,
@@ -166,7 +166,9 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         let mut back = Token::clone(&token).returned();
-        back.payload = routing::Payload::default();
+        if !self.closed.keeps(&token.instance) {
+            back.payload = routing::Payload::default();
+        }
         self.conclude(now, &token, origin, vec![Product { token: back, to: To::Cancelled }], table, out);
     }
 

@@ -5,12 +5,9 @@ use routing::step::Activity;
 use routing::table::Place;
 
 use super::{
-    ActivationId, After, Alarm, Arc, Compiled, Core, Digest, ElementId, Held, Incarnation, InstanceId, Link, Output,
-    Record, Sender, Timestamp, Token,
+    ActivationId, After, Alarm, Arc, Compiled, Core, Digest, ElementId, Held, Incarnation, Link, Output, Record,
+    Sender, Timestamp, Token,
 };
-
-/// Tombstones that are kept; the ledger repeats them when it is asked.
-const MAX_CLOSED: usize = 100_000;
 
 /// Acceptances that are not gathered any longer.
 const ACCEPTS: usize = 128;
@@ -80,7 +77,7 @@ impl Core {
     ) {
         let activation = token.activation;
         match self.admit(sender, &token) {
-            Ok((table, _)) if self.closed.contains(&token.instance) => {
+            Ok((table, _)) if self.closed.has(&token.instance) => {
                 self.inbox.take(activation, origin);
                 self.give_back(Arc::new(token), Some(origin), &table, now, out);
             }
@@ -207,28 +204,6 @@ impl Core {
             let busy = self.held.values().any(|h| h.token.definition == *definition);
             if !busy {
                 self.tables.remove(definition);
-            }
-        }
-    }
-
-    pub(super) fn closed(&mut self, now: Timestamp, instances: Vec<InstanceId>, out: &mut Vec<Output>) {
-        for instance in instances {
-            if !self.closed.insert(instance.clone()) {
-                continue;
-            }
-            self.closed_order.push_back(instance.clone());
-            if self.closed_order.len() > MAX_CLOSED
-                && let Some(oldest) = self.closed_order.pop_front()
-            {
-                self.closed.remove(&oldest);
-            }
-            let mut dropped: Vec<_> =
-                self.held.iter().filter(|(_, h)| h.token.instance == instance).map(|(a, _)| *a).collect();
-            dropped.sort_unstable();
-            for activation in dropped {
-                if let Some(held) = self.take_out(now, activation, out) {
-                    self.give_back(held.token, Some(held.origin), &held.table, now, out);
-                }
             }
         }
     }

@@ -76,7 +76,7 @@ impl Core {
             self.orphans.push((token, origin, activated));
             return;
         };
-        if self.closed.contains(&token.instance) {
+        if self.closed.has(&token.instance) {
             self.give_back(token, Some(origin), &table, now, out);
             return;
         }

@@ -10,7 +10,13 @@ use routing::{ActivationId, Digest, Incarnation, InstanceId, ServiceName};
 use super::{End, Engine, Input};
 use crate::capture::Capture;
 use crate::control::Event;
+use crate::core::Closed;
 use crate::probe::Health;
+
+fn closed(tombstone: v1::Tombstone) -> Closed {
+    let v1::Tombstone { instance, kept } = tombstone;
+    Closed { instance: InstanceId::from(instance), kept }
+}
 
 impl Engine {
     pub(super) fn flowd_event(&mut self, event: Event) {
@@ -36,16 +42,32 @@ impl Engine {
     }
 
     fn message(&mut self, message: v1::FlowdMessage) {
-        let v1::FlowdMessage { hello, tables, bindings, acked, tombstones, left, fates, probe_now, retired, proof } =
-            message;
+        let v1::FlowdMessage {
+            hello,
+            tables,
+            bindings,
+            acked,
+            tombstones,
+            left,
+            fates,
+            probe_now,
+            retired,
+            proof,
+            reopened,
+        } = message;
         if left {
             self.sent_off();
             return;
         }
         // before anything else moves: tokens of closed instances go nowhere
-        if !tombstones.is_empty() {
-            let closed = tombstones.into_iter().map(|t| InstanceId::from(t.instance)).collect();
+        let closed: Vec<Closed> = tombstones.into_iter().map(closed).collect();
+        if !self.greeted {
+            self.inputs.push(Input::AllClosed(closed));
+        } else if !closed.is_empty() {
             self.inputs.push(Input::Closed(closed));
+        }
+        if !reopened.is_empty() {
+            self.inputs.push(Input::Reopened(reopened.into_iter().map(InstanceId::from).collect()));
         }
         if !self.greeted {
             let version = hello.map(|hello| hello.version);

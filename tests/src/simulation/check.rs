@@ -21,6 +21,8 @@ pub(super) struct History {
     closed: BTreeMap<InstanceId, (State, Option<Bytes>)>,
     failures: Vec<String>,
     pub(super) calls: u64,
+    /// How often an instance was run again that had ended as ERROR.
+    pub(super) reopened: u64,
 }
 
 impl History {
@@ -61,6 +63,12 @@ impl History {
     }
 
     pub(super) fn changed(&mut self, view: &InstanceView) {
+        // whoever has ended as ERROR may be run again
+        let failed = |(state, _): &(State, Option<Bytes>)| *state == State::Error;
+        if self.closed.get(&view.id).is_some_and(failed) && view.state != State::Error {
+            self.closed.remove(&view.id);
+            self.reopened += 1;
+        }
         if !view.state.is_closed() {
             if self.closed.contains_key(&view.id) {
                 self.fail(format!("{} is {} after its end", view.id, view.state));
@@ -91,6 +99,7 @@ impl World {
         };
         ledger
             && self.hosts.iter().skip(1).all(quiet)
+            && self.failed().is_empty()
             && self.clients.iter().all(|c| c.answered.is_some() || (c.key.is_none() && !c.tried.is_empty()))
     }
 

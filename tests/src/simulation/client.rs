@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use control_plane::ledger::{Answer, Input, Operation, Operator, Start, State, key};
+use control_plane::ledger::{
+    Answer, Input, InstanceView, Operation, Operator, Reopening, Start, State, decode_instance, key, remains_of,
+};
 use routing::{InstanceId, Payload, TraceContext};
 
 use super::faults::Fault;
@@ -122,14 +124,36 @@ impl World {
             return;
         }
         let Some(process) = self.flowd.process.as_ref() else { return };
-        let waits = |v: &control_plane::ledger::InstanceView| !v.incidents.is_empty() || v.state == State::Stopped;
+        let waits = |v: &InstanceView| !v.incidents.is_empty() || v.state == State::Stopped;
         let mut ids: Vec<InstanceId> = process.ledger.views().filter(waits).map(|v| v.id).collect();
         ids.sort_unstable();
+        self.reopen_failed();
         for id in ids {
             let same_key = self.random.chance(500_000);
             self.ask(Asked::Operator, |r| {
                 Input::Operate(r, id, Operator::default(), Operation::Start { payload: None, same_key })
             });
         }
+    }
+    /// Runs again what has ended as ERROR.
+    fn reopen_failed(&mut self) {
+        for view in self.failed() {
+            let id = view.id.clone();
+            if self.flowd.process.is_none() || self.reopens(&id) {
+                continue;
+            }
+            let remains = self.flowd.store.iter().filter(|(key, _)| remains_of(key, &id));
+            let remains = remains.map(|(key, value)| (key.clone(), value.clone())).collect();
+            let same_key = self.random.chance(500_000);
+            let reopening = Reopening { view, remains, by: Operator::default(), payload: None, same_key };
+            self.ask(Asked::Reopen(id), |r| Input::Reopen(r, Box::new(reopening)));
+        }
+    }
+
+    /// Instances that have ended as ERROR, as the store has them.
+    pub(super) fn failed(&self) -> Vec<InstanceView> {
+        let closed = self.flowd.store.range(key::CLOSED.to_vec()..).take_while(|(k, _)| k.starts_with(key::CLOSED));
+        let views = closed.filter_map(|(_, value)| decode_instance(value).ok());
+        views.filter(|it| it.state == State::Error).collect()
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use control_plane::ledger::{Answer, Change, Input, Ledger, Output, Request};
 use hop::Endpoint;
-use routing::{ActivationId, Digest, Incarnation, ServiceName};
-use sidecar::core::Bindings;
+use routing::{ActivationId, Digest, Incarnation, InstanceId, ServiceName};
+use sidecar::core::{Bindings, Closed};
 
 use super::faults::Fault;
 use super::model::models;
@@ -48,6 +48,7 @@ pub(super) struct Process {
 pub(super) enum Asked {
     Start(usize),
     Operator,
+    Reopen(InstanceId),
     Leave(Incarnation),
     Whereabouts(Incarnation, Incarnation),
     Tombstones(Incarnation),
@@ -208,9 +209,14 @@ impl World {
                 self.say(|| format!("{} is {}", view.id, view.state));
                 return self.history.changed(&view);
             }
-            Output::Tombstone(instance, _) => {
+            Output::Tombstone(instance, kept) => {
                 let controls: Vec<LinkId> = process.controls.values().map(|(id, _)| *id).collect();
-                return controls.into_iter().for_each(|id| self.send(id, 1, Frame::Closed(vec![instance.clone()])));
+                let closed = Closed { instance, kept };
+                return controls.into_iter().for_each(|id| self.send(id, 1, Frame::Closed(vec![closed.clone()])));
+            }
+            Output::Reopened(instance) => {
+                let controls: Vec<LinkId> = process.controls.values().map(|(id, _)| *id).collect();
+                return controls.into_iter().for_each(|id| self.send(id, 1, Frame::Reopened(instance.clone())));
             }
             Output::Settled(replica) => {
                 process.settled.insert(replica);
@@ -247,13 +253,21 @@ impl World {
                     self.send(id, 1, Frame::Fates(replica, fates));
                 }
             }
-            (Some(Asked::Tombstones(asker)), Answer::Tombstones(closed)) if !closed.is_empty() => {
+            (Some(Asked::Tombstones(asker)), Answer::Tombstones(closed)) => {
                 if let Some((id, _)) = process.controls.get(&asker).copied() {
-                    self.send(id, 1, Frame::Closed(closed));
+                    let closed = closed.into_iter().map(|(instance, kept)| Closed { instance, kept }).collect();
+                    self.send(id, 1, Frame::AllClosed(closed));
                 }
             }
-            (Some(Asked::Operator | Asked::Leave(_) | Asked::Whereabouts(..) | Asked::Tombstones(_)) | None, _) => {}
+            (Some(Asked::Reopen(_) | Asked::Operator | Asked::Leave(_) | Asked::Whereabouts(..)), _) => {}
+            (Some(Asked::Tombstones(_)) | None, _) => {}
         }
+    }
+
+    /// Whether somebody has an instance run again and has no answer yet.
+    pub(super) fn reopens(&self, instance: &InstanceId) -> bool {
+        let asked = self.flowd.process.iter().flat_map(|process| process.requests.values());
+        asked.into_iter().any(|it| matches!(it, Asked::Reopen(of) if of == instance))
     }
 
     /// Asks the ledger something that is answered.

@@ -65,7 +65,32 @@ pub(super) const SERVICES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 /// Every process, compiled once.
 pub(super) fn models() -> &'static [Model] {
     static MODELS: OnceLock<Vec<Model>> = OnceLock::new();
-    MODELS.get_or_init(|| blocks().into_iter().enumerate().map(|(i, block)| compile(i, block)).collect())
+    MODELS.get_or_init(|| {
+        let recoverable = blocks().into_iter().map(|block| (block, true));
+        let all = recoverable.chain(unrecoverable().into_iter().map(|block| (block, false)));
+        all.enumerate().map(|(i, (block, recoverable))| compile(i, block, recoverable)).collect()
+    })
+}
+
+/// A failure ends these as ERROR.
+fn unrecoverable() -> Vec<Block> {
+    use Block::{Caught, Fork, InTime, Loop, Parallel, Seq, Task, Wait};
+    use Work::{Fickle, Pure};
+    vec![
+        Seq(vec![Task("A1", Pure), Task("B1", Fickle)]),
+        Seq(vec![
+            Parallel(vec![
+                Seq(vec![Task("A1", Fickle), Task("B1", Pure)]),
+                Seq(vec![Task("C1", Pure), Wait(300), Task("D1", Fickle)]),
+                Parallel(vec![Task("E1", Pure), Loop("F1")]),
+            ]),
+            Task("A2", Pure),
+        ]),
+        Fork(vec![
+            Seq(vec![Task("A1", Pure), InTime("B1", 400, Box::new(Task("C1", Pure)))]),
+            Seq(vec![Wait(200), Caught("D1", Box::new(Task("E1", Fickle))), Task("F1", Fickle)]),
+        ]),
+    ]
 }
 
 fn blocks() -> Vec<Block> {
@@ -110,8 +135,8 @@ fn blocks() -> Vec<Block> {
     ]
 }
 
-fn compile(number: usize, block: Block) -> Model {
-    let xml = Writer::default().process(number, &block);
+fn compile(number: usize, block: Block, recoverable: bool) -> Model {
+    let xml = Writer::default().process(number, &block, recoverable);
     let checked = bpmn::check(xml.as_bytes(), &bpmn::Options::default());
     let mut definitions = checked.unwrap_or_else(|found| panic!("model {number}: {found:#?}\n{xml}")).definitions;
     let definition = definitions.remove(0);
@@ -136,7 +161,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn process(mut self, number: usize, block: &Block) -> String {
+    fn process(mut self, number: usize, block: &Block, recoverable: bool) -> String {
+        if !recoverable {
+            let settings = "<text>rexflow_global_properties: {recoverable: false, retry: {total_attempts: 3}}</text>";
+            self.node("textAnnotation", settings);
+        }
         let start = self.node("startEvent", "");
         if let Some(last) = self.block(block, (start, None)) {
             self.end(last, "");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hop::Refusal;
 use routing::{ActivationId, Digest, Incarnation, InstanceId, Product, Token};
-use sidecar::core::{Bindings, Leaving};
+use sidecar::core::{Bindings, Closed, Leaving};
 
 use super::faults::Fault;
 use super::world::{Event, FLOWD, Proc, World};
@@ -30,7 +30,9 @@ pub(super) enum Frame {
     Draining,
     Acked(u64),
     Bindings(Box<Bindings>),
-    Closed(Vec<InstanceId>),
+    Closed(Vec<Closed>),
+    AllClosed(Vec<Closed>),
+    Reopened(InstanceId),
     Fates(Incarnation, Vec<(ActivationId, bool)>),
     Left,
 }

@@ -183,7 +183,7 @@ async fn a_payload_that_is_no_json_travels_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_thrown_error_with_recoverable_false_ends_in_error_and_cannot_be_started_again() {
+async fn a_failure_with_recoverable_false_ends_in_error_and_is_not_started_again_without_force() {
     let failing = Service::start(|_| async { Answer::Other(500, "text/plain", "boom".into()) }).await;
     let mut mesh = Mesh::start().await;
     mesh.sidecar(&[("failing", &failing.url())]).await;
@@ -200,7 +200,7 @@ async fn a_thrown_error_with_recoverable_false_ends_in_error_and_cannot_be_start
         (&json!({"a": 1}), &json!({"base64": "Ym9vbQ=="}))
     );
     let started = mesh.flowctl.run(&["start", instance["id"].as_str().unwrap()]).await.expect_code(1);
-    started.says(&["ERROR"]);
+    started.says(&["ERROR", "flowctl start --force"]);
     assert_eq!(failing.calls().len(), 1, "the original's one attempt");
 }
 

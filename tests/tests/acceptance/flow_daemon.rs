@@ -145,7 +145,7 @@ async fn the_original_s_client_sees_a_failure_record_and_starts_from_the_failed_
     assert_eq!(record["input_headers"]["x-rexflow-tid"], "t", "{record}");
 
     mesh.flowctl.run(&["swap", "t", "--url", &working.url()]).await.expect_code(0);
-    let start = StartRequest { kind: INSTANCE, ids: vec![instance.clone()] };
+    let start = StartRequest { kind: INSTANCE, ids: vec![instance.clone()], force: false };
     let started = ok(client.start_workflow(start.clone()).await);
     assert_eq!(started, json!({ instance.as_str(): {"status": 0, "message": "Retry Succeeded."} }));
     assert_eq!(mesh.until(&instance, "COMPLETED").await["result"], json!({"a": 2}));
@@ -202,7 +202,7 @@ async fn what_one_id_was_refused_is_told_inside_an_answer_that_is_ok() {
     let refused = ok(client.stop_workflow(stop.clone()).await);
     assert_eq!(refused[&id]["message"], format!("Error: {id} is not in a stoppable state"));
     assert_eq!((&refused[&id]["status"], &refused["x"]["status"]), (&json!(-1), &json!(-1)), "{refused}");
-    let start = StartRequest { kind: DEPLOYMENT, ids: ids.clone() };
+    let start = StartRequest { kind: DEPLOYMENT, ids: ids.clone(), force: false };
     let started = ok(client.start_workflow(start.clone()).await);
     assert_eq!(started[&id], json!({"status": 0, "message": "Started."}));
     assert_eq!(started["x"]["status"], -1, "{started}");

@@ -65,6 +65,8 @@ impl World {
             Frame::Acked(seq) => self.sidecar_handle(proc, Input::LedgerAcked(seq)),
             Frame::Bindings(bindings) => self.learn(proc, *bindings),
             Frame::Closed(instances) => self.sidecar_handle(proc, Input::Closed(instances)),
+            Frame::AllClosed(instances) => self.sidecar_handle(proc, Input::AllClosed(instances)),
+            Frame::Reopened(instance) => self.sidecar_handle(proc, Input::Reopened(vec![instance])),
             Frame::Fates(replica, fates) => self.sidecar_handle(proc, Input::Fates(replica, fates)),
             Frame::Left => self.left(proc),
             Frame::Report(..) | Frame::Want(_) | Frame::Whereabouts(..) | Frame::Leaving(_) | Frame::Draining => {}
