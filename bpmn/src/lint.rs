@@ -25,7 +25,7 @@ mod variables;
 mod waiting;
 
 pub(crate) use compensation::{associations, compensation_boundary, handlers};
-pub(crate) use events::timer_expression;
+pub(crate) use events::{is_between, is_of_original, timer_expression};
 pub(crate) use expressions::{Language, foreign, language_of, refused};
 pub(crate) use gateways::implicit_default;
 pub(crate) use references::is_bpmn;

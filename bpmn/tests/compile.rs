@@ -117,8 +117,7 @@ fn timers_keep_their_text() {
     let definition = compile("timers");
     let table = &definition.ledger.table;
     let fixed = |text: &str| Template::Static(text.to_owned());
-    let waits =
-        |timer| NodeKind::CatchEvent(Catch { triggers: vec![Trigger::Timer(timer)], parallel: false, repeats: false });
+    let waits = |timer| NodeKind::CatchEvent(Catch { triggers: vec![Trigger::Timer(timer)], ..Catch::default() });
     assert_eq!(node(table, "C1").kind, waits(Timer::Duration(fixed("PT5S"))));
     assert_eq!(node(table, "C2").kind, waits(Timer::Date(fixed("2026-12-24T18:00:00+01:00"))));
     assert_eq!(node(table, "C3").kind, waits(Timer::Duration(Template::Feel("wait".into()))));

@@ -2,7 +2,8 @@
 
 use flow_bpmn::{Options, check};
 use routing::table::{
-    Boundary, Catch, DataMapping, Message, MessageThrow, NodeKind, Place, Start, Template, Throw, Timer, Trigger,
+    Boundary, Catch, DataMapping, Message, MessageThrow, NodeKind, Place, Recovery, Start, Template, Throw, Timer,
+    Trigger,
 };
 
 use crate::drawn::{compile, file, kind, node, path, row, table, task};
@@ -105,7 +106,7 @@ fn catch_events_wait_for_one_or_for_all() {
     let triggers = vec![Trigger::Message(Box::new(message("order"))), Trigger::Timer(Timer::Date(feel("due")))];
     assert_eq!(
         kind(&row(ROOTS, "C", both), "C"),
-        NodeKind::CatchEvent(Catch { triggers, parallel: true, repeats: false })
+        NodeKind::CatchEvent(Catch { triggers, parallel: true, ..Catch::default() })
     );
 }
 
@@ -264,4 +265,56 @@ fn what_cannot_be_a_topic_is_refused() {
         let found = check(annotated(event, "C", yaml).as_bytes(), &Options::default()).unwrap_err();
         assert!(found.iter().any(|it| it.is_error() && it.message.contains(words)), "{yaml}: {found:#?}");
     }
+}
+
+/// A catch event with this cycle in a model with annotations, and what `timer_recovery_policy` says.
+fn in_dialect(cycle: &str, policy: &str) -> Result<Catch, Vec<flow_bpmn::Diagnostic>> {
+    let settings = format!(
+        "<textAnnotation id=\"G\"><text>rexflow_global_properties: {{recoverable: true{policy}}}</text></textAnnotation>"
+    );
+    let timer = format!("<timerEventDefinition><timeCycle>{cycle}</timeCycle></timerEventDefinition>");
+    let body = format!(
+        r#"{settings}<startEvent id="S"/><intermediateCatchEvent id="C">{timer}</intermediateCatchEvent><endEvent id="E"/>{}"#,
+        path("S C E")
+    );
+    let checked = check(file(ROOTS, &body).as_bytes(), &Options::default())?;
+    match &node(&checked.definitions[0].ledger.table, "C").kind {
+        NodeKind::CatchEvent(catch) => Ok(catch.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn cycles_of_the_dialect_that_the_original_reads_otherwise_are_marked() {
+    let of = |cycle: &str| in_dialect(cycle, "").unwrap_or_else(|found| panic!("{cycle}: {found:#?}"));
+    assert_eq!(of("R3/PT10S").triggers, [Trigger::Timer(Timer::Cycle(fixed("R3/PT10S")))]);
+    for cycle in [
+        "R3/2026-01-01T00:00:00Z/PT10S",
+        "R3/P1D/2026-01-11T00:00:00Z",
+        "R0/P1D/2026-01-11T00:00:00Z",
+        "R/PT5M/2026-01-11T00:00:00Z",
+        "R3/2026-01-01T00:00:00Z/2026-01-11T00:00:00Z",
+        "R/2026-01-01T00:00:00Z/2026-01-01T01:00:00Z",
+        "R{n}/PT1S",
+    ] {
+        let catch = of(cycle);
+        assert_eq!(catch.triggers, [Trigger::Timer(Timer::Between(fixed(cycle)))]);
+        assert!(catch.repeats, "{cycle}: each firing has a token of its own");
+    }
+    for endless in ["R/PT10S", "R0/PT10S", "R/2026-01-01T00:00:00Z/2027-01-01T00:00:00Z", "R1025/PT1S", "@daily"] {
+        let found = in_dialect(endless, "").unwrap_err();
+        assert!(found.iter().any(|it| it.rule == "timer-invalid"), "{endless}: {found:#?}");
+    }
+    for wrong in ["R3/PT1S/PT2S", "R3/soon/PT1S", "3/PT1S"] {
+        assert!(in_dialect(wrong, "").is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn what_becomes_of_missed_timers_is_read_from_the_event_or_the_process() {
+    let of = |policy: &str| in_dialect("R3/PT10S", policy).unwrap().recovery;
+    assert_eq!(of(""), Recovery::Fire);
+    assert_eq!(of(", timer_recovery_policy: fail"), Recovery::Fail);
+    assert_eq!(of(", timer_recovery_policy: forget"), Recovery::Forget);
+    assert!(in_dialect("R3/PT10S", ", timer_recovery_policy: hope").is_err());
 }

@@ -110,6 +110,7 @@ impl Flow for Service {
     type ListInstancesStream = Answers<v1::Instance>;
     type WatchInstancesStream = Answers<v1::Instance>;
     type TraceStream = Answers<v1::HopRecord>;
+    type ListTimersStream = Answers<v1::Timer>;
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Result<Response<v1::ApplyResponse>, Status> {
         let v1::ApplyRequest { file: _, bpmn_xml, stopped, bindings, resources } = request.into_inner();
@@ -307,6 +308,29 @@ impl Flow for Service {
         let probed = operations.probe(&request.into_inner().ids).await;
         let results = probed.into_iter().map(|it| wire::probed(operations, it)).collect();
         Ok(Response::new(v1::ProbeResponse { results }))
+    }
+
+    async fn list_timers(
+        &self,
+        request: Request<v1::ListTimersRequest>,
+    ) -> Result<Response<Self::ListTimersStream>, Status> {
+        let v1::ListTimersRequest { ids, limit } = request.into_inner();
+        let limit = if limit == 0 { usize::MAX } else { limit as usize };
+        let timers = self.pass()?.timers(&ids).await.map_err(status)?;
+        let timers = timers.into_iter().take(limit).map(|it| Ok(wire::timer(it)));
+        Ok(Response::new(Box::pin(tokio_stream::iter(timers))))
+    }
+
+    async fn rearm(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
+        let request = request.into_inner();
+        let timers = wire::timers(request.timers).map_err(Status::invalid_argument)?;
+        let by = Operator { who: request.who, why: request.reason };
+        let mut results = Vec::new();
+        for id in request.ids {
+            let done = self.pass()?.rearm(&id, by.clone(), timers.clone()).await;
+            results.push(wire::operated(id, done.map(|()| "Rearmed.".to_owned())));
+        }
+        Ok(Response::new(v1::OperateResponse { results }))
     }
 
     async fn publish(&self, request: Request<v1::PublishRequest>) -> Result<Response<v1::PublishResponse>, Status> {

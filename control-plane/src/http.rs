@@ -10,6 +10,7 @@ mod instances;
 mod messages;
 mod query;
 mod start;
+mod timers;
 mod topics;
 
 use std::sync::Arc;
@@ -145,6 +146,9 @@ impl Port {
         if instances::answers(path) {
             return Box::pin(instances::answer(operations, request)).await;
         }
+        if timers::answers(path) {
+            return Box::pin(timers::answer(operations, request)).await;
+        }
         match (path, request.method()) {
             ("/wf_map", &(Method::GET | Method::POST | Method::HEAD)) => return self.map(operations),
             ("/wf_map", _) => return not_allowed("GET, POST"),
@@ -159,7 +163,7 @@ impl Port {
             None => failed(
                 StatusCode::NOT_FOUND,
                 "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME>, /conditions, \
-                 /topics/<NAME>, /tasks and /instances/<ID>",
+                 /topics/<NAME>, /tasks, /timers and /instances/<ID>",
             ),
         }
     }

@@ -27,6 +27,7 @@ mod send;
 mod start;
 mod stored;
 mod task;
+mod timers;
 mod topic;
 mod waiting;
 
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use hop::{Assignment, Endpoint, Offer, Outbox, Refusal};
 use routing::callback::Callback;
 use routing::instance::Published;
+use routing::table::Timer;
 use routing::{
     ActivationId, Compiled, DeploymentId, Digest, ElementId, HopRecord, Incarnation, InstanceId, Payload, ProcessId,
     Product, ServiceName, Timestamp, Token, TraceContext,
@@ -43,12 +45,13 @@ use routing::{
 
 pub use broker::{Consumed, Position, Thrown};
 pub use deployed::Deployed;
-pub use instance::{IncidentView, InstanceView, State, TaskView, WaitView};
+pub use instance::{IncidentView, InstanceView, State, TaskView, Timed, TimedResult, WaitView};
 pub use message::Receipt;
 pub use migrate::Target;
 pub use operate::{Operated, Operation, Operator};
 pub use remains::{Reopening, is_of as remains_of};
 pub use stored::{decode_instance, key};
+pub use timers::TimerView;
 pub use topic::{Record, Retention, TopicView};
 
 use instance::Open;
@@ -132,6 +135,8 @@ pub enum Input {
     Cancel(Request, InstanceId, Operator),
     /// An operator changes how an open instance goes on, and who and why.
     Operate(Request, InstanceId, Operator, Operation),
+    /// An operator gives timers of a deployment's start events another time, and who and why.
+    Rearm(Request, DeploymentId, Operator, Vec<(String, Timer)>),
     /// An operator runs an instance again that ended as ERROR.
     Reopen(Request, Box<Reopening>),
     /// An operator, or retention, forgets a closed instance.
@@ -319,6 +324,9 @@ impl Ledger {
             Input::Cancel(request, instance, by) => self.cancel(now, request, &instance, by, &mut effects),
             Input::Operate(request, instance, by, operation) => {
                 self.operate(now, request, &instance, by, operation, &mut effects);
+            }
+            Input::Rearm(request, deployment, by, timers) => {
+                self.rearm_starts(now, request, &deployment, by, &timers, &mut effects);
             }
             Input::Reopen(request, reopening) => self.reopen(now, request, *reopening, &mut effects),
             Input::Delete(request, instance) => self.delete(request, &instance, &mut effects),

@@ -12,6 +12,7 @@
 
 mod batch;
 mod command;
+mod handle;
 mod release;
 mod waiters;
 
@@ -30,7 +31,8 @@ use runtime::telemetry::Tracer;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
-pub(crate) use command::{Handle, Refused, Settled};
+pub(crate) use command::{Refused, Settled};
+pub(crate) use handle::Handle;
 
 use crate::ledger::{Input, InstanceView, Ledger, Output};
 use crate::mesh::Mesh;

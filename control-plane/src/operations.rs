@@ -12,6 +12,7 @@ mod messages;
 mod reopen;
 mod resources;
 mod swap;
+mod timers;
 mod update;
 
 use std::sync::{Arc, OnceLock};

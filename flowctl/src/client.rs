@@ -28,6 +28,7 @@ use crate::output::instance::Instance;
 use crate::output::message::Receipt;
 use crate::output::report::Outcome;
 use crate::output::task::Task;
+use crate::output::timer::Timer;
 use crate::output::{apply, probe, swap, trace};
 use crate::payload::Payload;
 use failure::failed;
@@ -127,6 +128,11 @@ pub(crate) enum Operation {
     Modify {
         moves: Vec<(String, String)>,
         values: Option<Payload>,
+        by: Operator,
+    },
+    /// Timers get another time.
+    Rearm {
+        timers: Vec<(String, String)>,
         by: Operator,
     },
     /// They go on with another version, where some elements and flows are called otherwise.
@@ -236,6 +242,12 @@ impl Client {
         Ok(self.stream("cannot list instances", answer, wire::instance)?.boxed())
     }
 
+    /// Timers of these instances and deployments, or of all; the next one due first.
+    pub(crate) async fn timers(&mut self, ids: Vec<String>, limit: u32) -> anyhow::Result<Stream<Timer>> {
+        let answer = self.flow.list_timers(v1::ListTimersRequest { ids, limit }).await;
+        Ok(self.stream("cannot list timers", answer, wire::timer)?.boxed())
+    }
+
     /// Instances as they are, then each one as it changes; without end.
     pub(crate) async fn watch_instances(&mut self, selection: Selection) -> anyhow::Result<Stream<Instance>> {
         let answer = self.flow.watch_instances(wire::list(selection)).await;
@@ -312,6 +324,7 @@ impl Client {
             Operation::Set { .. } => (self.flow.set(request).await, "set variables of"),
             Operation::Modify { .. } => (self.flow.modify(request).await, "modify"),
             Operation::Migrate { .. } => (self.flow.migrate(request).await, "migrate"),
+            Operation::Rearm { .. } => (self.flow.rearm(request).await, "rearm timers of"),
             Operation::Delete { .. } => (self.flow.delete(request).await, "delete"),
         };
         match answer {

@@ -18,6 +18,7 @@ pub(crate) mod swap;
 pub(crate) mod table;
 pub(crate) mod task;
 pub(crate) mod time;
+pub(crate) mod timer;
 pub(crate) mod trace;
 pub(crate) mod value;
 

@@ -20,6 +20,7 @@ mod start;
 mod stop;
 mod suspend;
 mod swap;
+mod timers;
 mod trace;
 mod update;
 mod validate;
@@ -44,6 +45,7 @@ pub(crate) enum Verb {
     Ps(ps::Ps),
     Describe(describe::Describe),
     Trace(trace::Trace),
+    Timers(timers::Timers),
     Start(start::Start),
     Stop(stop::Stop),
     Suspend(suspend::Suspend),
@@ -78,6 +80,7 @@ impl Verb {
             Verb::Ps(verb) => verb.run(flowd).await,
             Verb::Describe(verb) => verb.run(flowd).await,
             Verb::Trace(verb) => verb.run(flowd).await,
+            Verb::Timers(verb) => verb.run(flowd).await,
             Verb::Start(verb) => verb.run(flowd).await,
             Verb::Stop(verb) => verb.run(flowd).await,
             Verb::Suspend(verb) => verb.run(flowd).await,

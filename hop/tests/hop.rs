@@ -81,6 +81,7 @@ fn offer(seq: u64, bytes: usize) -> Offer {
         attempts: 0,
         weight: Weight::one(),
         written: Written::default(),
+        pools: Vec::new(),
         emitted: 0,
         trace: Default::default(),
         payload: Payload { content_type: String::new(), body: Bytes::from(vec![b'x'; bytes]) },

@@ -226,6 +226,7 @@ impl Fold<'_> {
             attempts: 0,
             weight: branch.weight,
             written: branch.written,
+            pools: self.token.pools.clone(),
             emitted: self.now,
             trace: self.token.trace.clone(),
             payload: branch.carried.payload.clone(),

@@ -26,6 +26,7 @@ mod join;
 mod listen;
 mod migrate;
 mod moves;
+mod rearm;
 mod record;
 mod repeat;
 mod run;
@@ -96,6 +97,8 @@ pub enum Effect {
         result: Payload,
         /// The last end event that a token reached, as `end_event` shows it.
         end_event: String,
+        /// What the tokens have brought that cycles had let go, in the order in which they ended.
+        timed: Vec<Timed>,
     },
     /// A failure that the model does not want to recover from. The token stays as an incident, and nothing else moves.
     Failed(ActivationId),
@@ -103,6 +106,25 @@ pub enum Effect {
     Incident(ActivationId),
     /// A rule was broken: a bug.
     Alarm(Box<Token>, &'static str),
+}
+
+/// The end of a token that a cycle had let go: one of the original's `timed_results`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timed {
+    /// The waits of the cycles, outermost first.
+    pub pools: Vec<ActivationId>,
+    /// The end event.
+    pub element: ElementId,
+    /// What the token brought.
+    pub payload: Payload,
+}
+
+impl Timed {
+    fn of(token: &Token) -> Option<Self> {
+        let Token { pools, element, payload, .. } = token;
+        let (pools, element, payload) = (pools.clone(), element.clone(), payload.clone());
+        (!pools.is_empty()).then_some(Self { pools, element, payload })
+    }
 }
 
 /// A message on its way.
@@ -222,6 +244,21 @@ impl Instance {
     /// Ids that were here and are gone.
     pub fn seen(&self) -> impl Iterator<Item = ActivationId> {
         self.seen.iter().copied()
+    }
+
+    /// What tokens have brought so far that cycles had let go.
+    pub fn timed(&self) -> Vec<Timed> {
+        let root = self.root();
+        let mut ended: Vec<&Stay> =
+            self.stays.values().filter(|it| it.reason == Reason::Ended && it.token.scope == root).collect();
+        ended.sort_by_key(|it| it.order);
+        ended.iter().filter_map(|it| Timed::of(&it.token)).collect()
+    }
+
+    /// Timers that are waited for, each with its record.
+    pub fn timers(&self) -> impl Iterator<Item = (&Stay, &Subscription)> {
+        let timer = |it: &&Subscription| matches!(it.on, On::Timer { .. });
+        self.stays.values().flat_map(move |stay| stay.subscriptions.iter().filter(timer).map(move |it| (stay, it)))
     }
 
     /// Joins that something waits at, with the flows nothing has come by.

@@ -68,6 +68,14 @@ impl Join {
     }
 }
 
+/// The cycles that have let all of them go.
+fn in_common(tokens: &[Token]) -> Vec<ActivationId> {
+    let Some((first, others)) = tokens.split_first() else { return Vec::new() };
+    let all = |nth: &usize| others.iter().all(|it| it.pools.get(*nth) == first.pools.get(*nth));
+    let shared = (0..first.pools.len()).take_while(all).count();
+    first.pools[..shared].to_vec()
+}
+
 /// The token that goes on from `element` in the place of these, given in document order of their flows.
 pub(crate) fn merged(taken: &[Token], element: &ElementId) -> Option<Token> {
     let consumed: Vec<ActivationId> = taken.iter().map(|t| t.activation).collect();
@@ -82,6 +90,7 @@ pub(crate) fn merged(taken: &[Token], element: &ElementId) -> Option<Token> {
         parent: last.activation,
         weight,
         written,
+        pools: in_common(taken),
         payload,
         generation: 0,
         attempts: 0,

@@ -17,7 +17,8 @@ pub use activity::{
 };
 pub use connector::{CONNECTORS, Connector, ConnectorKind, SECRETS};
 pub use event::{
-    Boundary, Catch, Filter, Filtered, MAX_TOPIC, Message, MessageThrow, Start, Throw, Timer, Trigger, is_topic,
+    Boundary, Catch, Filter, Filtered, MAX_TOPIC, Message, MessageThrow, Recovery, Start, Throw, Timer, Trigger,
+    is_topic,
 };
 pub use listener::{Listener, Moment};
 pub use task::{Address, DataMapping, Health, Parameter, ParameterKind, RetryPolicy, Task};

@@ -1,5 +1,6 @@
 //! When a timer is due (ISO 8601 dates and durations, static or by FEEL).
 
+mod between;
 pub mod dynamic;
 
 use jiff::civil::DateTime;
@@ -12,6 +13,71 @@ use crate::condition::env;
 use crate::payload::Payload;
 use crate::table::{Template, Timer};
 use crate::token::Timestamp;
+
+impl Timer {
+    /// A timer as people write it: a date, a duration (`P...`), or a cycle (`R...`, or cron). `kind` is the name of the model's element where
+    /// the text alone does not tell.
+    ///
+    /// # Errors
+    /// There is no such kind, or the text is too long.
+    pub fn written(kind: Option<&str>, text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() || text.len() > LONGEST {
+            return Err(format!("a timer has 1 to {LONGEST} characters, such as PT10S"));
+        }
+        let template = Template::Static(text.to_owned());
+        let cron = || text.split_whitespace().count() >= 5 || text.starts_with('@');
+        match kind {
+            Some("timeDate") => Ok(Self::Date(template)),
+            Some("timeDuration") => Ok(Self::Duration(template)),
+            Some("timeCycle") => Ok(Self::Cycle(template)),
+            Some(other) => {
+                Err(format!("{other:?} is no kind of timer: there are timeDate, timeDuration and timeCycle"))
+            }
+            None if text.starts_with('P') => Ok(Self::Duration(template)),
+            None if text.starts_with('R') || cron() => Ok(Self::Cycle(template)),
+            None => Ok(Self::Date(template)),
+        }
+    }
+
+    /// A text in braces, or of functions, tells what it is only when it is computed: read as [`Timer::written`] reads it. Others stay as they are.
+    ///
+    /// # Errors
+    /// It cannot be computed.
+    pub fn computed(&self, payload: &Payload, now: Timestamp) -> Result<Self, String> {
+        match self {
+            Self::Date(Template::Static(text)) if dynamic::is_dynamic(text) => {
+                Self::written(None, &dynamic::resolve(text.trim(), payload, now)?)
+            }
+            Self::Date(_) | Self::Duration(_) | Self::Cycle(_) | Self::Between(_) => Ok(self.clone()),
+        }
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        let (Self::Date(it) | Self::Duration(it) | Self::Cycle(it) | Self::Between(it)) = self;
+        let (Template::Static(text) | Template::Feel(text)) = it;
+        text
+    }
+}
+
+/// A time as people read it.
+pub fn written(at: Timestamp) -> String {
+    dynamic::date(at).unwrap_or_else(|_| at.to_string())
+}
+
+/// How often a cycle of the original's dialect fires at most, as far as its text tells; `None`: without end.
+///
+/// # Errors
+/// It is none.
+pub fn firings(text: &str) -> Result<Option<u32>, String> {
+    let due = between::cycle(text.trim(), 0)?;
+    let left = |cycle: Cycle| cycle.left.map(|it| it.saturating_add(1));
+    Ok(due.again.map_or(Some(1), left))
+}
+
+/// Characters of a timer's text at most.
+const LONGEST: usize = 4096;
 
 /// When a timer fires, and whether it fires again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +112,17 @@ impl Cycle {
     }
 }
 
+impl Cycle {
+    /// The first firing after `now` of those that come after the one at `fired`.
+    pub fn next_after(&self, fired: Timestamp, now: Timestamp) -> Option<Due> {
+        let mut due = self.next(fired).ok().flatten()?;
+        while due.at <= now {
+            due = due.again.as_ref()?.next(due.at).ok().flatten()?;
+        }
+        Some(due)
+    }
+}
+
 /// When `timer`, started at `from`, fires. Never before `from`.
 ///
 /// # Errors
@@ -56,6 +133,7 @@ pub fn due(timer: &Timer, payload: &Payload, from: Timestamp) -> Result<Due, Str
         Timer::Date(template) => Ok(once(instant(&text(template, payload, from)?)?)),
         Timer::Duration(template) => Ok(once(after(&text(template, payload, from)?, from)?)),
         Timer::Cycle(template) => cycle(&text(template, payload, from)?, from),
+        Timer::Between(template) => between::cycle(&text(template, payload, from)?, from),
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Token {
     pub weight: Weight,
     /// The keys written since the forks it is inside of.
     pub written: Written,
+    /// The waits of cycles that have let it go, outermost first: the original's token pools.
+    pub pools: Vec<ActivationId>,
     /// When it left its sender's element.
     pub emitted: Timestamp,
     /// The span to be the parent of what happens next.
@@ -110,6 +112,7 @@ impl Token {
             attempts: self.attempts,
             weight: self.weight.clone(),
             written,
+            pools: self.pools.clone(),
             emitted: self.emitted,
             trace: self.trace.clone(),
             payload,

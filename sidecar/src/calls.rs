@@ -1,7 +1,7 @@
 //! Calls of tasks under way: what is sent, what its end means, and ending one early.
 //!
 //! Headers (the original's, and the design's §5.3): `Idempotency-Key`, `x-rexflow-iid`, `-did`, `-tid`,
-//! `x-rexflow-attempt`, `x-rexflow-callback-url`, trace context as configured. The rest of the request is the mapping's. A connector calls strangers: they get
+//! `x-rexflow-attempt`, `x-rexflow-token-pool-id`, `x-rexflow-callback-url`, trace context as configured. The rest of the request is the mapping's. A connector calls strangers: they get
 //! `Idempotency-Key` and `traceparent` only.
 
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ const DEPLOYMENT: HeaderName = HeaderName::from_static("x-rexflow-did");
 const ELEMENT: HeaderName = HeaderName::from_static("x-rexflow-tid");
 const CALLBACK: HeaderName = HeaderName::from_static("x-rexflow-callback-url");
 const ATTEMPT: HeaderName = HeaderName::from_static("x-rexflow-attempt");
+const POOLS: HeaderName = HeaderName::from_static("x-rexflow-token-pool-id");
 
 /// Ends that may wait for the engine.
 const ENDS: usize = 1024;
@@ -173,6 +174,10 @@ impl Calls {
         fields.put(&ELEMENT, call.token.element.as_str());
         fields.put(&CALLBACK, call.callback.as_deref().unwrap_or_default());
         fields.put(&ATTEMPT, &(call.attempt + 1).to_string());
+        if !call.token.pools.is_empty() {
+            let pools: Vec<String> = call.token.pools.iter().map(ToString::to_string).collect();
+            fields.put(&POOLS, &pools.join(","));
+        }
         self.propagate(call, trace, |name, value| fields.put(name, value));
         fields
     }

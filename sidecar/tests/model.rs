@@ -79,7 +79,7 @@ impl Model {
 
     pub(crate) fn error_boundary(self, id: &str, on: &str, code: &str) -> Self {
         let attached_to = self.ix(on);
-        let catch = Catch { triggers: vec![Trigger::Error(Some(code.into()))], parallel: false, repeats: false };
+        let catch = Catch { triggers: vec![Trigger::Error(Some(code.into()))], ..Catch::default() };
         let kind = NodeKind::Boundary(Boundary { attached_to, interrupting: true, catch });
         let mut model = self.node(id, kind, Place::Folded);
         let boundary = model.ix(id);
@@ -166,6 +166,7 @@ pub(crate) fn token(definition: &StaticDefinition, element: &str, number: u32, p
         attempts: 0,
         weight: Weight::one(),
         written: Written::default(),
+        pools: Vec::new(),
         emitted: 0,
         trace: TraceContext {
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),

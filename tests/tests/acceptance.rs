@@ -24,5 +24,6 @@ mod security;
 mod start_event;
 mod swap;
 mod takeover;
+mod timers;
 mod topics;
 mod tracing;

@@ -124,6 +124,7 @@ fn token() -> Token {
         attempts: 0,
         weight: Weight::one(),
         written: Written::default(),
+        pools: Vec::new(),
         emitted: 0,
         trace: TraceContext::default(),
         payload: Payload::default(),

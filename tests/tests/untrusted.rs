@@ -142,6 +142,7 @@ fn records() -> Vec<Vec<u8>> {
         attempts: 2,
         weight: Weight::one(),
         written: Written::default(),
+        pools: Vec::new(),
         emitted: 3,
         trace: TraceContext::default(),
         payload: Payload::default(),

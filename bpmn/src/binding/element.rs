@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use routing::table::{MAX_TOPIC, is_topic};
+use routing::table::{MAX_TOPIC, Recovery, is_topic};
 use serde_json::Value;
 
 use super::global;
@@ -21,6 +21,8 @@ pub struct ElementAnnotation {
     pub health: Option<Health>,
     /// `topic` and what belongs to it.
     pub topic: Option<Topic>,
+    /// `timer_recovery_policy` of a catch event.
+    pub timer_recovery: Option<Recovery>,
     /// `fields.file`: the form of a user task.
     pub form: Option<String>,
     /// Settings that only deployment tools read (`preexisting`, `container`, `namespace` ...).
@@ -107,13 +109,11 @@ pub(super) fn read(mut keys: Keys<'_, '_>, kind: &FlowNodeKind, out: &mut Vec<Di
     if keys.flag("preexisting", out) == Some(true) {
         annotation.labels.insert("preexisting".into(), "true".into());
     }
-    keys.ignored(
-        &[
-            ("next_step_id", "the sequence flows decide"),
-            ("timer_recovery_policy", "a timer that is overdue fires at once"),
-        ],
-        out,
-    );
+    keys.ignored(&[("next_step_id", "the sequence flows decide")], out);
+    match kind {
+        FlowNodeKind::IntermediateCatchEvent => annotation.timer_recovery = global::recovery(&mut keys, out),
+        _ => keys.ignored(&[("timer_recovery_policy", "a timer of it that is overdue fires at once")], out),
+    }
     if kind.is_event() {
         annotation.topic = read_topic(&mut keys, kind, out);
     }

@@ -1,5 +1,6 @@
 //! `rexflow_global_properties`: the settings of a whole process.
 
+use routing::table::Recovery;
 use serde_json::{Map, Value};
 
 use super::yaml::Keys;
@@ -52,6 +53,8 @@ pub struct GlobalProperties {
     pub synchronous_wrapper_timeout: Option<u64>,
     /// `catch_event_expiration`, in milliseconds.
     pub catch_event_expiration: Option<u64>,
+    /// `timer_recovery_policy`.
+    pub timer_recovery: Option<Recovery>,
     /// `priority_class`.
     pub priority_class: Option<String>,
     /// `user_opaque_metadata`.
@@ -95,6 +98,7 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
         deployment_timeout: keys.seconds("deployment_timeout", out),
         synchronous_wrapper_timeout: keys.seconds("synchronous_wrapper_timeout", out),
         catch_event_expiration: expiration(&mut keys, out),
+        timer_recovery: recovery(&mut keys, out),
         priority_class: keys.string("priority_class", out),
         ..GlobalProperties::default()
     };
@@ -108,14 +112,7 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
     if global.namespace.is_some() && !global.namespace_shared {
         out.push(keys.source.value("namespace", "needs `namespace_shared: true`"));
     }
-    keys.ignored(
-        &[
-            ("orchestrator", "flowd decides where tasks run"),
-            ("transport", "every hop is durable here"),
-            ("timer_recovery_policy", "a timer that is overdue fires at once"),
-        ],
-        out,
-    );
+    keys.ignored(&[("orchestrator", "flowd decides where tasks run"), ("transport", "every hop is durable here")], out);
     notice_unpublished(&mut keys, out);
     let elsewhere =
         "let a sidecar serve the service at the other cluster's URL (`flow-sidecar --serve NAME=URL`, `flowctl swap`)";
@@ -145,6 +142,20 @@ pub(super) fn expiration(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> 
         out.push(keys.source.value("catch_event_expiration", "must be a number of hours, up to 876600"));
     }
     hours.map(|it| (it * 3_600_000.0).round().max(1.0) as u64)
+}
+
+/// `timer_recovery_policy`: what becomes of timers that came due while flowd was away.
+pub(super) fn recovery(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<Recovery> {
+    match keys.string("timer_recovery_policy", out)?.trim() {
+        "fire" => Some(Recovery::Fire),
+        "forget" => Some(Recovery::Forget),
+        "fail" => Some(Recovery::Fail),
+        other => {
+            let problem = format!("must be `fire`, `forget` or `fail`, not `{other}`");
+            out.push(keys.source.value("timer_recovery_policy", problem));
+            None
+        }
+    }
 }
 
 fn process_id(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<String> {

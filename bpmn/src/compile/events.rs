@@ -1,6 +1,6 @@
 //! Events (BPMN 10.5): what they wait for, what they throw.
 
-use routing::table::{Catch, Filter, Filtered, Message, MessageThrow, Template, Throw, Timer, Trigger};
+use routing::table::{Catch, Filter, Filtered, Message, MessageThrow, Recovery, Template, Throw, Timer, Trigger};
 
 use super::correlation;
 use super::source::Source;
@@ -22,8 +22,17 @@ pub(super) fn catch(source: &Source<'_>, index: usize) -> Catch {
     let parallel = node.parallel_multiple && node.event_definitions.len() > 1;
     let repeats = source.annotations.dialect
         && matches!(node.kind, FlowNodeKind::IntermediateCatchEvent)
-        && matches!(triggers[..], [Trigger::Timer(Timer::Cycle(_))]);
-    Catch { triggers, parallel, repeats }
+        && matches!(triggers[..], [Trigger::Timer(Timer::Cycle(_) | Timer::Between(_))]);
+    Catch { triggers, parallel, repeats, recovery: recovery(source, index) }
+}
+
+/// What becomes of its timers that came due while flowd was away.
+fn recovery(source: &Source<'_>, index: usize) -> Recovery {
+    let own = source.annotations.elements.get(index).and_then(|it| it.timer_recovery);
+    let node = source.node(index);
+    let times = node.defines(|it| matches!(it, EventDefinitionKind::Timer { .. }));
+    let policy = own.or(source.annotations.global.timer_recovery);
+    policy.filter(|_| times && lint::is_of_original(node)).unwrap_or_default()
 }
 
 /// What the event at `index` throws, in document order.
@@ -57,7 +66,8 @@ fn trigger(source: &Source<'_>, index: usize, definition: &EventDefinition) -> O
         }
         EventDefinitionKind::Signal { signal_ref } => Trigger::Signal(signal(source, node, signal_ref.as_deref())?),
         EventDefinitionKind::Timer { date, duration, cycle } => {
-            Trigger::Timer(timer([date, duration, cycle].map(Option::as_deref))?)
+            let dialect = source.annotations.dialect && lint::is_of_original(node);
+            Trigger::Timer(timer([date, duration, cycle].map(Option::as_deref), dialect)?)
         }
         EventDefinitionKind::Error { error_ref } => {
             Trigger::Error(caught_code(source, node, &roots.errors, error_ref.as_deref()))
@@ -218,10 +228,11 @@ pub(super) fn message_of_task<'a>(
 }
 
 /// Date, duration, cycle: the one that is there. That it is just one, and ISO 8601, is lint's to say.
-fn timer(given: [Option<&Expression>; 3]) -> Option<Timer> {
+fn timer(given: [Option<&Expression>; 3], dialect: bool) -> Option<Timer> {
     Some(match given {
         [Some(date), _, _] => Timer::Date(template(date)),
         [_, Some(duration), _] => Timer::Duration(template(duration)),
+        [_, _, Some(cycle)] if dialect && lint::is_between(cycle) => Timer::Between(template(cycle)),
         [_, _, Some(cycle)] => Timer::Cycle(template(cycle)),
         [None, None, None] => return None,
     })

@@ -166,12 +166,11 @@ fn boundary(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
 /// In the original's dialect each firing of a catch event has a token of its own: there must be an end of them.
 fn cycle_forks(cx: &Context<'_>, index: usize, cycle: &Expression, out: &mut Vec<Diagnostic>) {
     let text = cycle.text.trimmed();
-    let endless = match text.strip_prefix('R').map(|it| it.split('/').collect::<Vec<_>>()).as_deref() {
-        Some(["" | "-1", every]) => every.starts_with('P'),
-        Some([count, ..]) => count.parse::<u32>().is_ok_and(|it| it > 1024),
-        _ => timer_expression(cycle).is_none() && !text.contains(['{', '(']),
-    };
-    if endless {
+    let fixed = timer_expression(cycle).is_none() && !text.contains(['{', '(']);
+    // until an end: how often depends on when it is set
+    let until = text.starts_with("R0/P") && text.matches('/').count() == 2;
+    let endless = || routing::timer::firings(text).is_ok_and(|times| times.is_none_or(|it| it > 1024));
+    if fixed && !until && endless() {
         let message =
             format!("the cycle `{text}` of {} fires without end, or more than 1024 times", cx.describe(index));
         let finding = Diagnostic::error(Rule::TimerInvalid, cycle.position_of(0), message);
@@ -208,7 +207,9 @@ fn timer(cx: &Context<'_>, index: usize, definition: &EventDefinition, out: &mut
         out.push(finding.on(cx.process.nodes[index].id.as_str()));
         return;
     }
-    for (expression, parse) in [(date, is_date as fn(&str) -> bool), (duration, is_duration), (cycle, is_cycle)] {
+    let dialect = cx.annotations.dialect && is_of_original(&cx.process.nodes[index]);
+    let valid_cycle = if dialect { is_cycle_of_original } else { is_cycle };
+    for (expression, parse) in [(date, is_date as fn(&str) -> bool), (duration, is_duration), (cycle, valid_cycle)] {
         if let Some(expression) = expression {
             timer_value(cx, index, expression, parse, out);
         }
@@ -259,6 +260,26 @@ pub(crate) fn timer_expression(expression: &Expression) -> Option<&str> {
     text.strip_prefix('=').map(str::trim).or_else(|| named.then_some(text))
 }
 
+/// The events with timers that the original has: in the middle of a process, and those that start it.
+pub(crate) fn is_of_original(node: &FlowNode) -> bool {
+    match node.kind {
+        FlowNodeKind::IntermediateCatchEvent => true,
+        FlowNodeKind::StartEvent { .. } => node.parent.is_none(),
+        _ => false,
+    }
+}
+
+/// A cycle that the original reads otherwise than the standard: with dates, without a count, or computed.
+pub(crate) fn is_between(cycle: &Expression) -> bool {
+    let text = cycle.text.trimmed();
+    let differs = text.contains(['{', '(']) || text.matches('/').count() > 1 || text.starts_with("R0/");
+    differs && timer_expression(cycle).is_none()
+}
+
+fn is_cycle_of_original(text: &str) -> bool {
+    is_cycle(text) || routing::timer::firings(text).is_ok()
+}
+
 fn is_date(text: &str) -> bool {
     routing::timer::instant(text).is_ok()
 }
@@ -274,11 +295,15 @@ fn is_cycle(text: &str) -> bool {
         return is_cron(text);
     }
     let mut parts = text.split('/');
-    let repeat = parts.next().unwrap_or_default();
-    let count = repeat.strip_prefix('R');
-    count.is_some_and(|it| it == "-1" || it.chars().all(|it| it.is_ascii_digit()) && it.parse::<u32>() != Ok(0))
-        && parts.clone().count() >= 1
-        && parts.all(|it| it.is_empty() || is_date(it) || is_duration(it))
+    let count = parts.next().and_then(|it| it.strip_prefix('R'));
+    let counts = |it: &str| it == "-1" || it.chars().all(|it| it.is_ascii_digit()) && it.parse::<u32>() != Ok(0);
+    count.is_some_and(counts)
+        && match parts.collect::<Vec<_>>()[..] {
+            [every] => is_duration(every),
+            [start, every] if is_duration(every) => start.is_empty() || is_date(start),
+            [start, end] => (is_duration(start) || is_date(start)) && is_date(end),
+            _ => false,
+        }
 }
 
 /// Five to seven fields, or a name such as `@daily`; that they make sense is for whoever computes the next firing.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::definitions::{Deployment, State};
 use crate::flow::failure_record;
-use crate::ledger::InstanceView;
+use crate::ledger::{InstanceView, TimedResult};
 use crate::operations::{Applied, Operations, Probed, Updated, Verdict};
 
 pub(super) fn applied(applied: &Applied) -> Value {
@@ -56,7 +56,21 @@ pub(super) fn instance(operations: &Operations, view: &InstanceView) -> Value {
         shown.insert("content_type".to_owned(), result.content_type.clone().into());
         shown.insert("end_event".to_owned(), view.end_event.clone().into());
     }
+    if !view.timed.results.is_empty() {
+        shown.insert("timed_results".to_owned(), view.timed.results.iter().map(timed).collect());
+    }
     Value::Object(shown)
+}
+
+/// One of the original's `timed_results`.
+fn timed(result: &TimedResult) -> Value {
+    let pools: Vec<String> = result.pools.iter().map(ToString::to_string).collect();
+    json!({
+        "token-pool-id": pools.join(","),
+        "content-type": result.payload.content_type,
+        "end-event-name": result.end_event,
+        "payload": text(&result.payload),
+    })
 }
 
 /// A failure in the original's keys (its failure record).

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use proto::v1;
 use routing::payload::JSON;
-use routing::table::NodeKind;
+use routing::table::{NodeKind, Timer};
 use routing::{Failure, FailureCode, Payload};
 
 use crate::definitions::state::TaskView;
 use crate::definitions::{Definition, Deployment};
-use crate::ledger::{InstanceView, Receipt, State};
+use crate::ledger::{InstanceView, Receipt, State, TimerView};
 use crate::operations::{Applied, Error, Operations, Probed, Resource, Swapped, Task, instance_name};
 
 /// What an instance is started with: an empty object unless there is something.
@@ -78,6 +78,8 @@ pub(crate) fn instance(operations: &Operations, view: &InstanceView) -> v1::Inst
         trace_id: view.trace.traceparent.split('-').nth(1).unwrap_or_default().to_owned(),
         tasks: view.tasks.iter().map(|it| user_task(view, it)).collect(),
         operations: view.operations.iter().map(|it| it.clone().into()).collect(),
+        timed_results: view.timed.results.iter().map(|it| it.clone().into()).collect(),
+        timed_left_out: view.timed.left_out,
         missing_weight: if view.state.is_closed() { String::new() } else { view.missing.to_string() },
     }
 }
@@ -106,6 +108,34 @@ pub(super) fn task_of(task: &Task) -> v1::UserTask {
         priority: assigned.priority.unwrap_or_default(),
         since_ms: view.since,
     }
+}
+
+/// A timer that is waited for.
+pub(super) fn timer(timer: TimerView) -> v1::Timer {
+    let TimerView { instance, deployment, process, element, name, kind, activation, due, again, operations } = timer;
+    let again = again.filter(|it| it.left != Some(0));
+    v1::Timer {
+        instance: instance.map(|it| it.as_str().to_owned()).unwrap_or_default(),
+        deployment: deployment.as_str().to_owned(),
+        process: process.as_str().to_owned(),
+        element: element.as_str().to_owned(),
+        name,
+        kind,
+        activation: activation.map(|it| it.to_string()).unwrap_or_default(),
+        due_ms: due,
+        left: again.as_ref().and_then(|it| it.left),
+        every: again.map(|it| it.every).unwrap_or_default(),
+        operations: operations.into_iter().map(Into::into).collect(),
+    }
+}
+
+/// Timers and what they are to be set to.
+pub(super) fn timers(settings: Vec<v1::TimerSetting>) -> Result<Vec<(String, Timer)>, String> {
+    let one = |v1::TimerSetting { timer, spec, r#type }: v1::TimerSetting| {
+        let kind = Some(r#type).filter(|it| !it.is_empty());
+        Timer::written(kind.as_deref(), &spec).map(|it| (timer, it))
+    };
+    settings.into_iter().map(one).collect()
 }
 
 /// What became of a message or signal.

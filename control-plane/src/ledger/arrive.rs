@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use routing::instance::{Began, Effect, Reason, Run, Stay, Subscription, Tables};
+use routing::instance::{Effect, Reason, Run, Stay, Subscription, Tables};
 use routing::table::{NodeIx, Version};
 use routing::{ActivationId, Digest, HopRecord, Product, To, Token, Weight, Written};
 
-use super::instance::{InstanceView, Open, State};
+use super::instance::{InstanceView, Open, State, Timed};
 use super::message::Posted;
 use super::stored::{self, encode_instance, key};
 use super::{
@@ -53,21 +53,29 @@ impl Ledger {
             self.keys.insert(k.clone(), instance.clone());
             self.put(key::idempotency(k), instance.as_str().as_bytes().to_vec());
         }
-        self.open_new(now, start, Began::default(), out);
+        let stopped = start.stopped;
+        self.open_new(now, start, None, out, |run, token| if stopped { run.hold(token) } else { run.start(token) });
         out.push(Output::Answer(request, Answer::Started(instance)));
     }
 
-    /// Opens an instance and lets it run; `came` is what an event brought that its element maps.
-    pub(super) fn open_new(&mut self, now: Timestamp, start: Start, began: Began<'_>, out: &mut Vec<Output>) {
+    /// Opens an instance and lets its first token begin; `key` is that of the message that started it.
+    pub(super) fn open_new(
+        &mut self,
+        now: Timestamp,
+        start: Start,
+        key: Option<&str>,
+        out: &mut Vec<Output>,
+        begin: impl FnOnce(Run<'_>, Token),
+    ) {
         let (token, instance, stopped) = (first_token(&start, now), start.instance.clone(), start.stopped);
         let mut view = first_view(start, now, if stopped { State::Stopped } else { State::Starting });
-        view.correlation_key = began.key.map(str::to_owned);
+        view.correlation_key = key.map(str::to_owned);
         if let Some(k) = &view.correlation_key {
             self.exchange.singletons.insert((view.process.clone(), k.clone()), instance.clone());
         }
         self.put(key::open(&instance), encode_instance(&view));
         self.instances.insert(instance.clone(), Open::new(view));
-        self.run(now, &instance, out, |run| if stopped { run.hold(token) } else { run.start_by(token, began) });
+        self.run(now, &instance, out, |run| begin(run, token));
     }
 
     /// Lets the engine run on one instance, and carries out what follows.
@@ -103,7 +111,9 @@ impl Ledger {
             Effect::Passed { table, node, token, since, status } => {
                 out.push(hop(&table, node, &token, since, now, status));
             }
-            Effect::Completed { result, end_event } => self.completed(now, instance, result, end_event, out),
+            Effect::Completed { result, end_event, timed } => {
+                self.completed(now, instance, (result, end_event, timed), out);
+            }
             Effect::Failed(activation) => self.fail(now, instance, activation, out),
             Effect::Incident(_) => {}
             Effect::Alarm(token, what) => self.alarm(&token, what, out),
@@ -297,6 +307,7 @@ fn first_token(start: &Start, now: Timestamp) -> Token {
         attempts: 0,
         weight: Weight::one(),
         written: Written::default(),
+        pools: Vec::new(),
         emitted: now,
         trace: start.trace.clone(),
         payload: start.payload.clone(),
@@ -323,6 +334,7 @@ fn first_view(start: Start, now: Timestamp, state: State) -> InstanceView {
         reason: String::new(),
         correlation_key: None,
         operations: Vec::new(),
+        timed: Timed::default(),
         incidents: Vec::new(),
         waiting: Vec::new(),
         tasks: Vec::new(),

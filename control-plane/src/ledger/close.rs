@@ -1,16 +1,16 @@
 //! Ends of instances: by weight, or early.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use prost::Message as _;
 use proto::convert::{self, Malformed};
 use proto::v1;
-use routing::instance::Reason;
+use routing::instance::{Instance, Reason, Timed};
 use routing::{ActivationId, Failure, Payload, Product, ScopeId, Token, Weight};
 
 use super::instance::State;
 use super::stored::{encode_instance, key};
-use super::{Digest, InstanceId, Ledger, MAX_KEYS, Output, Timestamp, remains};
+use super::{Arc, Digest, InstanceId, Ledger, MAX_KEYS, Output, Timestamp, remains};
 
 /// An instance closed early: what has come back of it since.
 #[derive(Debug)]
@@ -20,7 +20,9 @@ pub(super) struct Tombstone {
     pub(super) kept: bool,
     /// Open scopes of which something is missing, and the weight of each that is here; unknown after a restart.
     missing: Option<BTreeMap<ScopeId, Weight>>,
-    /// What has come back.
+    /// What was here when it was closed, and may be reported again.
+    known: HashSet<ActivationId>,
+    /// What has come back since.
     pub(super) back: BTreeSet<ActivationId>,
 }
 
@@ -33,12 +35,12 @@ impl Tombstone {
         // without the last byte: of a build that kept nothing
         let (definition, kept) = bytes.split_at_checked(32).unwrap_or((bytes, &[]));
         let definition = convert::digest(definition)?;
-        Ok(Self { definition, kept: kept == [1], missing: None, back: BTreeSet::new() })
+        Ok(Self { definition, kept: kept == [1], missing: None, known: HashSet::new(), back: BTreeSet::new() })
     }
 
     /// A token of it comes back. True the first time.
     fn takes(&mut self, token: &Token) -> bool {
-        if !self.back.insert(token.activation) {
+        if self.known.contains(&token.activation) || !self.back.insert(token.activation) {
             return false;
         }
         if let Some(missing) = &mut self.missing {
@@ -62,6 +64,7 @@ struct Ending {
     end_event: String,
     failure: Option<(Failure, Payload)>,
     reason: String,
+    timed: Vec<Timed>,
 }
 
 impl Ledger {
@@ -70,11 +73,10 @@ impl Ledger {
         &mut self,
         now: Timestamp,
         instance: &InstanceId,
-        result: Payload,
-        end_event: String,
+        (result, end_event, timed): (Payload, String, Vec<Timed>),
         out: &mut Vec<Output>,
     ) {
-        let ending = Ending { result: Some(result), end_event, ..self.ending(instance, State::Completed) };
+        let ending = Ending { result: Some(result), end_event, timed, ..self.ending(instance, State::Completed) };
         self.close(now, instance, ending, out);
     }
 
@@ -104,8 +106,10 @@ impl Ledger {
     }
 
     fn ending(&self, instance: &InstanceId, state: State) -> Ending {
-        let end_event = self.instances.get(instance).map(|o| o.inner.end_event().to_owned()).unwrap_or_default();
-        Ending { state, result: None, end_event, failure: None, reason: String::new() }
+        let inner = self.instances.get(instance).map(|it| &it.inner);
+        let end_event = inner.map(|it| it.end_event().to_owned()).unwrap_or_default();
+        let timed = inner.map(Instance::timed).unwrap_or_default();
+        Ending { state, result: None, end_event, failure: None, reason: String::new(), timed }
     }
 
     /// One record, first wins: from here on the instance is only in the store.
@@ -114,6 +118,7 @@ impl Ledger {
         let mut view = open.base;
         (view.state, view.ended, view.result) = (ending.state, Some(now), ending.result);
         (view.end_event, view.failure, view.reason) = (ending.end_event, ending.failure, ending.reason);
+        view.timed = super::instance::Timed::of(ending.timed, self.tables.get(&view.definition).map(Arc::as_ref));
         view.missing = Weight::zero();
         self.put(key::closed(instance), encode_instance(&view));
         self.put(key::by_end(now, instance), Vec::new());
@@ -134,7 +139,8 @@ impl Ledger {
         let missing = open.inner.missing();
         if ending.state != State::Completed && !missing.is_empty() {
             let (definition, kept) = (view.definition, ending.state == State::Error);
-            let tombstone = Tombstone { definition, kept, missing: Some(missing), back: BTreeSet::new() };
+            let known = open.inner.stays().map(|it| it.token.activation).chain(open.inner.seen()).collect();
+            let tombstone = Tombstone { definition, kept, missing: Some(missing), known, back: BTreeSet::new() };
             self.bury(instance, tombstone, out);
         }
         if let Some(k) = &view.correlation_key {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::operate::Operated;
-use routing::instance::{Assigned, Body, Instance, On, Reason, Stay};
+use routing::instance::{Assigned, Body, Instance, On, Reason, Stay, Timed as EndOfTimed};
 use routing::{
     ActivationId, Compiled, DeploymentId, Digest, ElementId, Failure, InstanceId, Payload, ProcessId, Timestamp,
     TraceContext, Weight,
@@ -105,12 +105,56 @@ pub struct InstanceView {
     pub operations: Vec<Operated>,
     /// What waits for an operator.
     pub incidents: Vec<IncidentView>,
+    /// Of tokens that cycles had let go, in the order in which they ended.
+    pub timed: Timed,
     /// What else waits at the ledger.
     pub waiting: Vec<WaitView>,
     /// Open user tasks.
     pub tasks: Vec<TaskView>,
     /// The weight that has not come back yet.
     pub missing: Weight,
+}
+
+/// What tokens have brought that cycles had let go.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Timed {
+    /// The first of them, as many as are kept.
+    pub results: Vec<TimedResult>,
+    /// How many more there were.
+    pub left_out: u64,
+}
+
+/// The end of a token that a cycle had let go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimedResult {
+    /// The waits of the cycles, outermost first.
+    pub pools: Vec<ActivationId>,
+    /// The end event, as `end_event` shows it.
+    pub end_event: String,
+    /// What the token brought.
+    pub payload: Payload,
+}
+
+/// Results of one instance that are kept, and their bytes.
+const MAX_TIMED: (usize, usize) = (1024, 4 << 20);
+
+impl Timed {
+    pub(super) fn of(ended: Vec<EndOfTimed>, table: Option<&Compiled>) -> Self {
+        let (most, mut bytes) = MAX_TIMED;
+        let mut timed = Self::default();
+        for EndOfTimed { pools, element, payload } in ended {
+            let fits = payload.body.len() <= bytes && timed.results.len() < most;
+            if !fits || timed.left_out > 0 {
+                timed.left_out += 1;
+                continue;
+            }
+            bytes -= payload.body.len();
+            let node = table.and_then(|it| it.find(element.as_str()).map(|ix| it.table().node(ix)));
+            let end_event = node.map_or_else(|| element.as_str().to_owned(), |it| it.safe_name.clone());
+            timed.results.push(TimedResult { pools, end_event, payload });
+        }
+        timed
+    }
 }
 
 /// A token that waits for an operator.
@@ -216,6 +260,7 @@ impl Open {
         view.state = self.state;
         view.missing = self.inner.ended().missing();
         view.tasks = self.tasks(tables).collect();
+        view.timed = Timed::of(self.inner.timed(), tables.get(&view.definition).map(Arc::as_ref));
         for stay in self.inner.stays() {
             if let Reason::Incident(failure) = &stay.reason {
                 view.incidents.push(IncidentView {

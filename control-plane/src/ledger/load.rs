@@ -98,7 +98,11 @@ impl Ledger {
         instances.sort_unstable();
         instances.iter().for_each(|i| self.settle_state(i, out));
         self.take_back_thrown();
+        let mut effects = Vec::new();
+        self.recover_timers(now, &mut effects);
         self.handle(now, super::Input::Tick, out);
+        // behind the writes that they wait for
+        out.append(&mut effects);
     }
 
     fn load_instance(&mut self, value: &[u8]) -> Result<(), Malformed> {

@@ -5,6 +5,7 @@
 use proto::v1;
 use routing::evaluate::Variables;
 use routing::instance::Run;
+use routing::table::Timer;
 use routing::{ActivationId, HopRecord, Payload, Timestamp};
 
 use super::instance::State;
@@ -34,6 +35,12 @@ pub struct Operator {
     pub who: String,
     /// Empty: unsaid.
     pub why: String,
+}
+
+impl Operator {
+    pub(super) fn shortened(self) -> Self {
+        Self { who: shortened(self.who), why: shortened(self.why) }
+    }
 }
 
 impl From<&str> for Operator {
@@ -71,6 +78,11 @@ pub enum Operation {
         /// What they write on their way.
         values: Variables,
     },
+    /// Timers that it waits for get another time, all of them or none.
+    Rearm {
+        /// Each by its event, or by the activation that waits for it.
+        timers: Vec<(String, Timer)>,
+    },
     /// The instance goes on with another version of its process.
     Migrate {
         /// Which.
@@ -103,6 +115,17 @@ impl Operation {
         Ok(Self::Migrate { to, names })
     }
 
+    /// Timers get another time.
+    ///
+    /// # Errors
+    /// There are none, or too many.
+    pub fn rearming(timers: Vec<(String, Timer)>) -> Result<Self, &'static str> {
+        if timers.is_empty() || timers.len() > MAX_MOVES {
+            return Err("give 1 to 100 timers, each by its event, with a date, duration or cycle");
+        }
+        Ok(Self::Rearm { timers })
+    }
+
     /// Tokens go from one element to another, with variables if a payload is given.
     ///
     /// # Errors
@@ -126,7 +149,7 @@ pub struct Operated {
     pub at: Timestamp,
     /// By whom, and why.
     pub by: Operator,
-    /// What: `suspend`, `resume`, `cancel`, `start`, `set`, `move`, `migrate`, the last four with what they concern.
+    /// What: `suspend`, `resume`, `cancel`, `start`, `set`, `move`, `rearm`, `migrate`, the last five with what they concern.
     pub what: String,
 }
 
@@ -185,6 +208,11 @@ impl Ledger {
                 let what = format!("move {}", all.join(", "));
                 self.intervene(now, instance, by, &what, out, |run| run.move_tokens(&moves, &values))
             }
+            (Operation::Rearm { timers }, _) => {
+                let all: Vec<String> = timers.iter().map(|(name, it)| format!("{name} to {}", it.text())).collect();
+                let what = format!("rearm {}", all.join(", "));
+                self.intervene(now, instance, by, &what, out, |run| run.rearm_timers(&timers))
+            }
             (Operation::Migrate { to, names }, _) => self.migrate(now, instance, by, to, &names, out),
         };
         self.settle_state(instance, out);
@@ -207,7 +235,7 @@ impl Ledger {
         what: &str,
         out: &mut Vec<Output>,
     ) {
-        let by = Operator { who: shortened(by.who), why: shortened(by.why) };
+        let by = by.shortened();
         let nth = self.next_number();
         out.push(Output::Hop(hop(now, instance, nth, &by, what)));
         let Some(open) = self.instances.get_mut(instance) else { return };
@@ -323,7 +351,7 @@ impl Ledger {
     }
 }
 
-fn shortened(mut words: String) -> String {
+pub(super) fn shortened(mut words: String) -> String {
     words.truncate(words.floor_char_boundary(MAX_WORDS));
     words
 }

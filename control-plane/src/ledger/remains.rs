@@ -12,7 +12,7 @@ use routing::instance::{Instance, Reason, Stay};
 use routing::{ActivationId, Failure, InstanceId, Payload, Product};
 
 use super::arrive::Known;
-use super::instance::{InstanceView, Open, State};
+use super::instance::{InstanceView, Open, State, Timed};
 use super::operate::Operator;
 use super::stored::{encode_instance, encode_stay, key, read_stay, store_stay};
 use super::{Answer, Ledger, Output, Request, Timestamp};
@@ -99,6 +99,7 @@ impl Ledger {
             result: None,
             failure: None,
             reason: String::new(),
+            timed: Timed::default(),
             ..closed.clone()
         };
         if let Some(key) = &view.idempotency_key {

@@ -13,10 +13,14 @@ use proto::v1;
 use routing::instance::{Began, Published, Stay, Subscription, timer_signal};
 use routing::table::{Filter, Filtered, NodeIx, NodeKind, Template, Timer, Trigger};
 use routing::timer::{self, Cycle};
-use routing::{Compiled, DeploymentId, Digest, ElementId, InstanceId, Payload, ProcessId, TraceContext, evaluate};
+use routing::{
+    Compiled, DeploymentId, Digest, ElementId, Failure, FailureCode, InstanceId, Payload, ProcessId, TraceContext,
+    evaluate,
+};
 use serde_json::{Map, Value};
 
 use super::message::Receipt;
+use super::operate::Operated;
 use super::stored::key;
 use super::{Answer, Deployed, Ledger, Output, Request, Start, Timestamp};
 
@@ -69,15 +73,17 @@ impl StartEvent {
     }
 }
 
-type TimerKey = (DeploymentId, ElementId, u32);
+pub(super) type TimerKey = (DeploymentId, ElementId, u32);
 
 /// When a timer start event fires next; never again without a time.
 #[derive(Clone, Debug)]
-struct Due {
-    process: ProcessId,
-    definition: Digest,
-    at: Option<Timestamp>,
-    again: Option<Cycle>,
+pub(super) struct Due {
+    pub(super) process: ProcessId,
+    pub(super) definition: Digest,
+    pub(super) at: Option<Timestamp>,
+    pub(super) again: Option<Cycle>,
+    /// What operators did to it.
+    pub(super) operations: Vec<Operated>,
 }
 
 /// See the module's documentation.
@@ -86,9 +92,9 @@ pub(super) struct Starts {
     all: Vec<StartEvent>,
     messages: HashMap<String, Vec<usize>>,
     signals: HashMap<String, Vec<usize>>,
-    timers: HashMap<TimerKey, usize>,
-    due: BTreeMap<TimerKey, Due>,
-    next: BTreeSet<(Timestamp, TimerKey)>,
+    pub(super) timers: HashMap<TimerKey, usize>,
+    pub(super) due: BTreeMap<TimerKey, Due>,
+    pub(super) next: BTreeSet<(Timestamp, TimerKey)>,
 }
 
 impl Starts {
@@ -136,6 +142,7 @@ impl Starts {
             definition: convert::digest(&stored.definition)?,
             at: (stored.due_ms != 0).then_some(stored.due_ms),
             again,
+            operations: stored.operations.into_iter().map(Into::into).collect(),
         };
         self.due.insert((stored.deployment.into(), stored.element.into(), stored.trigger), due);
         Ok(())
@@ -158,7 +165,7 @@ impl Starts {
 impl Ledger {
     /// What new instances may run on has changed: the newest of each process is listened to.
     pub(super) fn deployed(&mut self, now: Timestamp, deployed: Vec<Deployed>, out: &mut Vec<Output>) {
-        self.exchange.listening = true;
+        let first = !std::mem::replace(&mut self.exchange.listening, true);
         if deployed == self.processes {
             return;
         }
@@ -183,6 +190,9 @@ impl Ledger {
         });
         listening.iter().for_each(|(topic, process)| self.listen(topic, process));
         self.set_start_timers(now, &newest, &mut problems);
+        if first {
+            self.recover_starts(now, out);
+        }
         out.extend(problems.into_iter().map(Output::Alarm));
         for process in newest.keys() {
             self.start_kept(now, process, None, out);
@@ -206,10 +216,10 @@ impl Ledger {
             if !starts.due.contains_key(&key) {
                 let (process, definition) = (start.process.clone(), start.deployed.definition);
                 let due = match timer::due(timer, &nothing(), now) {
-                    Ok(due) => Due { process, definition, at: Some(due.at), again: due.again },
+                    Ok(due) => Due { process, definition, at: Some(due.at), again: due.again, operations: Vec::new() },
                     Err(why) => {
                         problems.push(format!("timer start event {} of {}: {why}", start.element, key.0));
-                        Due { process, definition, at: None, again: None }
+                        Due { process, definition, at: None, again: None, operations: Vec::new() }
                     }
                 };
                 changed.push((key.clone(), Some(due.clone())));
@@ -223,7 +233,7 @@ impl Ledger {
         }
     }
 
-    fn store_start(&mut self, at: &TimerKey, due: Option<&Due>) {
+    pub(super) fn store_start(&mut self, at: &TimerKey, due: Option<&Due>) {
         let (deployment, element, trigger) = at;
         let place = key::start(deployment, element, *trigger);
         let Some(due) = due else { return self.remove(place) };
@@ -236,6 +246,7 @@ impl Ledger {
             definition: convert::digest_bytes(due.definition),
             due_ms: due.at.unwrap_or(0),
             again: again.unwrap_or_default(),
+            operations: due.operations.iter().map(|it| it.clone().into()).collect(),
         };
         self.put(place, stored.encode_to_vec());
     }
@@ -251,17 +262,35 @@ impl Ledger {
         }
     }
 
+    /// A timer start event's time has come: what is next of it is set.
+    fn next_start(&mut self, now: Timestamp, key: &TimerKey) -> Option<StartEvent> {
+        let starts = &mut self.exchange.starts;
+        starts.next.retain(|(_, it)| it != key);
+        let start = starts.timers.get(key).map(|it| starts.all[*it].clone())?;
+        let due = starts.due.get_mut(key)?;
+        (due.at, due.again) = following(due.at?, due.again.take(), now);
+        let due = due.clone();
+        starts.next.extend(due.at.map(|at| (at, key.clone())));
+        self.store_start(key, Some(&due));
+        Some(start)
+    }
+
+    /// A timer start event's time was missed, and it is not to fire for that. `failing`: the instance begins, and fails at once.
+    pub(super) fn skip_start(&mut self, now: Timestamp, key: &TimerKey, failing: bool, out: &mut Vec<Output>) {
+        let at = self.exchange.starts.due.get(key).and_then(|due| due.at).unwrap_or(now);
+        let Some(start) = self.next_start(now, key).filter(|_| failing) else { return };
+        let Some(begun) = self.begun_by(now, &start, nothing()) else { return };
+        out.push(Output::Started(start.process.clone()));
+        let due = routing::timer::written(at);
+        let why = format!("the timer was due at {due}, while flowd was away (timer_recovery_policy: fail)");
+        let failure = Failure::new(FailureCode::CanceledInstance, &start.element, why);
+        self.open_new(now, begun, None, out, |run, token| run.begin_failed(token, failure));
+    }
+
     /// Timer start events whose time has come.
     pub(super) fn fire_starts(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        while let Some((at, key)) = self.exchange.starts.next.first().cloned().filter(|(at, _)| *at <= now) {
-            let starts = &mut self.exchange.starts;
-            starts.next.pop_first();
-            let start = starts.timers.get(&key).map(|it| starts.all[*it].clone());
-            let (Some(start), Some(due)) = (start, starts.due.get_mut(&key)) else { continue };
-            (due.at, due.again) = following(at, due.again.take(), now);
-            let due = due.clone();
-            starts.next.extend(due.at.map(|at| (at, key.clone())));
-            self.store_start(&key, Some(&due));
+        while let Some((_, key)) = self.exchange.starts.next.first().cloned().filter(|(at, _)| *at <= now) {
+            let Some(start) = self.next_start(now, &key) else { continue };
             let told = start.grouped.then(|| {
                 let signal = timer_signal(&start.process, &start.element, start.number.unwrap_or(0) as usize);
                 self.broadcast(now, &signal, &nothing(), out)
@@ -334,29 +363,36 @@ impl Ledger {
         let table = self.tables.get(&start.deployed.definition)?.clone();
         let node = table.table().node(table.find(start.element.as_str())?);
         let mapped = node.mapping.as_ref().is_some_and(|it| !it.outputs.is_empty());
-        let number = self.next_number();
-        let instance = instance_id(&start.deployed.deployment, now, number);
-        let begun = Start {
-            instance: instance.clone(),
-            deployment: start.deployed.deployment.clone(),
-            process: start.process.clone(),
-            definition: start.deployed.definition,
-            start_event: start.element.clone(),
-            payload: if mapped { nothing() } else { payload.clone() },
-            metadata: BTreeMap::new(),
-            idempotency_key: None,
-            known: None,
-            trace: TraceContext::default(),
-            stopped: false,
-        };
+        let begun = self.begun_by(now, start, if mapped { nothing() } else { payload.clone() })?;
+        let instance = begun.instance.clone();
         out.push(Output::Started(start.process.clone()));
         let began = Began {
             came: (mapped || start.grouped).then_some(payload),
             trigger: start.number.map(|it| it as usize),
             key: correlation_key.as_deref(),
         };
-        self.open_new(now, begun, began, out);
+        let key = correlation_key.as_deref();
+        self.open_new(now, begun, key, out, |run, token| run.start_by(token, began));
         Some(instance)
+    }
+
+    /// What an event starts.
+    fn begun_by(&mut self, now: Timestamp, start: &StartEvent, payload: Payload) -> Option<Start> {
+        self.tables.get(&start.deployed.definition)?;
+        let number = self.next_number();
+        Some(Start {
+            instance: instance_id(&start.deployed.deployment, now, number),
+            deployment: start.deployed.deployment.clone(),
+            process: start.process.clone(),
+            definition: start.deployed.definition,
+            start_event: start.element.clone(),
+            payload,
+            metadata: BTreeMap::new(),
+            idempotency_key: None,
+            known: None,
+            trace: TraceContext::default(),
+            stopped: false,
+        })
     }
 }
 
@@ -370,7 +406,7 @@ fn instance_id(deployment: &DeploymentId, now: Timestamp, number: u64) -> Instan
     InstanceId::from(format!("{deployment}-{:032x}", u128::from_be_bytes(bytes)))
 }
 
-fn nothing() -> Payload {
+pub(super) fn nothing() -> Payload {
     Payload::json(&Value::Object(Map::new()))
 }
 

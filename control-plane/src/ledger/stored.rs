@@ -7,7 +7,7 @@ use proto::v1::stored_token::Why;
 use routing::instance::{Activity, Reason, Stay, Subscription};
 use routing::{Failure, FlowId, Payload};
 
-use super::instance::{InstanceView, State};
+use super::instance::{InstanceView, State, Timed, TimedResult};
 
 /// Keys, by prefix.
 pub mod key {
@@ -207,6 +207,21 @@ pub(super) fn read_stay(stored: v1::StoredToken) -> Result<Stay, Malformed> {
     Ok(Stay { token, reason, since: stored.since_ms, order: stored.order, subscriptions: parts.subscriptions })
 }
 
+impl From<TimedResult> for v1::TimedResult {
+    fn from(TimedResult { pools, end_event, payload }: TimedResult) -> Self {
+        let pools = pools.into_iter().map(convert::id_bytes).collect();
+        Self { pools, end_event, payload: Some(payload.into()) }
+    }
+}
+
+impl TryFrom<v1::TimedResult> for TimedResult {
+    type Error = Malformed;
+    fn try_from(v1::TimedResult { pools, end_event, payload }: v1::TimedResult) -> Result<Self, Malformed> {
+        let pools = pools.iter().map(|it| convert::activation(it)).collect::<Result<_, _>>()?;
+        Ok(Self { pools, end_event, payload: payload.unwrap_or_default().into() })
+    }
+}
+
 /// The stored form of an instance.
 pub(super) fn encode_instance(view: &InstanceView) -> Vec<u8> {
     let (failure, failure_input) = match &view.failure {
@@ -233,6 +248,8 @@ pub(super) fn encode_instance(view: &InstanceView) -> Vec<u8> {
         reason: view.reason.clone(),
         correlation_key: view.correlation_key.clone().unwrap_or_default(),
         operations: view.operations.iter().map(|it| it.clone().into()).collect(),
+        timed: view.timed.results.iter().map(|it| it.clone().into()).collect(),
+        timed_left_out: view.timed.left_out,
     }
     .encode_to_vec()
 }
@@ -262,6 +279,10 @@ pub fn decode_instance(bytes: &[u8]) -> Result<InstanceView, Malformed> {
         reason: stored.reason,
         correlation_key: (!stored.correlation_key.is_empty()).then_some(stored.correlation_key),
         operations: stored.operations.into_iter().map(Into::into).collect(),
+        timed: Timed {
+            results: stored.timed.into_iter().map(TimedResult::try_from).collect::<Result<_, _>>()?,
+            left_out: stored.timed_left_out,
+        },
         incidents: Vec::new(),
         waiting: Vec::new(),
         tasks: Vec::new(),

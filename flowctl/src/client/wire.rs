@@ -16,6 +16,7 @@ use crate::output::diagnostic::{Diagnostic, Severity, has_errors};
 use crate::output::instance::{Body, Failed, Instance, State, Waiting};
 use crate::output::message::Receipt;
 use crate::output::report::Outcome;
+use crate::output::timer::Timer;
 use crate::output::{instance, probe, swap, task, trace};
 use crate::payload::Payload;
 
@@ -49,6 +50,11 @@ pub(super) fn operate(operation: &Operation, kind: Kind, id: &str) -> v1::Operat
         Operation::Migrate { to, names, by } => {
             request.moves = names.iter().cloned().map(|(from, to)| v1::Move { from, to }).collect();
             request.to = to.clone();
+            (request.who, request.reason) = (by.who.clone(), by.why.clone());
+        }
+        Operation::Rearm { timers, by } => {
+            let setting = |(timer, spec)| v1::TimerSetting { timer, spec, ..v1::TimerSetting::default() };
+            request.timers = timers.iter().cloned().map(setting).collect();
             (request.who, request.reason) = (by.who.clone(), by.why.clone());
         }
         Operation::Delete { force } => request.force = *force,
@@ -123,7 +129,30 @@ pub(super) fn instance(wire: v1::Instance) -> Instance {
             .collect(),
         tasks: wire.tasks.into_iter().map(user_task).collect(),
         operations: wire.operations.into_iter().map(operation).collect(),
+        timed_results: wire.timed_results.into_iter().map(timed).collect(),
+        timed_left_out: wire.timed_left_out,
         trace_id: wire.trace_id,
+    }
+}
+
+fn timed(wire: v1::TimedResult) -> instance::Timed {
+    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let pools = wire.pools.iter().map(|id| hex(id)).collect();
+    instance::Timed { pools, end_event: wire.end_event, result: body(wire.payload) }
+}
+
+pub(super) fn timer(wire: v1::Timer) -> Timer {
+    Timer {
+        instance: wire.instance,
+        deployment: wire.deployment,
+        element: wire.element,
+        name: wire.name,
+        kind: wire.kind,
+        activation: wire.activation,
+        due: instant(wire.due_ms),
+        left: if wire.every.is_empty() { Some(0) } else { wire.left },
+        every: wire.every,
+        operations: wire.operations.into_iter().map(operation).collect(),
     }
 }
 

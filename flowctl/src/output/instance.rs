@@ -121,6 +121,7 @@ impl Failed {
         put("failed_task_id", self.element.as_str().into());
         put("failed_task_name", self.name.as_str().into());
         put("input_data", self.input.original());
+        put("content_type", "application/json".into());
         if !self.output.is_empty() {
             put("output_headers", json!(self.output_headers));
             put("output_data", self.output.original());
@@ -153,8 +154,41 @@ pub(crate) struct Instance {
     pub(crate) tasks: Vec<Task>,
     /// What operators did to it, oldest first.
     pub(crate) operations: Vec<Operation>,
+    /// What tokens have brought that cycles had let go, in the order in which they ended.
+    pub(crate) timed_results: Vec<Timed>,
+    /// How many more there were.
+    pub(crate) timed_left_out: u64,
     /// Empty if the instance is not traced.
     pub(crate) trace_id: String,
+}
+
+/// The end of a token that a cycle had let go.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Timed {
+    /// The waits of the cycles, outermost first.
+    pub(crate) pools: Vec<String>,
+    pub(crate) end_event: String,
+    pub(crate) result: Body,
+}
+
+impl Timed {
+    fn json(&self) -> Value {
+        json!({
+            "pools": self.pools,
+            "end_event": self.end_event,
+            "result": self.result.json(),
+            "content_type": self.result.content_type,
+        })
+    }
+
+    fn original(&self) -> Value {
+        json!({
+            "token-pool-id": self.pools.join(","),
+            "content-type": self.result.content_type,
+            "end-event-name": self.end_event,
+            "payload": value::original(&self.result.bytes),
+        })
+    }
 }
 
 /// A token that waits at the ledger.
@@ -178,7 +212,7 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         json!({ "at": instant(self.at), "what": self.what, "by": or_null(&self.by), "reason": or_null(&self.reason) })
     }
 }
@@ -196,7 +230,7 @@ impl Instance {
 
     /// The shape that scripts rely on.
     pub(crate) fn json(&self) -> Value {
-        json!({
+        let mut shown = json!({
             "id": self.id,
             "deployment": self.deployment,
             "process": self.process,
@@ -214,7 +248,12 @@ impl Instance {
             "tasks": self.tasks.iter().map(Task::json).collect::<Vec<_>>(),
             "operations": self.operations.iter().map(Operation::json).collect::<Vec<_>>(),
             "trace_id": or_null(&self.trace_id),
-        })
+        });
+        if !self.timed_results.is_empty() {
+            shown["timed_results"] = self.timed_results.iter().map(Timed::json).collect();
+            shown["timed_left_out"] = self.timed_left_out.into();
+        }
+        shown
     }
 
     /// The original's entry: what its store held, a failure record laid flat.
@@ -234,6 +273,9 @@ impl Instance {
         }
         if !self.metadata.is_empty() {
             entry.insert("metadata".into(), json!(self.metadata));
+        }
+        if !self.timed_results.is_empty() {
+            entry.insert("timed_results".into(), self.timed_results.iter().map(Timed::original).collect());
         }
         entry.insert("state".into(), self.state.word().into());
         entry.into()

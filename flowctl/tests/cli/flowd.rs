@@ -201,6 +201,15 @@ impl Flow for Rote {
         operated(request)
     }
 
+    type ListTimersStream = Streamed<v1::Timer>;
+    async fn list_timers(&self, _: Request<v1::ListTimersRequest>) -> Answer<Self::ListTimersStream> {
+        Err(absent())
+    }
+
+    async fn rearm(&self, request: Request<v1::OperateRequest>) -> Answer<v1::OperateResponse> {
+        operated(request)
+    }
+
     async fn update(&self, request: Request<v1::UpdateRequest>) -> Answer<v1::OperateResponse> {
         let documents = request.into_inner().spec;
         let results = documents.split("---").map(|it| match it.contains("expose_ingress") {

@@ -115,6 +115,7 @@ mod tests {
             attempts: 0,
             weight: Weight::one(),
             written: Written::default(),
+            pools: Vec::new(),
             emitted: 0,
             trace: Default::default(),
             payload: Payload { content_type: String::new(), body: Bytes::from(vec![b'x'; bytes]) },

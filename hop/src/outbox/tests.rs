@@ -22,6 +22,7 @@ fn product(id: u128) -> Product {
         attempts: 0,
         weight: Weight::one(),
         written: Written::default(),
+        pools: Vec::new(),
         emitted: 0,
         trace: TraceContext::default(),
         payload: Payload::default(),

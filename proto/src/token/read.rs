@@ -24,6 +24,7 @@ pub(super) struct Read {
     attempts: u32,
     weight: Bytes,
     written: Vec<v1::WrittenFrame>,
+    pools: Vec<Bytes>,
     emitted: u64,
     trace: v1::TraceContext,
     payload: v1::Payload,
@@ -58,6 +59,7 @@ impl Read {
             13 => encoding::message::merge(wire_type, &mut self.trace, buf, context)?,
             14 => encoding::message::merge(wire_type, &mut self.payload, buf, context)?,
             15 => encoding::bytes::merge(wire_type, &mut self.key, buf, context)?,
+            16 => encoding::bytes::merge_repeated(wire_type, &mut self.pools, buf, context)?,
             _ => encoding::skip_field(wire_type, tag, buf, context)?,
         }
         Ok(())
@@ -91,6 +93,7 @@ impl Read {
             attempts,
             weight,
             written,
+            pools,
             emitted,
             trace,
             payload,
@@ -116,6 +119,7 @@ impl Read {
             attempts,
             weight: Weight::from_bytes(&weight).ok_or(malformed("weight", "not a dyadic number"))?,
             written: Written::from_frames(written.into_iter().map(frame_in).collect()),
+            pools: pools.iter().map(|it| activation(it)).collect::<Result<_, _>>()?,
             emitted,
             trace: trace.into(),
             payload: payload.into(),

@@ -41,6 +41,8 @@ struct Reference {
     payload: Option<v1::Payload>,
     #[prost(bytes = "bytes", tag = "15")]
     key: Bytes,
+    #[prost(bytes = "bytes", repeated, tag = "16")]
+    pools: Vec<Bytes>,
 }
 
 fn tokens() -> [Routed; 2] {
@@ -58,6 +60,7 @@ fn tokens() -> [Routed; 2] {
         attempts: 0,
         weight: Weight::one(),
         written: Written::default(),
+        pools: Vec::new(),
         emitted: 0,
         trace: TraceContext::default(),
         payload: Payload::default(),
@@ -70,6 +73,7 @@ fn tokens() -> [Routed; 2] {
         attempts: 7,
         weight: Weight::one().split(3).remove(1),
         written: Written::from_frames(vec![frame(&[], false), frame(&["a", "ü"], true)]),
+        pools: vec![ActivationId(3), ActivationId(u128::MAX - 1)],
         emitted: 1_700_000_000_123,
         trace: TraceContext { traceparent: "00-1".into(), tracestate: "s".into(), baggage: "b=1".into() },
         payload: Payload { content_type: "image/png".into(), body: vec![0x89; 300].into() },
@@ -112,12 +116,13 @@ fn what_was_written_is_read() {
 #[test]
 fn what_is_no_token_is_told_and_the_rest_of_its_frame_is_read() {
     let reference = || Reference::decode(&bytes(&tokens()[1])[..]).unwrap();
-    let spoilt: [(&str, Reference); 6] = [
+    let spoilt: [(&str, Reference); 7] = [
         ("token", Reference { instance: String::new(), ..reference() }),
         ("token", Reference { element: String::new(), ..reference() }),
         ("digest", Reference { definition: Bytes::from_static(b"short"), ..reference() }),
         ("activation", Reference { parent: Bytes::new(), ..reference() }),
         ("activation", Reference { key: Bytes::from_static(b"short"), ..reference() }),
+        ("activation", Reference { pools: vec![Bytes::from_static(b"short")], ..reference() }),
         ("weight", Reference { weight: Bytes::from_static(b"ab"), ..reference() }),
     ];
     for (field, reference) in spoilt {

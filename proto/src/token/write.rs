@@ -57,6 +57,7 @@ pub(super) fn token(token: &Token, into: &mut impl Sink) {
         attempts,
         weight,
         written,
+        pools,
         emitted,
         trace,
         payload,
@@ -80,6 +81,7 @@ pub(super) fn token(token: &Token, into: &mut impl Sink) {
     if key != activation {
         bytes(15, &key.to_bytes(), into);
     }
+    pools.iter().for_each(|it| bytes(16, &it.to_bytes(), into));
 }
 
 fn frame(frame: &Frame, into: &mut impl Sink) {

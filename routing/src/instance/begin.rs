@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::data::variables;
 use super::{Reason, Run};
 use crate::compiled::Compiled;
+use crate::failure::Failure;
 use crate::id::{ActivationId, ElementId, ProcessId};
 use crate::payload::Payload;
 use crate::table::{Catch, Message, NodeIx, NodeKind, Template, Trigger};
@@ -57,6 +58,11 @@ impl Run<'_> {
         self.settle();
     }
 
+    /// The instance's first token fails where it would begin; started again, it begins.
+    pub fn begin_failed(mut self, token: Token, failure: Failure) {
+        self.incident(token, failure);
+    }
+
     /// The instance's first token waits for an operator.
     pub fn hold(mut self, token: Token) {
         self.stay(token, Reason::Held, Vec::new());
@@ -77,7 +83,7 @@ impl Run<'_> {
         }
         let rest = awaited(table, node, &catch.triggers, began.key);
         let triggers = rest.into_iter().enumerate().filter(|(number, _)| *number != fired).map(|(_, it)| it).collect();
-        self.wait_for(table, node, token, &Catch { triggers, parallel: true, repeats: false });
+        self.wait_for(table, node, token, &Catch { triggers, parallel: true, ..Catch::default() });
     }
 
     /// The event is one of those behind a parallel instantiating gateway: a token waits at each of the others. What is left of the
@@ -100,7 +106,7 @@ impl Run<'_> {
                 _ => Vec::new(),
             };
             let triggers = awaited(table, other, &triggers, key);
-            self.wait_for(table, other, waits, &Catch { triggers, parallel: false, repeats: false });
+            self.wait_for(table, other, waits, &Catch { triggers, ..Catch::default() });
         }
         token
     }

@@ -33,7 +33,7 @@ impl Run<'_> {
         let Some(stay) = self.instance.stay(activation).filter(|s| s.subscriptions.contains(what)) else {
             return false;
         };
-        let Some(table) = self.table_of(stay, what.called) else { return false };
+        let Some(table) = self.table_of(stay, what) else { return false };
         if let On::Expiry { .. } | On::Callback { .. } = what.on {
             self.expired(activation);
             return true;
@@ -85,14 +85,8 @@ impl Run<'_> {
         self.incident(stay.token, failure);
     }
 
-    pub(super) fn table_of(&self, stay: &Stay, called: bool) -> Option<Arc<Compiled>> {
-        match &stay.reason {
-            Reason::Activity(activity) if called => match activity.body {
-                Body::Call(definition) => self.table(definition),
-                _ => None,
-            },
-            _ => self.table(stay.token.definition),
-        }
+    pub(super) fn table_of(&self, stay: &Stay, what: &Subscription) -> Option<Arc<Compiled>> {
+        self.table(stay.definition_of(what)?)
     }
 
     /// Parallel multiple: true while another of its triggers has not fired. What this one brought is kept.

@@ -39,7 +39,7 @@ impl Run<'_> {
                 continue;
             }
             let Some(stay) = self.instance.stay(activation) else { continue };
-            let Some(table) = self.table_of(stay, what.called) else { continue };
+            let Some(table) = self.table_of(stay, &what) else { continue };
             let seen = match &stay.reason {
                 Reason::Activity(_) => self.inner_view(&table, activation),
                 _ => self.seen_by(&table, &stay.token),

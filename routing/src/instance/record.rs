@@ -24,6 +24,19 @@ pub struct Stay {
     pub subscriptions: Vec<Subscription>,
 }
 
+impl Stay {
+    /// The definition that the event of a subscription is in: the token's, or that of the process it has called.
+    pub fn definition_of(&self, what: &Subscription) -> Option<Digest> {
+        match &self.reason {
+            Reason::Activity(activity) if what.called => match activity.body {
+                Body::Call(definition) => Some(definition),
+                _ => None,
+            },
+            _ => Some(self.token.definition),
+        }
+    }
+}
+
 /// Why a token is at the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {

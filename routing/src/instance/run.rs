@@ -91,7 +91,8 @@ impl<'a> Run<'a> {
         self.instance.saw(activation);
         let now = self.now;
         let (resume, output) = match stay.reason {
-            Reason::Incident(failure) => (failure.resume, failure.output),
+            Reason::Incident(failure) if activation != self.instance.root() => (failure.resume, failure.output),
+            // it has not begun
             _ => {
                 let token = stay.token;
                 let token = match payload {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::data::{as_written, variables, written_values};
-use super::{Body, Effect, Reason, Run};
+use super::{Body, Effect, Reason, Run, Timed};
 use crate::compiled::Compiled;
 use crate::evaluate::{self, Variables};
 use crate::id::{ActivationId, ScopeId};
@@ -278,7 +278,8 @@ impl Run<'_> {
                 }
             }
             let end_event = self.instance.end_event.clone();
-            self.effects.push(Effect::Completed { result, end_event });
+            let timed = ended.iter().filter_map(Timed::of).collect();
+            self.effects.push(Effect::Completed { result, end_event, timed });
             return;
         }
         let Some((stay, activity)) = self.activity(scope) else { return };

@@ -15,6 +15,28 @@ pub struct Catch {
     /// Of a catch event in the original's dialect: every firing of its cycle has a token of its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeats: bool,
+    /// What becomes of a timer of it that came due while the ledger was away.
+    #[serde(default, skip_serializing_if = "Recovery::is_fire")]
+    pub recovery: Recovery,
+}
+
+/// What becomes of a timer that came due while the ledger was away (`timer_recovery_policy` of the original).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Recovery {
+    /// It fires at once, as often as it was missed.
+    #[default]
+    Fire,
+    /// What was missed does not happen.
+    Forget,
+    /// The token fails at the event.
+    Fail,
+}
+
+impl Recovery {
+    fn is_fire(&self) -> bool {
+        *self == Self::Fire
+    }
 }
 
 /// A start event.
@@ -111,6 +133,8 @@ pub enum Timer {
     Duration(Template),
     /// `timeCycle`: an ISO 8601 repeating interval, or a cron expression.
     Cycle(Template),
+    /// `timeCycle` in the original's dialect, where dates stand around it or it is computed.
+    Between(Template),
 }
 
 /// What an event throws.

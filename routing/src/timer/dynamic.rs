@@ -5,14 +5,12 @@ use jiff::Span;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::{after, instant};
+use super::{LONGEST, after, instant};
 use crate::payload::Payload;
 use crate::token::Timestamp;
 
 /// Replacements in one timer at most.
 const STEPS: usize = 64;
-/// Characters of a computed timer.
-const LONGEST: usize = 4096;
 
 /// Whether a timer's text is to be computed.
 pub(crate) fn is_dynamic(text: &str) -> bool {
@@ -158,7 +156,7 @@ impl Function {
     }
 }
 
-fn date(at: Timestamp) -> Result<String, String> {
+pub(super) fn date(at: Timestamp) -> Result<String, String> {
     let stamp = i64::try_from(at).ok().and_then(|it| jiff::Timestamp::from_millisecond(it).ok());
     stamp.map(|it| it.to_string()).ok_or_else(|| "a date out of range".to_owned())
 }

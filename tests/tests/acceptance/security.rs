@@ -284,6 +284,7 @@ fn forged(instance: &str) -> v1::Offer {
         attempts: 0,
         weight: routing::Weight::one(),
         written: routing::Written::default(),
+        pools: Vec::new(),
         emitted: 0,
         trace: routing::TraceContext::default(),
         payload: routing::Payload::json(&json!({"forged": true})),

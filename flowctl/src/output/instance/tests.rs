@@ -22,6 +22,8 @@ pub(crate) fn completed() -> Instance {
         waiting: Vec::new(),
         tasks: Vec::new(),
         operations: Vec::new(),
+        timed_results: Vec::new(),
+        timed_left_out: 0,
         trace_id: "0af7651916cd43dd8448eb211c80319c".into(),
     }
 }
@@ -100,4 +102,20 @@ fn an_incident_ends_the_wait_while_others_go_on() {
     assert!(!instance.is_settled());
     instance.incidents = 1;
     assert!(instance.is_settled());
+}
+
+#[test]
+fn what_cycles_have_let_go_is_listed_in_the_shape_of_the_original_too() {
+    let timed = Timed {
+        pools: vec!["a1".into(), "b2".into()],
+        end_event: "sold".into(),
+        result: body("{}", "application/json"),
+    };
+    let instance = Instance { timed_results: vec![timed], ..completed() };
+    let (json, original) = (instance.json(), instance.original());
+    assert_eq!(json["timed_results"][0]["result"], json!({}), "{json}");
+    assert_eq!(
+        original["timed_results"],
+        json!([{"token-pool-id": "a1,b2", "content-type": "application/json", "end-event-name": "sold", "payload": "{}"}])
+    );
 }
