@@ -306,7 +306,7 @@ impl Ledger {
                 self.offer_variables(now, request, process.as_ref(), &payload, &mut effects);
             }
             Input::CalledBack(request, instance, activation, hash, with) => {
-                self.called_back(now, request, &instance, (activation, hash), with, out);
+                self.called_back(now, request, &instance, (activation, hash), with, &mut effects);
             }
             Input::CompleteTask(request, instance, task, result) => {
                 self.complete_task(now, request, (&instance, task), result, &mut effects);

@@ -334,6 +334,8 @@ impl Game {
         let hash = Digest::of(seal.as_bytes());
         self.ledger.handle(self.now, Input::CalledBack(1, instance.clone(), activation, hash, with), &mut out);
         let at = out.iter().position(|it| matches!(it, Output::Answer(..)));
+        let written = out.iter().position(|it| matches!(it, Output::Write(..)));
+        assert!(written.is_none_or(|it| Some(it) < at), "told before it is on the disk: {out:?}");
         let Some(Output::Answer(_, reply)) = at.map(|at| out.remove(at)) else { panic!("no answer: {out:?}") };
         self.execute(out);
         reply
