@@ -289,6 +289,8 @@ fn settings(source: &Source<'_>) -> Settings {
             binding::Durability::None => Durability::None,
         },
         recoverable: annotations.global.recoverable.unwrap_or(!annotations.dialect),
+        notifications: annotations.global.notifications.clone(),
+        metadata: annotations.global.metadata.clone(),
         ..Settings::default()
     }
 }

@@ -21,6 +21,7 @@ mod leave;
 mod load;
 mod message;
 mod migrate;
+mod notification;
 mod operate;
 mod remains;
 mod send;

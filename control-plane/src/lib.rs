@@ -8,6 +8,7 @@
 //! * `control`: the stream to each sidecar. `trace`: hop records for people.
 //! * `operations`: what operators can do, once; `flow` (flow.v1), `daemon` (the original's service) and `http` are thin
 //!   over it. `security`: who may call.
+//! * `legible`: payloads inside of JSON that people read.
 //! * `topics`: topics for the world outside, flowd's own or a broker's.
 //! * [`kubernetes`]: the containers of tasks in a cluster, and the sidecars beside them.
 //! * [`config`], [`app`]: flags to a running process.
@@ -23,6 +24,7 @@ mod ingress;
 pub mod kubernetes;
 pub mod ledger;
 mod ledger_task;
+mod legible;
 mod mesh;
 mod metrics;
 mod operations;

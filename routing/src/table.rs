@@ -178,6 +178,12 @@ pub struct Settings {
     /// What is called when all tokens of the process have ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<Listener>,
+    /// The topic that is told of each state of an instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<String>,
+    /// Metadata of an instance that says nothing else.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl Default for Settings {
@@ -191,6 +197,8 @@ impl Default for Settings {
             linear: false,
             data: Vec::new(),
             listeners: Vec::new(),
+            notifications: None,
+            metadata: BTreeMap::new(),
         }
     }
 }

@@ -174,3 +174,71 @@ fn a_log_keeps_so_many_for_so_long_and_offsets_are_never_given_again() {
     let view = &bench.ledger.topics()[0];
     assert_eq!((view.first, view.next, view.records), (6, 7, 1));
 }
+
+/// What the topic `states` has been told, in order.
+fn told(bench: &SoloLedger) -> Vec<Value> {
+    bench.ledger.records("states", 0, 100).0.iter().map(|it| it.payload.to_json().unwrap()).collect()
+}
+
+/// S, then a catch event on `news`, then E; tells `states`.
+fn telling(more: &str) -> String {
+    catcher(
+        "P",
+        &format!("notification_kafka_topic: states\nuser_metadata: {{team: a, n: 7}}\n{more}"),
+        "correlation: k",
+    )
+}
+
+#[test]
+fn each_state_of_an_instance_is_in_the_topic_it_notifies_once_and_in_order_whatever_dies() {
+    let mut bench = SoloLedger::new(&[telling(""), catcher("Q", "", "correlation: k")]);
+    let (instance, other) = (bench.start("P", &json!({"k": "1"})), bench.start("P", &json!({"k": "2"})));
+    bench.start("Q", &json!({"k": "3"}));
+    bench.crash();
+    bench.send(news(&json!({"k": "1", "n": 2})));
+    bench.crash();
+    bench.tell(Input::Cancel(1, other.clone(), Operator::default()));
+    bench.crash();
+    let told = told(&bench);
+    let states: Vec<_> =
+        told.iter().map(|it| (it["instance_id"].as_str().unwrap(), it["instance_state"].clone())).collect();
+    let (one, two) = (instance.as_str(), other.as_str());
+    assert_eq!(
+        states,
+        [(one, json!("STARTING")), (two, json!("STARTING")), (one, json!("COMPLETED")), (two, json!("CANCELLED"))]
+    );
+    let completed = &told[2];
+    assert_eq!(
+        (&completed["event_type"], &completed["content-type"]),
+        (&json!("ETCD_PUT"), &json!("application/json"))
+    );
+    assert_eq!(completed["workflow_id"], json!(bench.views[&instance].deployment.as_str()));
+    let data = &completed["instance_data"];
+    assert_eq!((&data["end_event"], &data["state"]), (&json!("e"), &json!("COMPLETED")), "{data}");
+    assert_eq!(serde_json::from_str::<Value>(data["result"].as_str().unwrap()).unwrap(), json!({"k": "1", "n": 2}));
+    assert_eq!(data["metadata"], json!({"team": "a", "n": "7"}), "what the model says");
+}
+
+#[test]
+fn a_failure_is_told_with_its_record() {
+    let mut bench = SoloLedger::new(&[telling("catch_event_expiration: 1")]);
+    bench.start("P", &json!({"k": "1"}));
+    bench.until(NOW + 2 * HOUR);
+    let told = told(&bench);
+    let stopped = told.iter().find(|it| it["instance_state"] == "STOPPED").unwrap_or_else(|| panic!("{told:?}"));
+    let data = &stopped["instance_data"];
+    assert_eq!((&data["failed_task_id"], &data["input_data"]), (&json!("C"), &json!({"k": "1"})), "{data}");
+    assert!(data["error_code"].is_string() && data["error_msg"].is_string(), "{data}");
+}
+
+#[test]
+fn with_a_broker_notifications_are_produced_like_what_instances_throw() {
+    let mut bench = SoloLedger::beside_a_broker(&[telling("")]);
+    let instance = bench.start("P", &json!({"k": "1"}));
+    bench.crash();
+    let (thrown, _) = bench.ledger.thrown(0, 10);
+    assert_eq!(thrown.len(), 1);
+    let message = &thrown[0].message;
+    assert_eq!((message.name.as_str(), &message.headers[INSTANCE_HEADER]), ("states", &instance.as_str().to_owned()));
+    assert!(message.id.is_some(), "so that it is produced under one id however often");
+}

@@ -1,10 +1,12 @@
 //! `rexflow_global_properties`: the settings of a whole process.
 
-use routing::table::Recovery;
+use std::collections::BTreeMap;
+
+use routing::table::{MAX_TOPIC, Recovery, is_topic};
 use serde_json::{Map, Value};
 
 use super::yaml::Keys;
-use crate::diagnostic::{Diagnostic, Rule};
+use crate::diagnostic::Diagnostic;
 
 /// In what language the conditions of exclusive gateways are (`xgw_expression_type`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,9 +59,16 @@ pub struct GlobalProperties {
     pub timer_recovery: Option<Recovery>,
     /// `priority_class`.
     pub priority_class: Option<String>,
+    /// `notification_kafka_topic`.
+    pub notifications: Option<String>,
+    /// `user_metadata`: what an instance has that says nothing else.
+    pub metadata: BTreeMap<String, String>,
     /// `user_opaque_metadata`.
     pub user_opaque_metadata: Map<String, Value>,
 }
+
+/// Pairs of metadata that an instance may have from its model, and bytes of each.
+const MAX_METADATA: (usize, usize) = (64, 4096);
 
 /// Keys that only the global annotation has: on a start event they are its older spelling.
 pub(super) const KEYS: &[&str] = &[
@@ -113,17 +122,11 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
         out.push(keys.source.value("namespace", "needs `namespace_shared: true`"));
     }
     keys.ignored(&[("orchestrator", "flowd decides where tasks run"), ("transport", "every hop is durable here")], out);
-    notice_unpublished(&mut keys, out);
+    global.notifications = notifications(&mut keys, out);
+    global.metadata = metadata(&mut keys, out);
     let elsewhere =
         "let a sidecar serve the service at the other cluster's URL (`flow-sidecar --serve NAME=URL`, `flowctl swap`)";
-    keys.unsupported(
-        &[
-            ("passthrough_target", elsewhere),
-            ("prefix_passthrough_with_namespace", elsewhere),
-            ("user_metadata", "give it when an instance is started: `flowctl run -m KEY=VALUE`"),
-        ],
-        out,
-    );
+    keys.unsupported(&[("passthrough_target", elsewhere), ("prefix_passthrough_with_namespace", elsewhere)], out);
     keys.finish(out);
     global
 }
@@ -195,12 +198,45 @@ fn durability(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Durability 
     }
 }
 
-/// Notifications do not change what the process does, so a process that asks for them runs.
-fn notice_unpublished(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// `notification_kafka_topic`: the topic that states are published to. Single hops are not.
+fn notifications(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<String> {
     let key = "notification_kafka_topic";
-    if keys.take(key).is_some() {
-        let message = format!("annotation key `{key}`: state changes are not published to a topic");
-        let rule = Rule::AnnotationIgnored;
-        out.push(keys.source.finding(Diagnostic::warning, rule, key, message));
+    let topic = keys.string(key, out)?.trim().to_owned();
+    if !is_topic(&topic) {
+        let problem = format!("`{topic}` is no topic: letters, digits, '-', '_' and '.', at most {MAX_TOPIC} of them");
+        out.push(keys.source.value(key, problem));
+        return None;
     }
+    Some(topic)
+}
+
+/// `user_metadata`: keys and values that instances have, unless they are started with others.
+fn metadata(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> BTreeMap<String, String> {
+    let key = "user_metadata";
+    let mut metadata = BTreeMap::new();
+    let given = match keys.take(key) {
+        None => return metadata,
+        Some(Value::Object(given)) if given.len() <= MAX_METADATA.0 => given,
+        Some(_) => {
+            let problem = format!("must be keys and values, at most {} of them", MAX_METADATA.0);
+            out.push(keys.source.value(key, problem));
+            return metadata;
+        }
+    };
+    for (name, value) in given {
+        let text = match value {
+            Value::String(text) => text,
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => {
+                out.push(keys.source.value(key, format!("`{name}` must be a text, a number, or true or false")));
+                continue;
+            }
+        };
+        if name.len() + text.len() > MAX_METADATA.1 {
+            out.push(keys.source.value(key, format!("`{name}` has more than {} bytes", MAX_METADATA.1)));
+            continue;
+        }
+        metadata.insert(name, text);
+    }
+    metadata
 }

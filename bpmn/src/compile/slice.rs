@@ -163,8 +163,14 @@ impl Slice {
             format: whole.format,
             process: whole.process.clone(),
             deployment: whole.deployment.clone(),
-            // scopes begin at the ledger
-            settings: Settings { data: Vec::new(), listeners: Vec::new(), ..whole.settings.clone() },
+            // instances and scopes begin at the ledger
+            settings: Settings {
+                data: Vec::new(),
+                listeners: Vec::new(),
+                notifications: None,
+                metadata: BTreeMap::new(),
+                ..whole.settings.clone()
+            },
             decisions: decisions::needed(files, evaluated),
         }
     }

@@ -1,13 +1,11 @@
 //! The original's JSON shapes (its flowd's handlers), and those that its HTTP port shares.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use routing::Payload;
 use serde_json::{Map, Value, json};
 
 use crate::definitions::{Deployment, State};
 use crate::flow::failure_record;
 use crate::ledger::{InstanceView, TimedResult};
+use crate::legible::{data, text};
 use crate::operations::{Applied, Operations, Probed, Updated, Verdict};
 
 pub(super) fn applied(applied: &Applied) -> Value {
@@ -105,18 +103,6 @@ pub(crate) fn record(failure: &proto::v1::FailureRecord) -> Map<String, Value> {
     }
     put("content_type", "application/json".into());
     record
-}
-
-/// JSON as it is, else text, else base64.
-fn data(payload: &Payload) -> Value {
-    payload.to_json().unwrap_or_else(|| text(payload))
-}
-
-fn text(payload: &Payload) -> Value {
-    match std::str::from_utf8(&payload.body) {
-        Ok(text) => text.into(),
-        Err(_) => BASE64_STANDARD.encode(&payload.body).into(),
-    }
 }
 
 /// Elements and how they are: `[["E1","UP"], ...]`.

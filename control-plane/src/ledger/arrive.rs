@@ -70,11 +70,17 @@ impl Ledger {
         let (token, instance, stopped) = (first_token(&start, now), start.instance.clone(), start.stopped);
         let mut view = first_view(start, now, if stopped { State::Stopped } else { State::Starting });
         view.correlation_key = key.map(str::to_owned);
+        if let Some(table) = self.tables.get(&view.definition) {
+            for (key, value) in &table.table().settings.metadata {
+                view.metadata.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
         if let Some(k) = &view.correlation_key {
             self.exchange.singletons.insert((view.process.clone(), k.clone()), instance.clone());
         }
         self.put(key::open(&instance), encode_instance(&view));
         self.instances.insert(instance.clone(), Open::new(view));
+        self.notify_begun(&instance);
         self.run(now, &instance, out, |run| begin(run, token));
     }
 

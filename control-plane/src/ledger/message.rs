@@ -101,8 +101,9 @@ impl Ledger {
 
     /// Tells what was posted, and what is stored to be told if it is time for that; what is kept to those who came; then what follows from that.
     pub(super) fn exchange(&mut self, now: Timestamp, stored: bool, out: &mut Vec<Output>) {
-        let listening = self.exchange.listening;
+        let (listening, mut seen) = (self.exchange.listening, 0);
         for told in 0.. {
+            self.notify(&mut seen, out);
             let posted = match self.exchange.posted.pop_front() {
                 Some(posted) => Some(posted),
                 None if stored && listening && told < AT_ONCE => self.next_stored(),
