@@ -13,6 +13,7 @@ mod ledger_messages;
 mod ledger_operations;
 mod ledger_timers;
 mod ledger_topics;
+mod loss_windows;
 mod sidecar_core;
 mod simulation;
 mod support_page;
