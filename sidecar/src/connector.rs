@@ -9,17 +9,18 @@ mod exchange;
 mod inputs;
 mod secrets;
 mod target;
+mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap};
 use http::{Method, StatusCode};
-use routing::Payload;
 use routing::mapping::{Answer, Called, Request};
 use routing::secret::{SecretMark, placeholder};
 use routing::step::CallFailure;
 use routing::table::ConnectorKind;
+use routing::{Digest, Payload};
 use serde_json::{Map, Value, json};
 
 pub use address::Allow;
@@ -27,6 +28,7 @@ use exchange::{Exchange, Failed, Response, Sent};
 use inputs::{Call, OAuth};
 pub use routing::table::CONNECTORS;
 use secrets::Used;
+use tokens::Tokens;
 
 /// How often a call follows a redirect.
 const MOST_REDIRECTS: usize = 5;
@@ -48,18 +50,20 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub(crate) struct Connectors {
     exchange: Arc<Exchange>,
+    tokens: Arc<Tokens>,
 }
 
 /// One call on its way: what it is called, and what it must not tell.
 struct Running<'a> {
     exchange: &'a Exchange,
+    tokens: &'a Tokens,
     label: String,
     used: Used,
 }
 
 impl Connectors {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { exchange: Arc::new(Exchange::new(settings)) }
+        Self { exchange: Arc::new(Exchange::new(settings)), tokens: Arc::default() }
     }
 
     /// Makes the call that `request` describes, with `own` headers unless the model sets them. Dropping the future ends it.
@@ -77,21 +81,18 @@ impl Connectors {
         let folder = self.exchange.settings().secrets.as_deref();
         let used = secrets::fill(folder, mark, &mut given).await;
         let used = used.map_err(|why| CallFailure::Impossible(format!("{label}: {why}")))?;
-        let mut running = Running { exchange: &self.exchange, label, used };
+        let mut running = Running { exchange: &self.exchange, tokens: &self.tokens, label, used };
         let mut call = inputs::read(kind, &given).map_err(|why| running.impossible(&why))?;
         if let Some((user, password)) = &call.basic {
             running.used.add_basic(user, password);
         }
-        if let Some(oauth) = call.oauth.take() {
-            let token = running.token(&oauth, call.times).await?;
-            let value =
-                inputs::hidden(&format!("Bearer {token}"), "authentication").map_err(|why| running.impossible(&why))?;
-            call.headers.insert(header::AUTHORIZATION, value);
-        }
         for (name, value) in &own {
             call.headers.entry(name).or_insert_with(|| value.clone());
         }
-        let response = running.follow(call, limit).await?;
+        let response = match call.oauth.take() {
+            Some(oauth) => running.authorized(call, &oauth, limit).await?,
+            None => running.follow(call, limit).await?,
+        };
         Ok(running.answer(response))
     }
 }
@@ -126,8 +127,32 @@ impl Running<'_> {
         }
     }
 
-    async fn token(&mut self, oauth: &OAuth, times: inputs::Times) -> Result<String, CallFailure> {
+    /// With a token that has been given before, if there is one. When that is refused (401: nothing was done), with a new one.
+    async fn authorized(&mut self, mut call: Call, oauth: &OAuth, limit: usize) -> Result<Response, CallFailure> {
         self.used.add_basic(&oauth.id, &oauth.secret);
+        let key = tokens::key(oauth);
+        if let Some(token) = self.tokens.get(&key) {
+            self.present(&mut call, &token)?;
+            let response = self.follow(call.clone(), limit).await?;
+            if response.status != StatusCode::UNAUTHORIZED {
+                return Ok(response);
+            }
+            self.tokens.refused(&key, &token);
+        }
+        let token = self.token(oauth, key, call.times).await?;
+        self.present(&mut call, &token)?;
+        self.follow(call, limit).await
+    }
+
+    fn present(&mut self, call: &mut Call, token: &str) -> Result<(), CallFailure> {
+        self.used.add(token, placeholder("access_token"));
+        let value =
+            inputs::hidden(&format!("Bearer {token}"), "authentication").map_err(|why| self.impossible(&why))?;
+        call.headers.insert(header::AUTHORIZATION, value);
+        Ok(())
+    }
+
+    async fn token(&self, oauth: &OAuth, key: Digest, times: inputs::Times) -> Result<String, CallFailure> {
         let form = oauth.form.clone().into();
         let sent = Sent { method: &Method::POST, target: &oauth.endpoint, headers: &oauth.headers, body: &form };
         let response = self.exchange.send(sent, times, LARGEST_TOKEN).await.map_err(|it| match it {
@@ -135,11 +160,11 @@ impl Running<'_> {
             Failed::Broken(why) => self.failed(Failed::Broken(format!("the token endpoint: {why}"))),
             Failed::TooLarge => self.failed(Failed::Broken("the token endpoint's answer is too large".to_owned())),
         })?;
-        let found: Option<Value> = serde_json::from_slice(&response.body).ok();
-        let token = found.as_ref().and_then(|it| it.get("access_token")).and_then(Value::as_str);
+        let found: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let token = found.get("access_token").and_then(Value::as_str);
         match token.filter(|_| response.status.is_success()) {
             Some(token) => {
-                self.used.add(token, placeholder("access_token"));
+                self.tokens.keep(key, token, &found);
                 Ok(token.to_owned())
             }
             None => {

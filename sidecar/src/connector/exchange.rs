@@ -1,6 +1,7 @@
 //! One HTTP/1.1 exchange with an address that has been judged. No proxy, no connection that is kept, no decoding, no redirect by itself.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,7 +69,16 @@ pub(super) struct Sent<'a> {
 #[derive(Debug)]
 pub(super) struct Exchange {
     settings: Settings,
+    names: Names,
     tls: OnceCell<Arc<ClientConfig>>,
+}
+
+/// Who knows the addresses of names.
+#[derive(Debug)]
+enum Names {
+    System,
+    #[cfg(test)]
+    Told(super::tests::Told),
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -76,7 +86,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Exchange {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, tls: OnceCell::new() }
+        Self { settings, names: Names::System, tls: OnceCell::new() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn told(settings: Settings, told: super::tests::Told) -> Self {
+        Self { names: Names::Told(told), ..Self::new(settings) }
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -117,7 +132,7 @@ impl Exchange {
         if let Some(why) = address::name_refused(allow, host, *port) {
             return Err(refused(why));
         }
-        let found = tokio::net::lookup_host((host.as_str(), *port)).await;
+        let found = self.names.addresses(host, *port).await;
         let found = found.map_err(|error| Failed::Broken(format!("{host} has no address: {error}")))?;
         let (mut forbidden, mut broken) = (None, None);
         for address in found {
@@ -138,6 +153,16 @@ impl Exchange {
             (Some(error), _) => Err(Failed::Broken(format!("no connection: {error}"))),
             (None, Some(why)) => Err(refused(why)),
             (None, None) => Err(Failed::Broken(format!("{host} has no address"))),
+        }
+    }
+}
+
+impl Names {
+    async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Self::System => Ok(tokio::net::lookup_host((host, port)).await?.collect()),
+            #[cfg(test)]
+            Self::Told(told) => Ok(told.next(host)),
         }
     }
 }

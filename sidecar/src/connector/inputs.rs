@@ -1,5 +1,7 @@
 //! From a connector's inputs, as Camunda's element templates name them, to an HTTP request. Pure.
 
+mod body;
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,10 +12,11 @@ use http::{HeaderMap, Method};
 use routing::table::ConnectorKind;
 use serde_json::{Map, Value, json};
 
-use super::target::{Target, component};
+use super::target::Target;
+use body::form;
 
 /// A request, and how long it may take.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) method: Method,
     pub(super) target: Target,
@@ -36,7 +39,7 @@ pub(super) struct Times {
 }
 
 /// The client credentials flow (RFC 6749, 4.4).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct OAuth {
     pub(super) endpoint: Target,
     pub(super) headers: HeaderMap,
@@ -95,7 +98,7 @@ pub(super) fn read(kind: ConnectorKind, inputs: &Value) -> Result<Call, String> 
         one_or_many(&value).iter().for_each(|value| target.query(&name, value));
     }
     let body = match kind {
-        ConnectorKind::Rest => rest_body(&method, of, &mut headers)?,
+        ConnectorKind::Rest => body::of(&method, of, &mut headers)?,
         ConnectorKind::GraphQl => graphql_body(&method, of, &mut headers, &mut target)?,
     };
     let times = Times {
@@ -126,31 +129,6 @@ fn known(method: &str) -> Option<Method> {
     let upper = method.trim().to_ascii_uppercase();
     let all = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
     all.into_iter().find(|it| it.as_str() == upper)
-}
-
-fn rest_body(method: &Method, of: &Value, headers: &mut HeaderMap) -> Result<Bytes, String> {
-    if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
-        return Ok(Bytes::new());
-    }
-    let mut body = of.get("body").cloned().unwrap_or_default();
-    if matches!(of.get("ignoreNullValues"), Some(Value::Bool(true)))
-        || text(of.get("ignoreNullValues")).as_deref() == Some("true")
-    {
-        without_nulls(&mut body);
-    }
-    let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
-    if kind.starts_with("multipart/") {
-        return Err("a body of several parts cannot be sent; use a service of your own for this task".to_owned());
-    }
-    if kind.is_empty() && !body.is_null() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    Ok(match body {
-        Value::Null => Bytes::new(),
-        Value::String(text) => Bytes::from(text),
-        Value::Object(fields) if kind.starts_with("application/x-www-form-urlencoded") => Bytes::from(form(&fields)),
-        other => Bytes::from(other.to_string()),
-    })
 }
 
 fn graphql_body(method: &Method, of: &Value, headers: &mut HeaderMap, target: &mut Target) -> Result<Bytes, String> {
@@ -302,24 +280,6 @@ fn seconds(value: Option<&Value>, what: &str) -> Result<Duration, String> {
     }
     let limit = Duration::from_secs(LONGEST);
     Ok(if seconds == 0.0 { limit } else { Duration::from_secs_f64(seconds).min(limit) })
-}
-
-fn form(fields: &Map<String, Value>) -> String {
-    let pairs = fields.iter().filter(|(_, value)| !value.is_null()).flat_map(|(name, value)| {
-        one_or_many(value).into_iter().map(move |value| format!("{}={}", component(name), component(&value)))
-    });
-    pairs.collect::<Vec<_>>().join("&")
-}
-
-fn without_nulls(value: &mut Value) {
-    match value {
-        Value::Object(entries) => {
-            entries.retain(|_, it| !it.is_null());
-            entries.values_mut().for_each(without_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_nulls),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 #[cfg(test)]

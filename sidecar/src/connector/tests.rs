@@ -1,6 +1,7 @@
 //! Calls over loopback against a server that the test is.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -159,6 +160,43 @@ async fn loopback_is_refused_unless_allowed_by_address_or_name() {
     assert!(why.contains("metadata service"), "{why}");
 }
 
+/// The answers of a name server, one for each time that it is asked.
+#[derive(Debug)]
+pub(super) struct Told(pub(super) Mutex<Vec<Vec<SocketAddr>>>);
+
+impl Told {
+    pub(super) fn next(&self, host: &str) -> Vec<SocketAddr> {
+        assert_eq!(host, "rebinds.test");
+        self.0.lock().unwrap().remove(0)
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_changes_its_address_is_judged_by_the_one_that_is_connected_to() {
+    let (at, requests) = server(|request| match request.split(' ').nth(1).unwrap() {
+        "/moves" => "HTTP/1.1 302 Found\r\nlocation: /inside\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        _ => json_answer("200 OK", "{}"),
+    })
+    .await;
+    // another loopback address, where the same server would answer: nobody may go there
+    let inside = SocketAddr::from(([127, 0, 0, 2], at.port()));
+    let answers = vec![vec![at], vec![at], vec![inside], vec![inside, at]];
+    let allow = vec![format!("127.0.0.1:{}", at.port()).parse().unwrap()];
+    let settings = Settings { secrets: None, allow, ca: None };
+    let exchange = Arc::new(Exchange::told(settings, Told(Mutex::new(answers))));
+    let connectors = Connectors { exchange: exchange.clone(), tokens: Arc::default() };
+    let inputs = |path: &str| json!({"url": format!("http://rebinds.test:{}{path}", at.port())});
+    assert_eq!(call(&connectors, inputs("/")).await.unwrap().status, 200);
+    // within one call: allowed at first, elsewhere by the time that the redirect is followed
+    let why = impossible(call(&connectors, inputs("/moves")).await);
+    assert!(why.contains("must not be connected to: "), "{why}");
+    // several addresses: only the one that may be
+    assert_eq!(call(&connectors, inputs("/")).await.unwrap().status, 200);
+    let paths: Vec<String> =
+        requests.lock().unwrap().iter().map(|it| it.split(' ').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(paths, ["/", "/moves", "/"]);
+}
+
 #[tokio::test]
 async fn redirects_are_followed_on_the_same_host_only_and_judged_again() {
     let (at, requests) = server(|request| match request.split(' ').nth(1).unwrap() {
@@ -252,6 +290,45 @@ async fn a_token_is_asked_for_and_never_told() {
     assert!(token.contains("grant_type=client_credentials&scope=a&client_id=i&client_secret=s"), "{token}");
     let why = unanswered(call(&allowed, inputs("/none")).await);
     assert!(why.contains("the token endpoint gave no token, status 401"), "{why}");
+}
+
+#[tokio::test]
+async fn a_token_is_used_again_until_it_ends_or_is_refused() {
+    let given = AtomicUsize::new(0);
+    let (at, requests) = server(move |request| {
+        let path = request.split(' ').nth(1).unwrap();
+        let last = |more| format!("access-{}", given.fetch_add(more, Ordering::SeqCst) + more);
+        match path {
+            "/token" => json_answer("200 OK", &format!(r#"{{"access_token": "{}", "expires_in": 3600}}"#, last(1))),
+            "/revoke" => {
+                given.fetch_add(1, Ordering::SeqCst);
+                json_answer("200 OK", "{}")
+            }
+            _ if request.contains(&last(0)) => json_answer("200 OK", "{}"),
+            _ => json_answer("401 Unauthorized", "{}"),
+        }
+    })
+    .await;
+    let allowed = connectors(&["127.0.0.1"], None);
+    let inputs = |path: &str, scope: &str| {
+        json!({"url": format!("http://{at}{path}"), "authentication": {
+            "type": "oauth-client-credentials-flow", "oauthTokenEndpoint": format!("http://{at}/token"), "clientId": "i",
+            "clientSecret": "s", "scopes": scope
+        }})
+    };
+    let asked = || requests.lock().unwrap().iter().filter(|it| it.contains(" /token ")).count();
+    for _ in 0..3 {
+        assert_eq!(call(&allowed, inputs("/api", "a")).await.unwrap().status, 200);
+    }
+    assert_eq!(asked(), 1);
+    assert_eq!(call(&allowed, inputs("/api", "b")).await.unwrap().status, 200);
+    assert_eq!(asked(), 2, "another scope is another token");
+    assert_eq!(call(&allowed, inputs("/api", "a")).await.unwrap().status, 200, "one that is refused is asked for anew");
+    assert_eq!(asked(), 3);
+    call(&allowed, inputs("/revoke", "a")).await.unwrap();
+    let refused = requests.lock().unwrap().len();
+    assert_eq!(call(&allowed, inputs("/api", "a")).await.unwrap().status, 200);
+    assert_eq!(requests.lock().unwrap().len() - refused, 3, "refused, asked for, called");
 }
 
 #[tokio::test]

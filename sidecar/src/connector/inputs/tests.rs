@@ -49,8 +49,38 @@ fn bodies_are_texts_json_or_forms() {
     assert_eq!(of(json!({"body": {"a": null, "b": [{"c": null}]}, "ignoreNullValues": true})), "{\"b\":[{}]}");
     let form = json!({"content-type": "application/x-www-form-urlencoded"});
     assert_eq!(of(json!({"headers": form, "body": {"a": "x y", "b": 2}})), "a=x%20y&b=2");
-    let parts = json!({"url": "http://h", "method": "POST", "headers": {"Content-Type": "multipart/form-data"}});
-    assert!(refused(parts).contains("several parts"));
+}
+
+#[test]
+fn a_context_is_sent_in_parts_when_its_header_says_so() {
+    let with = |kind: &str, body: Value| json!({"url": "http://h", "method": "POST", "headers": {"Content-Type": kind}, "body": body});
+    let call = rest(with(
+        "multipart/form-data; boundary=x",
+        json!({"a\"\r\n": "1\r\n--x--", "o": {"k": 1}, "l": ["p", 2], "n": null}),
+    ));
+    let kind = header(&call, "content-type").to_owned();
+    let boundary = kind.strip_prefix("multipart/form-data; boundary=").unwrap();
+    assert!(boundary.starts_with("rexflow-") && boundary.len() <= 70, "RFC 2046 allows 70 characters: {boundary}");
+    let text = String::from_utf8(call.body.to_vec()).unwrap();
+    let part = |name: &str, more: &str, value: &str| {
+        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n{more}\r\n{value}\r\n")
+    };
+    let expected = [
+        part("a%22%0D%0A", "", "1\r\n--x--"),
+        part("o", "Content-Type: application/json\r\n", "{\"k\":1}"),
+        part("l", "", "p"),
+        part("l", "", "2"),
+        format!("--{boundary}--\r\n"),
+    ];
+    assert_eq!(text, expected.concat());
+    assert_eq!(
+        &*rest(with("multipart/form-data; boundary=x", json!("--x--"))).body,
+        b"--x--",
+        "a text is sent as it is"
+    );
+    for (kind, body) in [("multipart/form-data", json!([1])), ("multipart/mixed", json!({"a": 1}))] {
+        assert!(refused(with(kind, body)).contains("several parts"));
+    }
 }
 
 #[test]
