@@ -16,6 +16,10 @@ use super::{Disk, Error, Log, Lsn, Status};
 
 /// How often a full disk is tried again, beside every time that something is appended.
 const FULL_RETRY: Duration = Duration::from_secs(1);
+/// How long after more than [`MUCH`] the thread gives back what its part of the heap still holds.
+const TRIM_AFTER: Duration = Duration::from_secs(3);
+/// Bytes of one commit that leave behind what is worth giving back.
+const MUCH: u64 = 256 << 10;
 /// A commit that takes no longer than this may be awaited where it is asked for.
 const FAST: Duration = Duration::from_micros(500);
 
@@ -53,6 +57,16 @@ struct Queue {
     /// The thread should look after the log.
     attend: bool,
     closing: bool,
+}
+
+impl Command {
+    /// Bytes of the records in it.
+    fn size(&self) -> u64 {
+        match self {
+            Self::Append(records) | Self::Checkpoint(records) => size(records),
+            Self::Fail(_) => 0,
+        }
+    }
 }
 
 // === impl Shared ===
@@ -127,13 +141,13 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Waits for something to do and swaps commands into `taken`; true when the owner closes.
-    fn wait(&self, taken: &mut Vec<Command>, full: bool) -> bool {
+    /// Waits for something to do, but not longer than `most`, and swaps commands into `taken`; true when the owner closes.
+    fn wait(&self, taken: &mut Vec<Command>, most: Option<Duration>) -> bool {
         let mut queue = self.queue();
         queue.busy = false;
         while queue.commands.is_empty() && !queue.closing && !queue.attend {
-            if full {
-                let waited = self.wake.wait_timeout(queue, FULL_RETRY);
+            if let Some(most) = most {
+                let waited = self.wake.wait_timeout(queue, most);
                 queue = waited.unwrap_or_else(PoisonError::into_inner).0;
                 break;
             }
@@ -281,14 +295,21 @@ pub(super) fn run<D: Disk>(writing: &Mutex<Writing<D>>, shared: &Shared) {
 /// `None` when the log was left in the middle of something.
 fn until_closed<D: Disk>(log: &Mutex<Writing<D>>, shared: &Shared) -> Result<Option<Status>, Error> {
     let mut commands = Vec::new();
+    let mut much = false;
     loop {
         let Ok(mut writing) = log.lock() else { return Ok(None) };
         writing.log.maintain()?;
         writing.announce_status(shared);
         let full = writing.log.status() == Status::Full;
         drop(writing);
-        let closing = shared.wait(&mut commands, full);
+        let most = if full { Some(FULL_RETRY) } else { much.then_some(TRIM_AFTER) };
+        let closing = shared.wait(&mut commands, most);
+        if commands.is_empty() && most == Some(TRIM_AFTER) {
+            crate::memory::trim();
+            much = false;
+        }
         let Ok(mut writing) = log.lock() else { return Ok(None) };
+        much |= commands.iter().map(Command::size).sum::<u64>() > MUCH;
         for command in commands.drain(..) {
             writing.take(shared, command)?;
         }
