@@ -5,15 +5,22 @@ use std::cmp::Ordering;
 
 use serde_json::Value as Json;
 
-use super::{Comparison, Node, Operator};
+use super::{Comparison, Node, Operator, call};
 use crate::error::EvalError;
 
 /// The longest string or list a condition may make.
 const MAX_LENGTH: usize = 1024 * 1024;
 
+/// What a source may ask for.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) payload: &'a Json,
+    pub(super) names: &'a serde_json::Map<String, Json>,
+}
+
 /// A value under way; what comes from the payload is borrowed.
 #[derive(Clone, Debug)]
-enum Value<'a> {
+pub(super) enum Value<'a> {
     None,
     Bool(bool),
     Int(i128),
@@ -25,14 +32,18 @@ enum Value<'a> {
     Dict(&'a serde_json::Map<String, Json>),
 }
 
-type Outcome<'a> = Result<Value<'a>, EvalError>;
+pub(super) type Outcome<'a> = Result<Value<'a>, EvalError>;
 
-fn error<T>(message: impl Into<String>) -> Result<T, EvalError> {
+pub(super) fn error<T>(message: impl Into<String>) -> Result<T, EvalError> {
     Err(EvalError::Python(message.into()))
 }
 
-pub(super) fn truth_of(node: &Node, payload: &Json) -> Result<bool, EvalError> {
-    evaluate(node, payload).map(|value| value.truth())
+pub(super) fn truth_of(node: &Node, scope: Scope<'_>) -> Result<bool, EvalError> {
+    evaluate(node, scope).map(|value| value.truth())
+}
+
+pub(super) fn value_of(node: &Node, scope: Scope<'_>) -> Result<Json, EvalError> {
+    evaluate(node, scope)?.into_json()
 }
 
 fn from_json(json: &Json) -> Value<'_> {
@@ -51,7 +62,24 @@ fn from_json(json: &Json) -> Value<'_> {
 }
 
 impl<'a> Value<'a> {
-    fn truth(&self) -> bool {
+    pub(super) fn into_json(self) -> Result<Json, EvalError> {
+        Ok(match self {
+            Self::None => Json::Null,
+            Self::Bool(value) => Json::Bool(value),
+            // any integer is a number of JSON
+            Self::Int(value) => value.to_string().parse().map(Json::Number).unwrap_or(Json::Null),
+            Self::Float(value) => match serde_json::Number::from_f64(value) {
+                Some(number) => Json::Number(number),
+                None => return error(format!("{value} is no number of JSON")),
+            },
+            Self::Str(text) => Json::String(text.into_owned()),
+            Self::List(items) => Json::Array(items.into_iter().map(Self::into_json).collect::<Result<_, _>>()?),
+            Self::Array(items) => Json::Array(items.to_vec()),
+            Self::Dict(entries) => Json::Object(entries.clone()),
+        })
+    }
+
+    pub(super) fn truth(&self) -> bool {
         match self {
             Self::None => false,
             Self::Bool(value) => *value,
@@ -64,7 +92,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::None => "NoneType",
             Self::Bool(_) => "bool",
@@ -76,7 +104,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn items(&self) -> Option<Vec<Value<'a>>> {
+    pub(super) fn items(&self) -> Option<Vec<Value<'a>>> {
         match self {
             Self::List(items) => Some(items.clone()),
             Self::Array(items) => Some(items.iter().map(from_json).collect()),
@@ -85,7 +113,7 @@ impl<'a> Value<'a> {
     }
 
     /// Booleans count as 0 and 1, as in Python.
-    fn integer(&self) -> Option<i128> {
+    pub(super) fn integer(&self) -> Option<i128> {
         match self {
             Self::Bool(value) => Some(i128::from(*value)),
             Self::Int(value) => Some(*value),
@@ -93,7 +121,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn float(&self) -> Option<f64> {
+    pub(super) fn float(&self) -> Option<f64> {
         match self {
             Self::Float(value) => Some(*value),
             other => other.integer().map(|value| value as f64),
@@ -101,34 +129,42 @@ impl<'a> Value<'a> {
     }
 }
 
-fn evaluate<'a>(node: &'a Node, payload: &'a Json) -> Outcome<'a> {
+fn evaluate<'a>(node: &'a Node, scope: Scope<'a>) -> Outcome<'a> {
     Ok(match node {
         Node::None => Value::None,
         Node::Bool(value) => Value::Bool(*value),
         Node::Int(value) => Value::Int(*value),
         Node::Float(value) => Value::Float(*value),
         Node::Str(text) => Value::Str(Cow::Borrowed(text)),
-        Node::Payload => from_json(payload),
-        Node::List(items) => Value::List(items.iter().map(|item| evaluate(item, payload)).collect::<Result<_, _>>()?),
-        Node::Subscript(parts) => subscript(&evaluate(&parts[0], payload)?, &evaluate(&parts[1], payload)?)?,
-        Node::Get(parts) => get(parts, payload)?,
-        Node::Not(inner) => Value::Bool(!evaluate(inner, payload)?.truth()),
-        Node::Negate(inner) => match evaluate(inner, payload)? {
+        Node::Payload => from_json(scope.payload),
+        Node::Name(name) => match scope.names.get(name) {
+            Some(value) => from_json(value),
+            None => return error(format!("name {name} is not defined")),
+        },
+        Node::Call(function, arguments) => {
+            let arguments = arguments.iter().map(|it| evaluate(it, scope)).collect::<Result<Vec<_>, _>>()?;
+            call::call(*function, &arguments)?
+        }
+        Node::List(items) => Value::List(items.iter().map(|item| evaluate(item, scope)).collect::<Result<_, _>>()?),
+        Node::Subscript(parts) => subscript(&evaluate(&parts[0], scope)?, &evaluate(&parts[1], scope)?)?,
+        Node::Get(parts) => get(parts, scope)?,
+        Node::Not(inner) => Value::Bool(!evaluate(inner, scope)?.truth()),
+        Node::Negate(inner) => match evaluate(inner, scope)? {
             Value::Float(value) => Value::Float(-value),
             other => match other.integer().and_then(i128::checked_neg) {
                 Some(value) => Value::Int(value),
                 None => return error(format!("bad operand for -: {}", other.kind())),
             },
         },
-        Node::And(operands) => junction(operands, payload, false)?,
-        Node::Or(operands) => junction(operands, payload, true)?,
+        Node::And(operands) => junction(operands, scope, false)?,
+        Node::Or(operands) => junction(operands, scope, true)?,
         Node::Arithmetic(operator, parts) => {
-            arithmetic(*operator, &evaluate(&parts[0], payload)?, &evaluate(&parts[1], payload)?)?
+            arithmetic(*operator, &evaluate(&parts[0], scope)?, &evaluate(&parts[1], scope)?)?
         }
         Node::Compare(first, rest) => {
-            let mut left = evaluate(first, payload)?;
+            let mut left = evaluate(first, scope)?;
             for (comparison, operand) in rest {
-                let right = evaluate(operand, payload)?;
+                let right = evaluate(operand, scope)?;
                 if !compare(*comparison, &left, &right)? {
                     return Ok(Value::Bool(false));
                 }
@@ -140,10 +176,10 @@ fn evaluate<'a>(node: &'a Node, payload: &'a Json) -> Outcome<'a> {
 }
 
 /// The first operand that decides, else the last.
-fn junction<'a>(operands: &'a [Node], payload: &'a Json, decisive: bool) -> Outcome<'a> {
+fn junction<'a>(operands: &'a [Node], scope: Scope<'a>, decisive: bool) -> Outcome<'a> {
     let mut value = Value::None;
     for operand in operands {
-        value = evaluate(operand, payload)?;
+        value = evaluate(operand, scope)?;
         if value.truth() == decisive {
             break;
         }
@@ -180,17 +216,17 @@ fn subscript<'a>(value: &Value<'a>, key: &Value<'a>) -> Outcome<'a> {
     found.map_or_else(|| error(format!("index {position} is out of range")), Ok)
 }
 
-fn get<'a>(parts: &'a [Node; 3], payload: &'a Json) -> Outcome<'a> {
+fn get<'a>(parts: &'a [Node; 3], scope: Scope<'a>) -> Outcome<'a> {
     let [value, key, default] = parts;
-    let value = evaluate(value, payload)?;
-    let key = evaluate(key, payload)?;
+    let value = evaluate(value, scope)?;
+    let key = evaluate(key, scope)?;
     let Value::Dict(entries) = value else {
         return error(format!("{} has no .get", value.kind()));
     };
     let found = if let Value::Str(key) = &key { entries.get(&**key) } else { None };
     match found {
         Some(found) => Ok(from_json(found)),
-        None => evaluate(default, payload),
+        None => evaluate(default, scope),
     }
 }
 
@@ -297,6 +333,24 @@ fn equal(left: &Value<'_>, right: &Value<'_>) -> bool {
             _ => numbers(left, right) == Some(Some(Ordering::Equal)),
         },
     }
+}
+
+/// The smallest or greatest of values.
+pub(super) fn extreme<'a>(values: Vec<Value<'a>>, wanted: Ordering) -> Outcome<'a> {
+    let mut found: Option<Value<'a>> = None;
+    for value in values {
+        let better = match &found {
+            None => true,
+            Some(best) => match order(&value, best) {
+                Some(ordering) => ordering == Some(wanted),
+                None => return error(format!("{} and {} have no order", value.kind(), best.kind())),
+            },
+        };
+        if better {
+            found = Some(value);
+        }
+    }
+    found.map_or_else(|| error("min and max need a value"), Ok)
 }
 
 /// The order of two values; the outer `None` is Python's `TypeError`, the inner one NaN.

@@ -1,7 +1,7 @@
 //! The grammar of the subset, by recursive descent. How many nodes a condition has is limited, and so is every depth.
 
 use super::lexer::{self, Kind, Token};
-use super::{Comparison, Node, Operator};
+use super::{Comparison, Function, Node, Operator};
 use crate::error::ParseError;
 
 /// The longest source taken, in bytes.
@@ -12,12 +12,24 @@ const MAX_NODES: u32 = 1000;
 const MAX_NESTING: u32 = 32;
 /// Words of Python that start what is not taken.
 const REFUSED: [&str; 9] = ["if", "else", "lambda", "for", "await", "yield", "import", "async", "del"];
+/// Words of Python that are no names.
+const WORDS: [&str; 5] = ["and", "or", "not", "in", "is"];
 
+/// A condition, which knows `req_json` alone.
 pub(super) fn condition(source: &str) -> Result<Node, ParseError> {
+    parse(source, false)
+}
+
+/// An expression, which knows names and functions.
+pub(super) fn expression(source: &str) -> Result<Node, ParseError> {
+    parse(source, true)
+}
+
+fn parse(source: &str, names: bool) -> Result<Node, ParseError> {
     if source.len() > MAX_LENGTH {
         return Err(ParseError::new(MAX_LENGTH, format!("a condition is at most {MAX_LENGTH} bytes long")));
     }
-    let mut parser = Parser { tokens: lexer::tokens(source)?, at: 0, nodes: 0, nesting: 0 };
+    let mut parser = Parser { tokens: lexer::tokens(source)?, at: 0, nodes: 0, nesting: 0, names };
     let node = parser.disjunction()?;
     match parser.kind() {
         Kind::End => Ok(node),
@@ -31,6 +43,8 @@ struct Parser<'s> {
     at: usize,
     nodes: u32,
     nesting: u32,
+    /// Names and functions are taken.
+    names: bool,
 }
 
 type Parsed = Result<Node, ParseError>;
@@ -50,8 +64,12 @@ impl<'s> Parser<'s> {
         self.error(match self.kind() {
             Kind::End => "the condition ends too early".to_owned(),
             Kind::Name(word) if REFUSED.contains(word) => format!("`{word}` is not taken in a python condition"),
+            Kind::Name(word) if self.names => format!("`{word}` has no place here"),
             Kind::Name(word) => format!("the name {word} is not taken here: a python condition knows req_json alone"),
             Kind::Op("**") => "powers are not taken in a python condition".to_owned(),
+            Kind::Op("(") if self.names => {
+                "only int, float, str, bool, len, abs, round, min and max are called".to_owned()
+            }
             Kind::Op("(") => "calls are not taken in a python condition, except .get(key, default)".to_owned(),
             Kind::Op(op) => format!("`{op}` has no place here"),
             Kind::Other(c) => format!("`{c}` is not taken in a python condition"),
@@ -239,6 +257,13 @@ impl<'s> Parser<'s> {
             Kind::Name("True") => Node::Bool(true),
             Kind::Name("False") => Node::Bool(false),
             Kind::Name("req_json") => Node::Payload,
+            Kind::Name(name) if self.names && !REFUSED.contains(&name) && !WORDS.contains(&name) => {
+                self.at += 1;
+                return match Function::named(name) {
+                    Some(function) if self.take("(") => self.call(function),
+                    _ => self.count(Node::Name(name.to_owned())),
+                };
+            }
             Kind::Op("(") => {
                 self.at += 1;
                 let inner = self.nested(Self::disjunction)?;
@@ -256,14 +281,28 @@ impl<'s> Parser<'s> {
     }
 
     fn list(&mut self) -> Parsed {
+        let items = self.items("]")?;
+        self.count(Node::List(items))
+    }
+
+    fn call(&mut self, function: Function) -> Parsed {
+        let arguments = self.items(")")?;
+        if !function.takes(arguments.len()) {
+            return Err(self.error(format!("{} does not take {} arguments", function.name(), arguments.len())));
+        }
+        self.count(Node::Call(function, arguments))
+    }
+
+    /// What stands between commas, up to the closing bracket.
+    fn items(&mut self, close: &str) -> Result<Vec<Node>, ParseError> {
         let mut items = Vec::new();
-        while !self.take("]") {
+        while !self.take(close) {
             items.push(self.nested(Self::disjunction)?);
             if !self.take(",") {
-                self.expect("]")?;
+                self.expect(close)?;
                 break;
             }
         }
-        self.count(Node::List(items))
+        Ok(items)
     }
 }

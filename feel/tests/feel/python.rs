@@ -109,3 +109,63 @@ fn what_is_not_taken_is_named() {
     assert!(python::parse(&"(".repeat(5000)).is_err() && python::parse(&"not ".repeat(5000)).is_err());
     assert!(python::parse(&vec!["1"; 5000].join(" + ")).is_err());
 }
+
+#[test]
+fn expressions_know_names_and_functions() {
+    let payload = json!({"principal": 1000.5, "table": [[1, 2]], "name": "Ann"});
+    let fields = json!({"findrate": "False", "term": "36", "empty": "", "n": null, "big": 12});
+    let serde_json::Value::Object(fields) = fields else { panic!() };
+    for (source, expected) in [
+        ("findrate == 'False'", json!(true)),
+        ("int(term) * 2", json!(72)),
+        ("float('1.5') + 1", json!(2.5)),
+        ("str(5) + term", json!("536")),
+        ("str(True)", json!("True")),
+        ("len(term) + len(req_json['table'])", json!(3)),
+        ("round(2.5) + round(3.5)", json!(6)),
+        ("round(2.675, 2)", json!(2.67)),
+        ("abs(-3)", json!(3)),
+        ("min(3, 1, 2) + max([4, 5])", json!(6)),
+        ("int(3.9)", json!(3)),
+        ("bool(empty)", json!(false)),
+        ("n is None", json!(true)),
+        ("req_json['principal']", json!(1000.5)),
+        ("req_json['table']", json!([[1, 2]])),
+        ("[term, req_json['name']]", json!(["36", "Ann"])),
+        ("99999999999999999999 + 1", json!(100_000_000_000_000_000_000_i128)),
+        ("empty or 'x'", json!("x")),
+    ] {
+        let found = python::expression(source).unwrap().evaluate(&payload, &fields);
+        assert_eq!(found.unwrap(), expected, "{source}");
+    }
+    let held = python::expression("big > 10 and term == '36'").unwrap();
+    assert!(held.holds(&payload, &fields).unwrap());
+    assert_eq!(held.names().into_iter().collect::<Vec<_>>(), ["big", "term"]);
+}
+
+#[test]
+fn expressions_refuse_what_could_do_something() {
+    for source in [
+        "__import__('os').system('x')",
+        "open('x')",
+        "eval('1')",
+        "term.upper()",
+        "f(1)",
+        "(lambda: 1)()",
+        "int()",
+        "int(1, 2)",
+        "term if term else 1",
+        "and",
+        "in",
+        "[x for x in term]",
+    ] {
+        assert!(python::expression(source).is_err(), "{source}");
+    }
+    for source in
+        ["unknown", "int('x')", "float('nan')", "len(5)", "min([])", "max(1, 'a')", "round('x')", "round(1.5, 99)"]
+    {
+        let found = python::expression(source).unwrap().evaluate(&json!({}), &serde_json::Map::new());
+        assert!(found.is_err(), "{source}: {found:?}");
+    }
+    assert!(python::parse("term == 1").is_err(), "conditions know req_json alone");
+}
