@@ -16,7 +16,7 @@ mod name;
 mod yaml;
 
 pub use closure::{Parameter, ParameterType};
-pub use element::{Call, ElementAnnotation, Health, Service, Topic};
+pub use element::{Call, ElementAnnotation, Fields, Health, Service, Topic};
 pub use global::{ConditionLanguage, Durability, GlobalProperties};
 pub use name::safe_name;
 

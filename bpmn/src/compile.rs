@@ -10,6 +10,7 @@ mod correlation;
 mod data;
 mod decisions;
 mod events;
+mod forms;
 mod guard;
 mod linear;
 mod listeners;
@@ -30,6 +31,7 @@ pub(crate) use task::{Names, is_bound, says_service};
 use std::collections::{BTreeMap, BTreeSet};
 
 use routing::decision::Decisions;
+use routing::form::Form;
 use routing::table::{Durability, Host, Manifest, RoutingTable, Settings};
 use routing::{DeploymentId, Digest, ElementId, ProcessId, ServiceName};
 
@@ -55,8 +57,8 @@ pub struct Options {
     pub missing_binding_is_error: bool,
     /// The DMN files applied with the model.
     pub decisions: Vec<Decisions>,
-    /// The forms applied with it: id or key, digest of the content.
-    pub forms: BTreeMap<String, Digest>,
+    /// The forms applied with it, each with the names that a model may know it by; of two of one name the later one counts.
+    pub forms: Vec<Form>,
     /// Whether an orchestrator runs the services, each known as `<name>.<namespace>` ([`crate::workloads`]).
     pub cluster: bool,
 }
@@ -208,6 +210,7 @@ fn compile(mut source: Source<'_>) -> ProcessDefinition {
         settings: Settings { listeners, ..settings(source) },
         predecessors: Vec::new(),
         decisions: decisions::needed(&source.files, &nodes),
+        forms: forms::needed(source, &nodes),
         nodes,
         flows,
     };
@@ -241,7 +244,7 @@ fn compile(mut source: Source<'_>) -> ProcessDefinition {
 fn content(source: &Source<'_>) -> Digest {
     let nodes = 0..source.graph.process.nodes.len();
     let mut used: Vec<Digest> = nodes.clone().filter_map(|it| nodes::decision_file(source, it)).collect();
-    used.extend(nodes.clone().filter_map(|it| source.options.forms.get(&nodes::form(source, it)?)));
+    used.extend(nodes.clone().flat_map(|it| nodes::forms(source, it)));
     let outside = nodes.filter(|it| {
         let node = source.node(*it);
         let service = matches!(node.kind, crate::model::FlowNodeKind::ServiceTask { .. });

@@ -14,7 +14,7 @@
 //! [`workloads`] tells what has to run for it in a cluster.
 //!
 //! [`mod@import`] reads models of other engines, and says what of them runs here.
-//! [`dmn`] reads the decisions that stand beside a process, for its business rule tasks.
+//! [`dmn`] reads the decisions that stand beside a process, for its business rule tasks, [`mod@form`] the forms of its user tasks.
 //!
 //! What is accepted runs as drawn; what cannot run so is refused, never reinterpreted.
 
@@ -23,6 +23,7 @@ pub mod binding;
 pub mod compile;
 pub mod diagnostic;
 pub mod dmn;
+pub mod form;
 mod graph;
 pub mod import;
 mod lint;
@@ -31,7 +32,7 @@ pub mod parse;
 mod soundness;
 mod workload;
 
-pub use beside::beside;
+pub use beside::{beside, forms, is_form};
 pub use compile::{Checked, Options, ProcessDefinition, Table, check};
 pub use diagnostic::{CATALOGUE, Diagnostic, Rule, Severity};
 pub use import::{Dialect, Import, import};

@@ -14,6 +14,7 @@ mod extension;
 mod flow_node;
 mod process;
 
+pub(crate) use element::advance;
 pub use element::{Attribute, Element, Namespace, Position, Text};
 pub use event::{EventDefinition, EventDefinitionKind};
 pub use extension::{Extensions, Header, IoMapping, TaskDefinition};

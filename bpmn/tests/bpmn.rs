@@ -12,6 +12,7 @@ mod compile_gateways;
 mod dmn;
 mod drawn;
 mod fixtures;
+mod forms;
 mod import;
 mod input;
 mod models;

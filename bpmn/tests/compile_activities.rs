@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flow_bpmn::{Limits, Options, dmn};
-use routing::Digest;
+use routing::form::Form;
 use routing::table::{
     AdHoc, Assignment, Behavior, Call, DataMapping, Evaluation, MultiInstance, NodeKind, Place, Repeat, SubProcess,
     Template, Throw, UserTask, Version,
@@ -112,8 +112,9 @@ fn user_tasks_say_who_and_when() {
     let xml = extended("userTask", "", zeebe);
     assert_eq!(kind(&xml, "T"), NodeKind::UserTask(Box::new(expected)));
     assert!(node(&table(&xml), "T").guarded);
-    let forms = BTreeMap::from([("f".to_owned(), Digest::of(b"form"))]);
-    let with_form = compile_with(&xml, &Options { forms, ..Options::default() }).remove(0);
+    let form = Form { names: vec!["f".to_owned()], ..Form::default() };
+    let options = Options { forms: vec![form], ..Options::default() };
+    let with_form = compile_with(&xml, &options).remove(0);
     assert_ne!(with_form.deployment, compile(&xml).deployment, "the hash covers the form");
     let camunda = kind(&extended("userTask", r#"camunda:assignee="ann" camunda:formKey="k""#, ""), "T");
     let expected = UserTask { form: Some(fixed("k")), assignee: Some(fixed("ann")), ..UserTask::default() };

@@ -38,6 +38,7 @@ fn what_camunda_7_says_becomes_what_runs_here() {
         r#"camunda:collection="=order.lines""#,
         "numberOfCompletedInstances",
         r#"camunda:assignee="=owner""#,
+        r#"defaultValue="=amount""#,
     ] {
         let expected = expected.replace(">=(if (days) = null", ">=\"P\" + (if (days) = null");
         assert!(written.contains(&expected), "{expected} is not in\n{written}");
@@ -84,6 +85,10 @@ fn what_does_not_map_is_told_and_left() {
     let listener = r#"<camunda:executionListener class="a.B" event="start"/><camunda:failedJobRetry"#;
     let (listening, written) = read(&CAMUNDA_7.replace("<camunda:failedJobRetry", listener), Dialect::Camunda7);
     assert_eq!(told(&listening, "charge", "camunda:executionListener").outcome, Outcome::Unmapped);
+    assert!(check(written.as_bytes(), &Options::default()).is_err());
+    let (checked, written) =
+        read(&CAMUNDA_7.replace(r#"name="min" config="100""#, r#"name="validator" config="a.B""#), Dialect::Camunda7);
+    assert_eq!(told(&checked, "approve", "camunda:constraint").outcome, Outcome::Unmapped);
     assert!(check(written.as_bytes(), &Options::default()).is_err());
     let (beans, _) = read(&CAMUNDA_7.replace("amount &gt; 100", "empty amount"), Dialect::Camunda7);
     let found = told(&beans, "large", "conditionExpression");

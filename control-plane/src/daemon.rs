@@ -58,7 +58,7 @@ impl From<Error> for Raised {
             Error::NotFound(_) => "KeyError",
             Error::WrongState(_) | Error::NotRunning { .. } => "AssertionError",
             Error::Forbidden(_) => "PermissionError",
-            Error::ChooseStart(_) | Error::Invalid(_) | Error::TooLarge { .. } => "ValueError",
+            Error::ChooseStart(_) | Error::Invalid(_) | Error::Unfit(_) | Error::TooLarge { .. } => "ValueError",
             Error::Busy | Error::Unavailable(_) => "ConnectionError",
             Error::Store(_) => "IOError",
         };

@@ -1,5 +1,6 @@
 //! `flow.v1.Flow`: operators' service, thin over `operations`.
 
+mod task;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -9,13 +10,14 @@ use std::time::Duration;
 use proto::v1;
 use proto::v1::flow_server::{Flow, FlowServer};
 use routing::InstanceId;
+use routing::form::Judgement;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 pub(crate) use wire::{failure_record, instance};
 
-use crate::ledger::{Operation, Operator};
+use crate::ledger::{Actor, Operation, Operator, TaskAction};
 use crate::operations::{Again, Apply, Error, Gate, Operations, Run, Selection, Swap};
 
 /// The longest that one call may wait; whoever wants to wait longer asks again.
@@ -48,7 +50,9 @@ pub(crate) fn status(error: Error) -> Status {
         Error::NotFound(_) => Status::not_found(message),
         Error::Forbidden(_) => Status::permission_denied(message),
         Error::WrongState(_) | Error::NotRunning { .. } => Status::failed_precondition(message),
-        Error::Invalid(_) | Error::ChooseStart(_) | Error::TooLarge { .. } => Status::invalid_argument(message),
+        Error::Invalid(_) | Error::Unfit(_) | Error::ChooseStart(_) | Error::TooLarge { .. } => {
+            Status::invalid_argument(message)
+        }
         Error::Busy => Status::resource_exhausted(message),
         Error::Unavailable(_) => Status::unavailable(message),
         Error::Store(_) => Status::internal(message),
@@ -81,6 +85,12 @@ impl Service {
             Err(error) => Err(status(error)),
         });
         Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn assign(&self, request: v1::TaskRequest, action: TaskAction) -> Result<Response<v1::UserTask>, Status> {
+        let v1::TaskRequest { task, instance, by, force } = request;
+        let acted = self.pass()?.act_on_task(&task::named(task, instance), Actor { who: by, force }, action).await;
+        Ok(Response::new(task::listed(&acted.map_err(status)?.0)))
     }
 
     /// The same operation on every instance that the request names.
@@ -358,20 +368,58 @@ impl Flow for Service {
         &self,
         request: Request<v1::ListTasksRequest>,
     ) -> Result<Response<v1::ListTasksResponse>, Status> {
-        let v1::ListTasksRequest { instance, limit } = request.into_inner();
-        let instance = (!instance.is_empty()).then(|| InstanceId::from(instance));
-        let limit = if limit == 0 { usize::MAX } else { limit as usize };
-        let tasks = self.pass()?.tasks(instance.as_ref()).await.map_err(status)?;
-        Ok(Response::new(v1::ListTasksResponse { tasks: tasks.iter().take(limit).map(wire::task_of).collect() }))
+        let tasks = self.pass()?.tasks(task::selection(request.into_inner())).await.map_err(status)?;
+        Ok(Response::new(v1::ListTasksResponse { tasks: tasks.iter().map(task::listed).collect() }))
+    }
+
+    async fn get_task(&self, request: Request<v1::TaskRequest>) -> Result<Response<v1::UserTask>, Status> {
+        let v1::TaskRequest { task, instance, .. } = request.into_inner();
+        let seen = self.pass()?.task_form(&task::named(task, instance)).await.map_err(status)?;
+        Ok(Response::new(task::listed(&seen.task)))
+    }
+
+    async fn task_form(&self, request: Request<v1::TaskRequest>) -> Result<Response<v1::TaskFormResponse>, Status> {
+        let v1::TaskRequest { task, instance, .. } = request.into_inner();
+        let seen = self.pass()?.task_form(&task::named(task, instance)).await.map_err(status)?;
+        Ok(Response::new(task::form(&seen)))
+    }
+
+    async fn claim_task(&self, request: Request<v1::TaskRequest>) -> Result<Response<v1::UserTask>, Status> {
+        self.assign(request.into_inner(), TaskAction::Claim).await
+    }
+
+    async fn unclaim_task(&self, request: Request<v1::TaskRequest>) -> Result<Response<v1::UserTask>, Status> {
+        self.assign(request.into_inner(), TaskAction::Unclaim).await
+    }
+
+    async fn save_task(&self, request: Request<v1::TaskDataRequest>) -> Result<Response<v1::TaskDataResponse>, Status> {
+        let v1::TaskDataRequest { task, instance, payload, by, force, .. } = request.into_inner();
+        let (actor, payload) = (Actor { who: by, force }, wire::payload(payload));
+        let saved = self.pass()?.save_task(&task::named(task, instance), actor, &payload).await;
+        let (task, checked) = saved.map_err(status)?;
+        Ok(Response::new(task::checked(&task, &checked.unwrap_or_default())))
+    }
+
+    async fn validate_task(
+        &self,
+        request: Request<v1::TaskDataRequest>,
+    ) -> Result<Response<v1::TaskDataResponse>, Status> {
+        let v1::TaskDataRequest { task, instance, payload, draft, .. } = request.into_inner();
+        let (payload, judgement) = (wire::payload(payload), if draft { Judgement::Draft } else { Judgement::Whole });
+        let checked = self.pass()?.check_task(&task::named(task, instance), &payload, judgement).await;
+        let (task, checked) = checked.map_err(status)?;
+        Ok(Response::new(task::checked(&task, &checked)))
     }
 
     async fn complete_task(&self, request: Request<v1::CompleteTaskRequest>) -> Result<Response<v1::UserTask>, Status> {
-        let v1::CompleteTaskRequest { task, instance, payload, error_code } = request.into_inner();
-        let instance = (!instance.is_empty()).then(|| InstanceId::from(instance));
+        let v1::CompleteTaskRequest { task, instance, payload, error_code, by, force } = request.into_inner();
         let payload = wire::payload(payload);
-        let result = if error_code.is_empty() { Ok(payload) } else { Err((error_code, payload)) };
-        let done = self.pass()?.complete(instance, &task, result).await.map_err(status)?;
-        Ok(Response::new(wire::task_of(&done)))
+        let action = match error_code.as_str() {
+            "" => TaskAction::Complete(payload),
+            _ => TaskAction::Fail(error_code, payload),
+        };
+        let acted = self.pass()?.act_on_task(&task::named(task, instance), Actor { who: by, force }, action).await;
+        Ok(Response::new(task::listed(&acted.map_err(status)?.0)))
     }
 
     async fn swap(&self, request: Request<v1::SwapRequest>) -> Result<Response<v1::SwapResponse>, Status> {

@@ -1,7 +1,7 @@
 //! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map`, `POST /start/<ID>`, messages, signals, user tasks, `POST /instances/<ID>/...`.
 //!
 //! HTTP/1 with kept connections; heads, bodies, times and connections are limited. Every route passes
-//! `security::Access` first. Starting is in [`start`], ways in by host in [`ingress`], messages and tasks in [`messages`], topics in [`topics`], operations in [`instances`], tasks that answer later in [`callbacks`]; what a flowd that stands by cannot answer goes to the leader
+//! `security::Access` first. Starting is in [`start`], ways in by host in [`ingress`], messages in [`messages`], user tasks in [`tasks`], topics in [`topics`], operations in [`instances`], tasks that answer later in [`callbacks`]; what a flowd that stands by cannot answer goes to the leader
 //! (`standby`).
 
 mod callbacks;
@@ -10,6 +10,7 @@ mod instances;
 mod messages;
 mod query;
 mod start;
+mod tasks;
 mod timers;
 mod topics;
 
@@ -137,6 +138,9 @@ impl Port {
         if messages::answers(path) {
             return Box::pin(messages::answer(operations, request)).await;
         }
+        if tasks::answers(path) {
+            return tasks::answer(operations, request).await;
+        }
         if callbacks::answers(path) {
             return Box::pin(callbacks::answer(operations, request)).await;
         }
@@ -232,6 +236,7 @@ fn told(error: &Error) -> Answer {
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::WrongState(_) | Error::NotRunning { .. } => StatusCode::CONFLICT,
         Error::ChooseStart(_) | Error::Invalid(_) => StatusCode::BAD_REQUEST,
+        Error::Unfit(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Busy => StatusCode::TOO_MANY_REQUESTS,
         Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -16,6 +16,7 @@ mod buffer;
 mod callback;
 mod close;
 mod deployed;
+mod input;
 mod instance;
 mod leave;
 mod load;
@@ -23,6 +24,7 @@ mod message;
 mod migrate;
 mod notification;
 mod operate;
+mod output;
 mod remains;
 mod send;
 mod start;
@@ -35,23 +37,22 @@ mod waiting;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use hop::{Assignment, Endpoint, Offer, Outbox, Refusal};
-use routing::callback::Callback;
-use routing::instance::Published;
-use routing::table::Timer;
+use hop::{Assignment, Endpoint, Outbox};
 use routing::{
-    ActivationId, Compiled, DeploymentId, Digest, ElementId, HopRecord, Incarnation, InstanceId, Payload, ProcessId,
-    Product, ServiceName, Timestamp, Token, TraceContext,
+    ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Product, ServiceName, Timestamp, Token,
 };
 
 pub use broker::{Consumed, Position, Thrown};
 pub use deployed::Deployed;
+pub use input::{Input, Start};
 pub use instance::{IncidentView, InstanceView, State, TaskView, Timed, TimedResult, WaitView};
 pub use message::Receipt;
 pub use migrate::Target;
 pub use operate::{Operated, Operation, Operator};
+pub use output::{Answer, Output};
 pub use remains::{Reopening, is_of as remains_of};
 pub use stored::{decode_instance, key};
+pub use task::{Actor, Listed, Seen, TaskAction};
 pub use timers::TimerView;
 pub use topic::{Record, Retention, TopicView};
 
@@ -65,152 +66,6 @@ pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
 /// A caller's own number for a request, given back with the answer.
 pub type Request = u64;
-
-/// A new instance.
-#[derive(Clone, Debug)]
-pub struct Start {
-    /// Its id, made by the caller from the time and random bits.
-    pub instance: InstanceId,
-    /// The version it runs on.
-    pub deployment: DeploymentId,
-    /// The process.
-    pub process: ProcessId,
-    /// The tables' digest.
-    pub definition: Digest,
-    /// Where it starts.
-    pub start_event: ElementId,
-    /// The initial payload.
-    pub payload: Payload,
-    /// Key and value pairs for who looks for it.
-    pub metadata: BTreeMap<String, String>,
-    /// The client's own key: the same key, the same instance.
-    pub idempotency_key: Option<String>,
-    /// An instance with that key that the caller found in the store.
-    pub known: Option<InstanceId>,
-    /// The caller's span.
-    pub trace: TraceContext,
-    /// Create it, and wait for `flowctl start`.
-    pub stopped: bool,
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// The ledger's table of a definition.
-    Definition(Digest, Arc<Compiled>),
-    /// No instance runs on it any more and none will.
-    Retired(Digest),
-    /// What new instances and calls may run on, the newest last.
-    Deployed(Vec<Deployed>),
-    /// A client publishes a message.
-    Publish(Request, Published),
-    /// A broker's topic had a message.
-    Consumed(Consumed),
-    /// A broker's topic has begun anew: its offsets count from the start again.
-    Renewed(String),
-    /// A broker has these thrown messages.
-    Produced(Vec<u64>),
-    /// A client broadcasts a signal.
-    Signal(Request, String, Payload),
-    /// A client offers variables to the conditional start events of one process, or of all.
-    Offer(Request, Option<ProcessId>, Payload),
-    /// Somebody has done a user task, or failed it with a BPMN error's code.
-    CompleteTask(Request, InstanceId, ActivationId, Result<Payload, (String, Payload)>),
-    /// A task calls back: the call's activation, the hash of the seal that it brings, and what it says.
-    CalledBack(Request, InstanceId, ActivationId, Digest, Callback),
-    /// A client starts an instance.
-    Start(Request, Box<Start>),
-    /// A sidecar's product for the ledger, with its number.
-    Report(Incarnation, u64, Box<Product>),
-    /// A link to a replica's hop port opened, went, or could not be opened.
-    Linked(Incarnation),
-    /// See [`Input::Linked`].
-    Unlinked(Incarnation),
-    /// See [`Input::Linked`].
-    Unreachable(Incarnation),
-    /// A replica's answers to offers.
-    Answered(Incarnation, Vec<ActivationId>, Vec<(ActivationId, Refusal)>),
-    /// Where replicas are.
-    Endpoints(HashMap<ServiceName, Vec<Endpoint>>),
-    /// An operator cancels an instance, and why.
-    Cancel(Request, InstanceId, Operator),
-    /// An operator changes how an open instance goes on, and who and why.
-    Operate(Request, InstanceId, Operator, Operation),
-    /// An operator gives timers of a deployment's start events another time, and who and why.
-    Rearm(Request, DeploymentId, Operator, Vec<(String, Timer)>),
-    /// An operator runs an instance again that ended as ERROR.
-    Reopen(Request, Box<Reopening>),
-    /// An operator, or retention, forgets a closed instance.
-    Delete(Request, InstanceId),
-    /// A sidecar hands over what it holds.
-    Leave(Request, Incarnation, Leaving),
-    /// A sidecar asks what became of offers to a replica that has left.
-    Whereabouts(Request, Incarnation, Vec<ActivationId>),
-    /// A sidecar is here (again): which instances were closed early with tokens that may still be on their way.
-    Tombstones(Request),
-    /// The writes up to this mark are durable.
-    Written(u64),
-    /// Time has passed.
-    Tick,
-}
-
-/// What to do.
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// Changes to the store, atomically; [`Input::Written`] with this mark or a later one when durable.
-    Write(u64, Vec<Change>),
-    /// The answer to a request.
-    Answer(Request, Answer),
-    /// Every report of this sidecar up to the number is taken.
-    Acked(Incarnation, u64),
-    /// Offer to a replica; an empty list only moves the watermark.
-    Send(Incarnation, u64, Vec<Offer>),
-    /// Hand a definition's table to a replica that lacks it.
-    HandTables(Incarnation, Digest, ElementId),
-    /// A topic has a new record.
-    Appended(String),
-    /// There is something to be produced to a broker.
-    Thrown,
-    /// Topics of a broker are to be listened to, or not any more.
-    Listening,
-    /// An event has started an instance of this process.
-    Started(ProcessId),
-    /// An instance has another state now.
-    Changed(Box<InstanceView>),
-    /// An instance was closed with tokens still on their way: tell the sidecars, and whether what they give back is kept.
-    Tombstone(InstanceId, bool),
-    /// A closed instance is open again: tell the sidecars.
-    Reopened(InstanceId),
-    /// Nobody will offer in the name of this replica any more: its ids may be forgotten.
-    Settled(Incarnation),
-    /// Something for people.
-    Hop(HopRecord),
-    /// A rule was broken: a bug, worth an alarm.
-    Alarm(String),
-}
-
-/// The answer to a request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    /// Started, or found by its idempotency key.
-    Started(InstanceId),
-    /// What became of a message or signal.
-    Published(Receipt),
-    /// Too much is kept already.
-    Busy,
-    /// Done as asked.
-    Done,
-    /// There is no such open instance.
-    NotFound,
-    /// The caller may not, and why.
-    Forbidden(String),
-    /// It cannot be done in its state, and why.
-    WrongState(String),
-    /// Offers to the replica: taken (true) or free (false).
-    Fates(Vec<(ActivationId, bool)>),
-    /// Instances closed early, and whether what is given back of each is kept; durably so once this answer may go.
-    Tombstones(Vec<(InstanceId, bool)>),
-}
 
 /// What waits for a write to be durable.
 #[derive(Debug)]
@@ -309,8 +164,8 @@ impl Ledger {
             Input::CalledBack(request, instance, activation, hash, with) => {
                 self.called_back(now, request, &instance, (activation, hash), with, &mut effects);
             }
-            Input::CompleteTask(request, instance, task, result) => {
-                self.complete_task(now, request, (&instance, task), result, &mut effects);
+            Input::Task(request, instance, task, actor, action) => {
+                self.act_on_task(now, request, (&instance, task), actor, action, &mut effects);
             }
             Input::Start(request, start) => self.start(now, request, *start, &mut effects),
             Input::Report(from, seq, product) => {

@@ -14,6 +14,7 @@ mod batch;
 mod command;
 mod handle;
 mod release;
+mod tasks;
 mod waiters;
 
 use std::collections::HashMap;

@@ -12,12 +12,14 @@ mod messages;
 mod reopen;
 mod resources;
 mod swap;
+mod tasks;
 mod timers;
 mod update;
 
 use std::sync::{Arc, OnceLock};
 
 use bpmn::Diagnostic;
+use routing::form::Checked;
 use routing::{DeploymentId, ElementId, Incarnation, InstanceId};
 use runtime::clock::Clock;
 use runtime::drain::DrainWatcher;
@@ -28,10 +30,11 @@ pub(crate) use apply::{Applied, Apply, Verdict};
 pub(crate) use deployments::Probed;
 pub(crate) use instances::{Run, instance_name};
 pub(crate) use list::Selection;
-pub(crate) use messages::{MAX_PAYLOAD, Task, Told};
+pub(crate) use messages::{MAX_PAYLOAD, Told};
 pub(crate) use reopen::Again;
 pub(crate) use resources::Resource;
 pub(crate) use swap::{Swap, Swapped};
+pub(crate) use tasks::{TaskName, TaskSelection};
 pub(crate) use update::Updated;
 
 use crate::definitions::State;
@@ -105,6 +108,9 @@ pub(crate) enum Error {
     /// What was asked makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// Data that breaks a form.
+    #[error("the data does not fit the form: {}", shortened(&.0.reasons()))]
+    Unfit(Box<Checked>),
     /// A payload over the limit.
     #[error("the payload has {size} bytes and the limit is {limit}")]
     TooLarge {
@@ -125,6 +131,16 @@ pub(crate) enum Error {
     /// The store, or what it holds.
     #[error("{0}")]
     Store(String),
+}
+
+/// Characters of a message.
+const MAX_MESSAGE: usize = 2_000;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_MESSAGE) {
+        Some((at, _)) => format!("{} ...", &text[..at]),
+        None => text.to_owned(),
+    }
 }
 
 fn names(elements: &[ElementId]) -> String {

@@ -5,6 +5,7 @@
 
 mod channel;
 mod failure;
+pub(crate) mod tasks;
 mod wire;
 
 use std::collections::HashMap;
@@ -27,7 +28,6 @@ use crate::output::describe::Sidecar;
 use crate::output::instance::Instance;
 use crate::output::message::Receipt;
 use crate::output::report::Outcome;
-use crate::output::task::Task;
 use crate::output::timer::Timer;
 use crate::output::{apply, probe, swap, trace};
 use crate::payload::Payload;
@@ -218,19 +218,19 @@ impl Client {
         let answer = self.flow.run(request).await;
         let instance = answer.map_err(|status| failed(&self.address, &attempt, status))?.into_inner();
         match start.wait {
-            Some(limit) => self.wait(instance, limit).await,
+            Some(limit) => self.wait(wire::instance(instance), limit).await,
             None => Ok(wire::instance(instance)),
         }
     }
 
-    async fn wait(&mut self, started: v1::Instance, limit: Duration) -> anyhow::Result<Instance> {
+    /// An instance once it has settled; as it is when the time is up.
+    pub(crate) async fn wait(&mut self, started: Instance, limit: Duration) -> anyhow::Result<Instance> {
         let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let request = v1::WaitRequest { instance: started.id.clone(), timeout_ms };
         match self.flow.wait(request).await {
             Ok(answer) => Ok(wire::instance(answer.into_inner())),
             Err(status) if status.code() == tonic::Code::DeadlineExceeded => {
-                let now = self.instances(Selection::one(&started.id)).await?.next().await;
-                now.unwrap_or_else(|| Ok(wire::instance(started)))
+                self.instances(Selection::one(&started.id)).await?.next().await.unwrap_or(Ok(started))
             }
             Err(status) => Err(failed(&self.address, &format!("cannot wait for {}", started.id), status)),
         }
@@ -364,22 +364,6 @@ impl Client {
         let attempt = "cannot offer the variables";
         let answer = self.flow.offer(request).await.map_err(|status| failed(&self.address, attempt, status))?;
         Ok(wire::receipt(answer.into_inner()))
-    }
-
-    /// Completes a user task, or fails it with a BPMN error if there is a code; the task as it was.
-    pub(crate) async fn complete_task(
-        &mut self,
-        task: String,
-        instance: String,
-        payload: Payload,
-        error_code: String,
-    ) -> anyhow::Result<Task> {
-        let attempt = format!("cannot complete {task}");
-        let payload = Some(wire::payload(payload));
-        let request = v1::CompleteTaskRequest { task, instance, payload, error_code };
-        let answer =
-            self.flow.complete_task(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
-        Ok(wire::user_task(answer.into_inner()))
     }
 
     /// The health of the tasks of deployments; of all if none is named.

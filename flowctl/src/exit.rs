@@ -21,7 +21,7 @@ pub(crate) enum Exit {
     TimedOut = 4,
     /// The instance ended otherwise than by completing, or waits as an incident.
     NotCompleted = 5,
-    /// The model has diagnostics of severity error (EX_DATAERR).
+    /// The model has diagnostics of severity error, or data does not fit a form (EX_DATAERR).
     Invalid = 65,
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod apply;
 pub(crate) mod deployment;
 pub(crate) mod describe;
 pub(crate) mod diagnostic;
+pub(crate) mod form;
 pub(crate) mod import;
 pub(crate) mod instance;
 pub(crate) mod message;

@@ -14,20 +14,23 @@ mod import;
 mod inject;
 mod probe;
 mod ps;
+mod resources;
 mod run;
 mod send;
 mod start;
 mod stop;
 mod suspend;
 mod swap;
+mod tasks;
 mod timers;
 mod trace;
 mod update;
 mod validate;
 mod version;
 
-pub(crate) use apply::{models_in, resources_beside, tell};
+pub(crate) use apply::{models_in, tell};
 use clap::Subcommand;
+pub(crate) use resources::{is_resource, resources_beside};
 
 use crate::args::Flowd;
 use crate::exit::Exit;
@@ -41,6 +44,10 @@ pub(crate) enum Verb {
     Send(send::Send),
     Signal(send::Signal),
     Offer(send::Offer),
+    Tasks(tasks::Tasks),
+    Claim(tasks::Claim),
+    Unclaim(tasks::Unclaim),
+    Form(tasks::Form),
     Complete(complete::Complete),
     Ps(ps::Ps),
     Describe(describe::Describe),
@@ -76,6 +83,10 @@ impl Verb {
             Verb::Send(verb) => verb.run(flowd).await,
             Verb::Signal(verb) => verb.run(flowd).await,
             Verb::Offer(verb) => verb.run(flowd).await,
+            Verb::Tasks(verb) => verb.run(flowd).await,
+            Verb::Claim(verb) => verb.run(flowd).await,
+            Verb::Unclaim(verb) => verb.run(flowd).await,
+            Verb::Form(verb) => verb.run(flowd).await,
             Verb::Complete(verb) => verb.run(flowd).await,
             Verb::Ps(verb) => verb.run(flowd).await,
             Verb::Describe(verb) => verb.run(flowd).await,

@@ -4,7 +4,10 @@
 //! The fuzz targets call these; so does a test of the workspace, over the corpus and its mutations, so that every change is checked on the
 //! stable compiler, too.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use routing::form::{About, Compiled, Judgement};
 use serde_json::json;
 
 /// 2026-01-01T00:00:00Z, in milliseconds.
@@ -35,6 +38,9 @@ pub fn expression(data: &[u8]) {
     if let Ok(condition) = feel::python::parse(source) {
         let _ = condition.evaluate(&variables);
     }
+    if let Ok(expression) = feel::python::expression(source) {
+        let _ = expression.evaluate(&variables, &Default::default()).map(|it| it.to_string());
+    }
 }
 
 /// A model: judged. What is accepted has tables that can be read back and are ready to run.
@@ -61,6 +67,34 @@ pub fn decisions(data: &[u8]) {
     for id in ids {
         let _ = compiled.evaluate(&id, &variables, NOW);
     }
+}
+
+/// A form, and behind a line of three dashes what somebody fills in: read, shown, and judged; what is saved of it is judged alike.
+pub fn form(data: &[u8]) {
+    let end = data.windows(5).position(|it| it == b"\n---\n").unwrap_or(data.len());
+    let Ok(read) = bpmn::form::read(&data[..end]) else { return };
+    let form = Arc::new(Compiled::new(read.form).expect("what is accepted compiles"));
+    assert!(form.form().digest() == Compiled::new(form.form().clone()).expect("it compiles").form().digest());
+    let mut given = match data.get(end + 5..).map(serde_json::from_slice) {
+        Some(Ok(serde_json::Value::Object(given))) => given,
+        _ => Default::default(),
+    };
+    let variables =
+        json!({"a": 1, "amount": 5, "name": "x", "items": [{"name": "y", "count": "2"}], "when": "2026-01-01"});
+    let variables = variables.as_object().expect("it is an object");
+    let nothing = Default::default();
+    let about = About { variables, draft: &nothing, now: NOW };
+    let values = form.fill(&about).states.into_iter().map(|it| it.value);
+    let named = form.form().fields.iter().map(|it| it.id.clone()).zip(values).collect::<Vec<_>>();
+    for (id, value) in named {
+        given.entry(id).or_insert(value);
+    }
+    let checked = form.check(&about, &given, Judgement::Whole);
+    if checked.passed() {
+        let again = form.check(&About { draft: &checked.draft, ..about }, &nothing, Judgement::Whole);
+        assert!(again.passed(), "what is saved cannot be handed in: {}", again.reasons());
+    }
+    let _ = (checked.reasons(), form.check(&about, &given, Judgement::Draft).reasons());
 }
 
 /// A routing table, as a sidecar gets it: refused, or the same when it is written again, and ready to run.

@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::condition::Condition;
 use crate::decision;
+use crate::form;
 use crate::id::Digest;
-use crate::table::{NodeIx, RoutingTable, TableError};
+use crate::table::{NodeIx, RoutingTable, TableError, UserTask};
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub struct Compiled {
     digest: Digest,
     conditions: Vec<Option<Condition>>,
     decisions: HashMap<Digest, Arc<decision::Compiled>>,
+    forms: HashMap<Digest, Arc<form::Compiled>>,
     /// Parsed at their first use; all come from the table.
     expressions: Arc<RwLock<HashMap<String, feel::Expression>>>,
 }
@@ -41,7 +43,13 @@ impl Compiled {
             Ok::<_, TableError>((file.digest(), Arc::new(compiled)))
         };
         let decisions = table.decisions.iter().map(compile).collect::<Result<_, _>>()?;
-        Ok(Self { table, digest, conditions, decisions, expressions: Arc::default() })
+        let fill = |form: &form::Form| {
+            let compiled = form::Compiled::new(form.clone());
+            let compiled = compiled.map_err(|e| TableError::Unreadable(format!("form field {}: {e}", e.field)))?;
+            Ok::<_, TableError>((form.digest(), Arc::new(compiled)))
+        };
+        let forms = table.forms.iter().map(fill).collect::<Result<_, _>>()?;
+        Ok(Self { table, digest, conditions, decisions, forms, expressions: Arc::default() })
     }
 
     /// A FEEL expression of this table, without its `=`.
@@ -61,6 +69,15 @@ impl Compiled {
     /// A file of decisions that this table carries.
     pub fn decisions(&self, file: Digest) -> Option<&decision::Compiled> {
         self.decisions.get(&file).map(Arc::as_ref)
+    }
+
+    /// The form of a user task: its own, or the one of the name that was computed when it opened.
+    pub fn form(&self, task: &UserTask, name: Option<&str>) -> Option<Arc<form::Compiled>> {
+        match (task.fields, name) {
+            (Some(digest), _) => self.forms.get(&digest).cloned(),
+            (None, Some(name)) => self.forms.values().find(|it| it.form().names.iter().any(|it| it == name)).cloned(),
+            (None, None) => None,
+        }
     }
 
     /// The table.

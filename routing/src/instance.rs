@@ -55,6 +55,7 @@ pub use record::{
     Subscription,
 };
 pub use run::Run;
+pub use user_task::OpenTask;
 
 /// Where tables come from.
 pub trait Tables {

@@ -17,6 +17,7 @@ pub mod decision;
 pub mod evaluate;
 pub mod evaluation;
 pub mod failure;
+pub mod form;
 pub mod id;
 pub mod instance;
 pub mod join;

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Decisions;
+use crate::form::Form;
 use crate::id::{DeploymentId, Digest, ElementId, FlowId, ProcessId, ServiceName};
 
 /// Index of a node in [`RoutingTable::nodes`].
@@ -57,6 +58,9 @@ pub struct RoutingTable {
     /// The DMN files whose decisions are used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decisions>,
+    /// The forms of user tasks; the ledger's table has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forms: Vec<Form>,
 }
 
 impl RoutingTable {

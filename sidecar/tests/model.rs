@@ -121,6 +121,7 @@ impl Model {
             nodes: self.nodes.clone(),
             flows: self.flows.clone(),
             decisions: Vec::new(),
+            forms: Vec::new(),
         }
     }
 

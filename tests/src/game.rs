@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bpmn::{Options, ProcessDefinition, check};
 use control_plane::ledger::{
-    self, Answer as Reply, Deployed, Input, InstanceView, Ledger, Operation, Operator, Output, Reopening, Start,
+    self, Actor, Answer as Reply, Deployed, Input, InstanceView, Ledger, Operation, Operator, Output, Reopening, Start,
+    TaskAction,
 };
 use hop::Endpoint;
 use routing::callback::{Address, Callback};
@@ -283,8 +284,14 @@ impl Game {
 
     /// Somebody completes the instance's first user task; what follows of it happens.
     pub fn complete_task(&mut self, instance: &InstanceId, payload: &Value) -> InstanceView {
+        self.act_on_task(instance, "", TaskAction::Complete(Payload::json(payload)))
+    }
+
+    /// Somebody does something with the instance's first user task; what follows of it happens.
+    pub fn act_on_task(&mut self, instance: &InstanceId, who: &str, action: TaskAction) -> InstanceView {
         let task = self.view(instance).tasks.remove(0).activation;
-        self.tell(Input::CompleteTask(0, instance.clone(), task, Ok(Payload::json(payload))));
+        let actor = Actor { who: who.to_owned(), force: false };
+        self.tell(Input::Task(0, instance.clone(), task, actor, action));
         self.settle_offers();
         self.view(instance)
     }

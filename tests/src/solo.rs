@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bpmn::ProcessDefinition;
-use control_plane::ledger::{Answer, Deployed, Input, InstanceView, Ledger, Output, Receipt, Start, State};
+use control_plane::ledger::{
+    Actor, Answer, Deployed, Input, InstanceView, Ledger, Output, Receipt, Start, State, TaskAction,
+};
 use routing::instance::Published;
-use routing::{Compiled, Digest, ElementId, InstanceId, Payload, ProcessId, TraceContext};
+use routing::{ActivationId, Compiled, Digest, ElementId, InstanceId, Payload, ProcessId, TraceContext};
 use serde_json::{Value, json};
 
 use crate::game::flow;
@@ -244,8 +246,15 @@ impl SoloLedger {
     /// Completes its only user task.
     pub fn complete(&mut self, instance: &InstanceId) {
         let task = self.ledger.view(instance).expect("it is there").tasks.remove(0);
-        self.tell(Input::CompleteTask(3, instance.clone(), task.activation, Ok(Payload::json(&json!({"ok": true})))));
-        assert_eq!(self.answers.pop(), Some(Answer::Done));
+        let done = TaskAction::Complete(Payload::json(&json!({"ok": true})));
+        assert_eq!(self.act(instance, task.activation, "", done), Answer::Done);
+    }
+
+    /// Somebody does something with a user task.
+    pub fn act(&mut self, instance: &InstanceId, task: ActivationId, who: &str, action: TaskAction) -> Answer {
+        let actor = Actor { who: who.to_owned(), force: false };
+        self.tell(Input::Task(3, instance.clone(), task, actor, action));
+        self.answers.pop().expect("it is answered")
     }
 
     /// Broadcasts a signal.

@@ -27,3 +27,4 @@ mod takeover;
 mod timers;
 mod topics;
 mod tracing;
+mod user_tasks;

@@ -1,6 +1,6 @@
 //! Messages, signals, start events and user tasks across instances, in the ledger alone: what it does, and what it still knows after a crash.
 
-use control_plane::ledger::{Answer, Input, Receipt, State};
+use control_plane::ledger::{Answer, Input, Receipt, State, TaskAction};
 use flow_tests::game::flow;
 use flow_tests::solo::{BY_MESSAGE, NOW, SoloLedger, message, model, payer, started_by};
 use routing::Payload;
@@ -154,8 +154,8 @@ fn a_user_task_is_seen_with_its_form_and_completed_once() {
     bench.complete(&instance);
     let result = bench.views[&instance].result.clone().unwrap().to_json().unwrap();
     assert_eq!(result["ok"], true, "{result}");
-    bench.tell(Input::CompleteTask(4, instance, task.activation, Ok(Payload::default())));
-    assert_eq!(bench.answers.pop(), Some(Answer::NotFound));
+    let again = TaskAction::Complete(Payload::default());
+    assert_eq!(bench.act(&instance, task.activation, "", again), Answer::NotFound);
 }
 
 #[test]
@@ -169,8 +169,8 @@ fn what_waits_for_a_message_is_no_user_task() {
     let instance = bench.start("P", &json!({}));
     let view = bench.ledger.view(&instance).unwrap();
     assert!(view.tasks.is_empty());
-    bench.tell(Input::CompleteTask(4, instance.clone(), view.waiting[0].activation, Ok(Payload::default())));
-    assert!(matches!(bench.answers.pop(), Some(Answer::WrongState(_))));
+    let done = TaskAction::Complete(Payload::default());
+    assert!(matches!(bench.act(&instance, view.waiting[0].activation, "", done), Answer::WrongState(_)));
     assert_eq!(bench.send(message("order", Some("any"), 0)).instances, [instance], "without a key it takes any");
 }
 

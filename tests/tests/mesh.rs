@@ -11,6 +11,7 @@ mod ledger_core;
 mod ledger_groups;
 mod ledger_messages;
 mod ledger_operations;
+mod ledger_tasks;
 mod ledger_timers;
 mod ledger_topics;
 mod loss_windows;

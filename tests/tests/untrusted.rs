@@ -111,6 +111,11 @@ fn decisions_do_no_harm() {
 }
 
 #[test]
+fn forms_do_no_harm() {
+    run("form", &files("fuzz/corpus/form"), 10_000, targets::form);
+}
+
+#[test]
 fn tables_do_no_harm() {
     let mut inputs = tables();
     inputs.extend(files("fuzz/corpus/table"));

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::global;
 use super::yaml::Keys;
-use crate::diagnostic::{Diagnostic, Rule};
-use crate::model::FlowNodeKind;
+use crate::diagnostic::Diagnostic;
+use crate::model::{FlowNodeKind, Position};
 
 /// What the annotation of one element says.
 #[derive(Debug, Clone, Default)]
@@ -23,10 +23,21 @@ pub struct ElementAnnotation {
     pub topic: Option<Topic>,
     /// `timer_recovery_policy` of a catch event.
     pub timer_recovery: Option<Recovery>,
-    /// `fields.file`: the form of a user task.
-    pub form: Option<String>,
+    /// `fields`: the form of a user task.
+    pub form: Option<Fields>,
     /// Settings that only deployment tools read (`preexisting`, `container`, `namespace` ...).
     pub labels: BTreeMap<String, String>,
+}
+
+/// `fields`: the form of a user task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fields {
+    /// `file`: its file, beside the model.
+    pub file: Option<String>,
+    /// `desc`: the form itself, which the original's flowctl puts there.
+    pub described: Option<Value>,
+    /// Where it is said.
+    pub position: Position,
 }
 
 /// `topic`: what an event publishes to, or listens to.
@@ -138,22 +149,29 @@ pub(super) fn read(mut keys: Keys<'_, '_>, kind: &FlowNodeKind, out: &mut Vec<Di
     annotation
 }
 
-/// `fields`: the file of a user task's form, whose name people are shown.
-fn read_form(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<String> {
+/// `fields`: a file beside the model, and perhaps what is in it.
+fn read_form(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<Fields> {
     let source = keys.source;
+    let position = source.key("fields");
     let mut fields = keys.mapping("fields", "fields.", out)?;
     let file = fields.string("file", out).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+    let described = fields.take("desc");
     fields.finish(out);
-    match &file {
-        Some(file) => {
-            let message = format!(
-                "annotation key `fields`: whoever does the task is shown `{file}` as its form; what they complete it with is not checked against it"
-            );
-            out.push(source.finding(Diagnostic::warning, Rule::AnnotationIgnored, "fields", message));
-        }
-        None => out.push(source.value("fields", "has no `file`")),
+    if file.as_ref().is_some_and(|it| !is_beside(it)) {
+        out.push(source.value("file", "must name a file beside the model: no `..`, and not from the root"));
+        return None;
     }
-    file
+    if file.is_none() && described.is_none() {
+        out.push(source.value("fields", "has no `file`"));
+        return None;
+    }
+    Some(Fields { file, described, position })
+}
+
+/// Whether a path stays in the folder of the model.
+fn is_beside(file: &str) -> bool {
+    let up = |part: &str| part == ".." || part.contains(':');
+    !file.starts_with(['/', '\\']) && !file.split(['/', '\\']).any(up)
 }
 
 /// `topic`, `kafka_topic`, `correlation`, `catch_event_expiration` of an event.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::model::{Position, Text};
 
-/// Bytes of one annotation.
-const LONGEST: usize = 16 << 10;
+/// Bytes of one annotation; the original's flowctl puts forms into them.
+const LONGEST: usize = 64 << 10;
 
 /// The text of one annotation and whom its findings name.
 pub(super) struct Source<'a> {
@@ -29,7 +29,7 @@ impl<'a> Source<'a> {
         }
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! {
-                max_events: 4_000,
+                max_events: 20_000,
                 max_depth: 16,
                 max_aliases: 0,
                 max_anchors: 0,

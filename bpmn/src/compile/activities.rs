@@ -7,7 +7,7 @@ use routing::table::{
 };
 
 use super::source::{Source, shorten};
-use super::{decisions, events, task};
+use super::{decisions, events, forms, task};
 use crate::diagnostic::Rule;
 use crate::lint;
 use crate::model::{Expression, FlowNode, FlowNodeKind, Namespace};
@@ -86,7 +86,6 @@ pub(super) fn result_variable(source: &Source<'_>, node: &FlowNode) -> Option<St
 
 fn user_task(source: &Source<'_>, index: usize) -> UserTask {
     let node = source.node(index);
-    let annotated = || source.annotations.elements[index].form.clone().map(Template::Static);
     let zeebe = |element: &str, name: &str| {
         let element = node.extensions.find(&Namespace::Zeebe, element)?;
         source.attribute(node, element, name)
@@ -95,9 +94,10 @@ fn user_task(source: &Source<'_>, index: usize) -> UserTask {
         let text = node.extensions.attribute(&Namespace::Camunda, name)?.trim();
         (!text.is_empty()).then(|| source.template(node, node.position, text))
     };
-    let form = ["formId", "formKey", "externalReference"].into_iter().find_map(|it| zeebe("formDefinition", it));
+    let shown = forms::of_task(source, index);
     UserTask {
-        form: form.or_else(|| camunda("formKey")).or_else(|| camunda("formRef")).or_else(annotated),
+        form: shown.name,
+        fields: shown.form.map(|it| it.digest()),
         assignee: zeebe("assignmentDefinition", "assignee").or_else(|| camunda("assignee")),
         candidate_users: zeebe("assignmentDefinition", "candidateUsers").or_else(|| camunda("candidateUsers")),
         candidate_groups: zeebe("assignmentDefinition", "candidateGroups").or_else(|| camunda("candidateGroups")),

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 
+use routing::form::Form;
 use routing::table::{
     Boundary, ConditionSource, Evaluation, Flow, Mapping, Marks, Node, NodeKind, Place, Start, Template,
 };
@@ -218,14 +219,12 @@ pub(super) fn decision_file(source: &Source<'_>, index: usize) -> Option<Digest>
     }
 }
 
-/// The form that the node shows, if its name is fixed.
-pub(super) fn form(source: &Source<'_>, index: usize) -> Option<String> {
+/// The digests of the forms beside the model that the node may show. One that stands in the model is of its content already.
+pub(super) fn forms(source: &Source<'_>, index: usize) -> Vec<Digest> {
     let shows = matches!(source.node(index).kind, FlowNodeKind::UserTask);
-    match shows.then(|| kind(source, index))?? {
-        NodeKind::UserTask(task) => match task.form {
-            Some(Template::Static(form)) => Some(form),
-            Some(Template::Feel(_)) | None => None,
-        },
-        _ => None,
+    let Some(NodeKind::UserTask(task)) = shows.then(|| kind(source, index)).flatten() else { return Vec::new() };
+    match task.form {
+        Some(Template::Feel(_)) => source.options.forms.iter().map(Form::digest).collect(),
+        Some(Template::Static(_)) | None => task.fields.into_iter().collect(),
     }
 }

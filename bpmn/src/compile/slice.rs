@@ -172,6 +172,7 @@ impl Slice {
                 ..whole.settings.clone()
             },
             decisions: decisions::needed(files, evaluated),
+            forms: Vec::new(),
         }
     }
 }

@@ -117,6 +117,8 @@ rules! {
     ScriptMissing "script-missing" "A script task has neither a script nor a service." "write a script in FEEL, or bind the task to a service";
     DecisionMissing "decision-missing" "A business rule task has neither a decision nor a service." "name the decision of a DMN file, or bind the task to a service";
     DecisionUnknown "decision-unknown" "A decision is in no DMN file that was given with the model." "give the DMN file along with the model";
+    FormInvalid "form-invalid" "A form cannot be read, or data cannot be judged as it says." "correct the form; docs/user-tasks.md lists what forms have";
+    FormMissing "form-missing" "The form of a user task was not given with the model." "apply the form along with the model, from the same folder";
     VariableName "variable-name" "A variable has a name that no expression can use." "use letters, digits and '_', not starting with a digit";
     ExtensionInvalid "extension-invalid" "A vendor's extension lacks something, or has a value that cannot be used." "correct the extension in the modeler's properties";
     MessageFlowInPool "message-flow-in-pool" "A message flow stays inside of one pool." "use a sequence flow inside of a pool; messages go from one pool to another";

@@ -61,12 +61,11 @@ const ABSENT: [(&str, &str); 8] = [
 ];
 
 /// Extension elements without a counterpart, and what to use instead.
-const NO_ELEMENT: [(&str, &str); 7] = [
+const NO_ELEMENT: [(&str, &str); 6] = [
     ("executionListener", "a task before or behind the element"),
     ("taskListener", "a task before or behind the user task; `GET /tasks` and `trace` show what happens to it"),
     ("field", "an input parameter: the service sees it in its payload"),
     ("errorEventDefinition", "let the service answer 4xx with the header `x-rexflow-error-code`"),
-    ("validation", "check the result in a gateway behind the task"),
     ("taskReturning", "check the result in a gateway behind the task"),
     ("script", "FEEL, or a service"),
 ];
@@ -112,6 +111,7 @@ fn attribute(draft: &mut Draft<'_>, index: usize, place: usize) {
                 "name" => tag.is_bpmn("message") || tag.is_bpmn("signal"),
                 "errorCode" => tag.is_bpmn("error"),
                 "escalationCode" => tag.is_bpmn("escalation"),
+                "defaultValue" => tag.namespace == Namespace::Camunda && tag.name == "formField",
                 "value" => false,
                 "businessKey" if tag.namespace == Namespace::Camunda => {
                     let at = found.at.start;
@@ -198,9 +198,9 @@ fn element(draft: &mut Draft<'_>, index: usize, name: &str) -> bool {
     }
     match name {
         "failedJobRetryTimeCycle" => return retries(draft, index),
-        "formData" | "formField" => {
-            let message = "what a user task is completed with is not checked against its fields";
-            draft.tell(index, at, Outcome::Changed, what, message, "");
+        "constraint" if tag.plain("name") == Some("validator") => {
+            let help = "the other constraints, or a form of fields with patterns";
+            draft.tell(index, at, Outcome::Unmapped, what, "a validator of Java is not run", help);
         }
         "connectorId" => {
             let id = draft.text(&tag.inner).trim();

@@ -11,7 +11,7 @@ use routing::{Failure, FailureCode, Payload};
 use crate::definitions::state::TaskView;
 use crate::definitions::{Definition, Deployment};
 use crate::ledger::{InstanceView, Receipt, State, TimerView};
-use crate::operations::{Applied, Error, Operations, Probed, Resource, Swapped, Task, instance_name};
+use crate::operations::{Applied, Error, Operations, Probed, Resource, Swapped, instance_name};
 
 /// What an instance is started with: an empty object unless there is something.
 pub(super) fn payload(payload: Option<v1::Payload>) -> Payload {
@@ -76,37 +76,11 @@ pub(crate) fn instance(operations: &Operations, view: &InstanceView) -> v1::Inst
         incidents: view.incidents.iter().map(incident).collect(),
         waiting: view.waiting.iter().map(waiting).collect(),
         trace_id: view.trace.traceparent.split('-').nth(1).unwrap_or_default().to_owned(),
-        tasks: view.tasks.iter().map(|it| user_task(view, it)).collect(),
+        tasks: view.tasks.iter().map(|it| super::task::of(view, it)).collect(),
         operations: view.operations.iter().map(|it| it.clone().into()).collect(),
         timed_results: view.timed.results.iter().map(|it| it.clone().into()).collect(),
         timed_left_out: view.timed.left_out,
         missing_weight: if view.state.is_closed() { String::new() } else { view.missing.to_string() },
-    }
-}
-
-fn user_task(view: &InstanceView, task: &crate::ledger::TaskView) -> v1::UserTask {
-    let (instance, deployment, process) = (view.id.clone(), view.deployment.clone(), view.process.clone());
-    task_of(&Task { instance, deployment, process, view: task.clone() })
-}
-
-/// A user task as operators see it.
-pub(super) fn task_of(task: &Task) -> v1::UserTask {
-    let (view, assigned) = (&task.view, task.view.assigned.clone());
-    v1::UserTask {
-        id: view.activation.to_string(),
-        instance: task.instance.as_str().to_owned(),
-        deployment: task.deployment.as_str().to_owned(),
-        process: task.process.as_str().to_owned(),
-        element: view.element.as_str().to_owned(),
-        name: view.name.clone(),
-        form: assigned.form.unwrap_or_default(),
-        assignee: assigned.assignee.unwrap_or_default(),
-        candidate_users: assigned.candidate_users,
-        candidate_groups: assigned.candidate_groups,
-        due_date: assigned.due_date.unwrap_or_default(),
-        follow_up_date: assigned.follow_up_date.unwrap_or_default(),
-        priority: assigned.priority.unwrap_or_default(),
-        since_ms: view.since,
     }
 }
 
@@ -298,6 +272,7 @@ pub(super) fn operated(id: String, done: Result<String, Error>) -> v1::Operated 
             let status = match &error {
                 Error::NotFound(_) => -1,
                 Error::WrongState(_) | Error::NotRunning { .. } | Error::ChooseStart(_) | Error::Invalid(_) => -2,
+                Error::Unfit(_) => -2,
                 Error::TooLarge { .. } | Error::Forbidden(_) => -2,
                 Error::Busy | Error::Unavailable(_) | Error::Store(_) => -3,
             };

@@ -1,5 +1,4 @@
-//! Messages, signals and user tasks over HTTP: `POST /messages/<name>?key=&id=&ttl=`, `POST /signals/<name>`, `POST /conditions?process=`, `GET /tasks`,
-//! `POST /tasks/<id>/complete`, `POST /tasks/<id>/error?code=`.
+//! Messages, signals and offered variables over HTTP: `POST /messages/<name>?key=&id=&ttl=`, `POST /signals/<name>`, `POST /conditions?process=`.
 //!
 //! Answers have the shape of the other routes: `status` 0 and what happened, or an error's envelope.
 
@@ -11,22 +10,20 @@ use hyper::body::Incoming as Body;
 use routing::instance::Published;
 use routing::{InstanceId, Payload, ProcessId};
 use runtime::admin;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::query::{decoded, pairs, time_to_live};
 use super::start::payload;
 use super::{Answer, failed, json_answer, not_allowed, told};
 use crate::ledger::Receipt;
-use crate::operations::{MAX_PAYLOAD, Operations, Task};
+use crate::operations::{MAX_PAYLOAD, Operations};
 
 /// How long a client may take for its body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Whether this module answers a path.
 pub(super) fn answers(path: &str) -> bool {
-    path == "/tasks"
-        || path == "/conditions"
-        || ["/messages/", "/signals/", "/tasks/"].iter().any(|it| path.starts_with(it))
+    path == "/conditions" || ["/messages/", "/signals/"].iter().any(|it| path.starts_with(it))
 }
 
 pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> Answer {
@@ -35,19 +32,13 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let post = *request.method() == Method::POST;
     let answered = match segments.as_slice() {
-        ["tasks"] if matches!(*request.method(), Method::GET | Method::HEAD) => tasks(operations, &request).await,
-        ["tasks"] => return not_allowed("GET, HEAD"),
-        ["messages", _] | ["signals", _] | ["conditions"] | ["tasks", _, "complete" | "error"] if !post => {
-            return not_allowed("POST");
-        }
+        ["messages", _] | ["signals", _] | ["conditions"] if !post => return not_allowed("POST"),
         ["messages", name] => publish(operations, name, request).await,
         ["signals", name] => signal(operations, name, request).await,
         ["conditions"] => offer(operations, request).await,
-        ["tasks", task, what @ ("complete" | "error")] => complete(operations, task, *what == "error", request).await,
-        _ => Err(failed(
-            StatusCode::NOT_FOUND,
-            "not here; there are /messages/<NAME>, /signals/<NAME>, /conditions, /tasks, /tasks/<ID>/complete and /tasks/<ID>/error",
-        )),
+        _ => {
+            Err(failed(StatusCode::NOT_FOUND, "not here; there are /messages/<NAME>, /signals/<NAME> and /conditions"))
+        }
     };
     answered.unwrap_or_else(|refused| refused)
 }
@@ -87,63 +78,6 @@ async fn offer(operations: &Operations, request: Request<Body>) -> Result<Answer
     let payload = body(request).await?;
     let receipt = operations.offer(process, payload).await.map_err(|error| told(&error))?;
     Ok(taken(&receipt))
-}
-
-async fn tasks(operations: &Operations, request: &Request<Body>) -> Result<Answer, Answer> {
-    let mut instance = None;
-    for (key, value) in pairs(request.uri().query()) {
-        match key.as_str() {
-            "instance" => instance = Some(InstanceId::from(value)),
-            other => return Err(bad(format!("there is no parameter {other:?}; there is instance"))),
-        }
-    }
-    let tasks = operations.tasks(instance.as_ref()).await.map_err(|error| told(&error))?;
-    let tasks: Vec<Value> = tasks.iter().map(task).collect();
-    Ok(json_answer(StatusCode::OK, &json!({ "status": 0, "message": "Ok", "tasks": tasks })))
-}
-
-async fn complete(operations: &Operations, id: &str, fails: bool, request: Request<Body>) -> Result<Answer, Answer> {
-    let (mut code, mut instance) = (String::new(), None);
-    for (key, value) in pairs(request.uri().query()) {
-        match key.as_str() {
-            "code" if fails => code = value,
-            "instance" => instance = Some(InstanceId::from(value)),
-            other => return Err(bad(format!("there is no parameter {other:?} here"))),
-        }
-    }
-    if fails && code.is_empty() {
-        return Err(bad("give the BPMN error's ?code=".to_owned()));
-    }
-    let payload = body(request).await?;
-    let result = if fails { Err((code, payload)) } else { Ok(payload) };
-    let done = operations.complete(instance, id, result).await.map_err(|error| told(&error))?;
-    let answer = json!({
-        "status": 0,
-        "message": "Ok",
-        "id": done.view.activation.to_string(),
-        "instance": done.instance.as_str(),
-    });
-    Ok(json_answer(StatusCode::OK, &answer))
-}
-
-fn task(task: &Task) -> Value {
-    let (view, assigned) = (&task.view, &task.view.assigned);
-    json!({
-        "id": view.activation.to_string(),
-        "instance": task.instance.as_str(),
-        "deployment": task.deployment.as_str(),
-        "process": task.process.as_str(),
-        "element": view.element.as_str(),
-        "name": view.name,
-        "form": assigned.form,
-        "assignee": assigned.assignee,
-        "candidate_users": assigned.candidate_users,
-        "candidate_groups": assigned.candidate_groups,
-        "due_date": assigned.due_date,
-        "follow_up_date": assigned.follow_up_date,
-        "priority": assigned.priority,
-        "since_ms": view.since,
-    })
 }
 
 fn taken(receipt: &Receipt) -> Answer {

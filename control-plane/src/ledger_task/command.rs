@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use routing::callback::Callback;
+use routing::evaluate::Variables;
+use routing::form::{Checked, Judgement};
 use routing::instance::Published;
 use routing::table::Timer;
 use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Payload, ProcessId, Product};
@@ -11,14 +13,17 @@ use tokio::sync::{oneshot, watch};
 
 use super::LedgerTask;
 use crate::ledger::{
-    self, Answer, Consumed, Deployed, Input, InstanceView, Leaving, Operation, Operator, Position, Record, Reopening,
-    Start, Thrown, TimerView, TopicView,
+    self, Actor, Answer, Consumed, Deployed, Input, InstanceView, Leaving, Listed, Operation, Operator, Position,
+    Record, Reopening, Seen, Start, TaskAction, Thrown, TimerView, TopicView,
 };
 use crate::metrics::OfProcess;
 use crate::store;
 
 /// Which open instances are asked for.
 pub(crate) type Filter = Box<dyn Fn(&InstanceView) -> bool + Send>;
+
+/// Which user tasks are asked for.
+pub(crate) type Wanted = Box<dyn Fn(&Listed) -> bool + Send>;
 
 /// An open task, or why there is none.
 pub(super) type FoundTask = Result<(InstanceId, ActivationId), String>;
@@ -45,8 +50,11 @@ pub(super) enum Command {
     Signal(String, Payload, oneshot::Sender<Answer>),
     Offer(Option<ProcessId>, Payload, oneshot::Sender<Answer>),
     FindTask(Option<InstanceId>, String, oneshot::Sender<FoundTask>),
+    Tasks(Wanted, oneshot::Sender<Vec<Listed>>),
+    TaskForm(InstanceId, ActivationId, oneshot::Sender<Option<Seen>>),
+    CheckTask(InstanceId, ActivationId, Variables, Judgement, oneshot::Sender<Option<Checked>>),
+    Task(InstanceId, ActivationId, Actor, TaskAction, oneshot::Sender<Answer>),
     CalledBack(InstanceId, ActivationId, Digest, Callback, oneshot::Sender<Answer>),
-    CompleteTask(InstanceId, ActivationId, Result<Payload, (String, Payload)>, oneshot::Sender<Answer>),
     Records(String, u64, usize, oneshot::Sender<(Vec<Record>, u64)>),
     Topics(oneshot::Sender<Vec<TopicView>>),
     Consume(Vec<Consumed>, oneshot::Sender<usize>),
@@ -160,8 +168,20 @@ impl LedgerTask {
             Command::CalledBack(instance, activation, hash, with, reply) => {
                 self.asks(reply, |r| Input::CalledBack(r, instance, activation, hash, with));
             }
-            Command::CompleteTask(instance, task, result, reply) => {
-                self.asks(reply, |r| Input::CompleteTask(r, instance, task, result));
+            Command::Tasks(wanted, reply) => {
+                let found = self.parts.ledger.user_tasks().filter(|it| wanted(it)).collect();
+                self.reply(move || drop(reply.send(found)));
+            }
+            Command::TaskForm(instance, task, reply) => {
+                let found = self.parts.ledger.task_form(self.now(), &instance, task);
+                self.reply(move || drop(reply.send(found)));
+            }
+            Command::CheckTask(instance, task, given, judgement, reply) => {
+                let checked = self.parts.ledger.check_task(self.now(), &instance, task, &given, judgement);
+                self.reply(move || drop(reply.send(checked)));
+            }
+            Command::Task(instance, task, actor, action, reply) => {
+                self.asks(reply, |r| Input::Task(r, instance, task, actor, action));
             }
             Command::Records(topic, after, limit, reply) => {
                 let found = self.parts.ledger.records(&topic, after, limit);

@@ -9,7 +9,7 @@ use routing::table::Timer;
 use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Payload, ProcessId, Product};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::command::{Command, Filter, ForBroker, FoundTask, Refused, Settled};
+use super::command::{Command, Filter, ForBroker, Refused, Settled};
 use crate::ledger::{
     Answer, Consumed, Deployed, InstanceView, Leaving, Operation, Operator, Position, Record, Reopening, Start, Thrown,
     TimerView, TopicView, decode_instance, key,
@@ -37,7 +37,7 @@ impl Handle {
         Self { commands, changes, appended, broker, store }
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
+    pub(super) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| Refused::Going)?;
         answer.await.map_err(|_| Refused::Going)
@@ -245,11 +245,6 @@ impl Handle {
         self.ask(|reply| Command::Offer(process, payload, reply)).await
     }
 
-    /// The open user task that is meant.
-    pub(crate) async fn find_task(&self, instance: Option<InstanceId>, task: String) -> Result<FoundTask, Refused> {
-        self.ask(|reply| Command::FindTask(instance, task, reply)).await
-    }
-
     /// The task of a call (its activation, and the hash of the seal that it brings) calls back.
     pub(crate) async fn called_back(
         &self,
@@ -259,16 +254,6 @@ impl Handle {
     ) -> Result<Answer, Refused> {
         let (activation, hash) = call;
         self.ask(|reply| Command::CalledBack(instance.clone(), activation, hash, with, reply)).await
-    }
-
-    /// Completes a user task, or fails it with a BPMN error.
-    pub(crate) async fn complete_task(
-        &self,
-        instance: InstanceId,
-        task: ActivationId,
-        result: Result<Payload, (String, Payload)>,
-    ) -> Result<Answer, Refused> {
-        self.ask(|reply| Command::CompleteTask(instance, task, result, reply)).await
     }
 
     /// Instances may run on this definition from now on.

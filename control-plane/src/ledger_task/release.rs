@@ -86,9 +86,13 @@ impl LedgerTask {
                     Answer::Started(id) => Ok(id),
                     Answer::NotFound => Err(Refused::NotFound),
                     Answer::WrongState(why) | Answer::Forbidden(why) => Err(Refused::WrongState(why)),
-                    Answer::Done | Answer::Fates(_) | Answer::Tombstones(_) | Answer::Published(_) | Answer::Busy => {
-                        Err(Refused::WrongState("answered out of turn".to_owned()))
-                    }
+                    Answer::Done
+                    | Answer::Fates(_)
+                    | Answer::Tombstones(_)
+                    | Answer::Published(_)
+                    | Answer::Busy
+                    | Answer::Invalid(_)
+                    | Answer::Checked(_) => Err(Refused::WrongState("answered out of turn".to_owned())),
                 };
                 match &answer {
                     Ok(id) if *id == own => {

@@ -185,5 +185,8 @@ pub(super) fn done(id: &InstanceId, answer: Answer) -> Result<(), Error> {
         Answer::NotFound => Err(no_instance(id)),
         Answer::WrongState(why) => Err(Error::WrongState(why)),
         Answer::Forbidden(why) => Err(Error::Forbidden(why)),
+        Answer::Invalid(why) => Err(Error::Invalid(why)),
+        Answer::Checked(checked) if checked.passed() => Ok(()),
+        Answer::Checked(checked) => Err(Error::Unfit(checked)),
     }
 }

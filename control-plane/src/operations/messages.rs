@@ -1,13 +1,13 @@
-//! Messages, signals and user tasks.
+//! Messages, signals and offered variables.
 
 use std::sync::Mutex;
 
 use routing::instance::Published;
-use routing::{DeploymentId, InstanceId, Payload, ProcessId};
+use routing::{Payload, ProcessId};
 
-use super::{Error, Operations, no_instance};
+use super::{Error, Operations};
 use crate::definitions::Deployment;
-use crate::ledger::{Answer, Deployed, Receipt, TaskView};
+use crate::ledger::{Answer, Deployed, Receipt};
 use crate::ledger_task::Handle;
 use crate::mesh::Mesh;
 
@@ -17,15 +17,6 @@ const MAX_NAME: usize = 1024;
 const MAX_TIME_TO_LIVE: u64 = 366 * 24 * 3600 * 1000;
 /// The largest payload of a message, bytes.
 pub(crate) const MAX_PAYLOAD: usize = 1 << 20;
-
-/// An open user task.
-#[derive(Clone, Debug)]
-pub(crate) struct Task {
-    pub(crate) instance: InstanceId,
-    pub(crate) deployment: DeploymentId,
-    pub(crate) process: ProcessId,
-    pub(crate) view: TaskView,
-}
 
 /// What the ledger was told last of what takes instances.
 #[derive(Debug, Default)]
@@ -102,59 +93,6 @@ impl Operations {
         self.told.tell(&self.mesh, &self.ledger).await?;
         receipt(self.ledger.offer(process, payload).await?)
     }
-
-    /// Open user tasks, oldest first; of one instance, or of all.
-    pub(crate) async fn tasks(&self, instance: Option<&InstanceId>) -> Result<Vec<Task>, Error> {
-        let only = instance.cloned();
-        let filter = move |it: &crate::ledger::InstanceView| {
-            !it.tasks.is_empty() && only.as_ref().is_none_or(|only| *only == it.id)
-        };
-        let mut tasks = Vec::new();
-        for view in self.ledger.open(Box::new(filter)).await? {
-            let (instance, deployment, process) = (view.id, view.deployment, view.process);
-            let task = |view| Task {
-                instance: instance.clone(),
-                deployment: deployment.clone(),
-                process: process.clone(),
-                view,
-            };
-            tasks.extend(view.tasks.into_iter().map(task));
-        }
-        tasks.sort_by_key(|it| (it.view.since, it.view.activation));
-        match instance {
-            Some(id) if tasks.is_empty() && self.ledger.get(id).await?.is_none() => Err(no_instance(id)),
-            _ => Ok(tasks),
-        }
-    }
-
-    /// Completes a user task, or fails it with a BPMN error; gives the task as it was.
-    pub(crate) async fn complete(
-        &self,
-        instance: Option<InstanceId>,
-        task: &str,
-        result: Result<Payload, (String, Payload)>,
-    ) -> Result<Task, Error> {
-        match &result {
-            Ok(payload) => fits(payload)?,
-            Err((code, payload)) => {
-                name("an error code", code)?;
-                fits(payload)?;
-            }
-        }
-        let found = self.ledger.find_task(instance, task.to_owned()).await?;
-        let (instance, activation) = found.map_err(Error::NotFound)?;
-        let open = self.tasks(Some(&instance)).await?;
-        let open = open.into_iter().find(|it| it.view.activation == activation);
-        match self.ledger.complete_task(instance, activation, result).await? {
-            Answer::Done => open.ok_or_else(|| no_task(task)),
-            Answer::WrongState(why) => Err(Error::WrongState(why)),
-            _ => Err(no_task(task)),
-        }
-    }
-}
-
-fn no_task(task: &str) -> Error {
-    Error::NotFound(format!("there is no open user task {task}; `flowctl ps -o wide` lists them"))
 }
 
 fn receipt(answer: Answer) -> Result<Receipt, Error> {
@@ -165,21 +103,21 @@ fn receipt(answer: Answer) -> Result<Receipt, Error> {
     }
 }
 
-fn name(what: &str, text: &str) -> Result<(), Error> {
+pub(super) fn name(what: &str, text: &str) -> Result<(), Error> {
     if text.is_empty() {
         return Err(Error::Invalid(format!("{what} must not be empty")));
     }
     limited(what, text)
 }
 
-fn limited(what: &str, text: &str) -> Result<(), Error> {
+pub(super) fn limited(what: &str, text: &str) -> Result<(), Error> {
     if text.len() > MAX_NAME {
         return Err(Error::Invalid(format!("{what} has at most {MAX_NAME} bytes")));
     }
     Ok(())
 }
 
-fn fits(payload: &Payload) -> Result<(), Error> {
+pub(super) fn fits(payload: &Payload) -> Result<(), Error> {
     match payload.body.len() {
         size if size > MAX_PAYLOAD => Err(Error::TooLarge { size, limit: MAX_PAYLOAD }),
         _ => Ok(()),

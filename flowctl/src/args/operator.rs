@@ -19,7 +19,11 @@ pub(crate) struct OperatorArgs {
 impl OperatorArgs {
     /// As flowd records it.
     pub(crate) fn operator(self) -> Operator {
-        let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
         Operator { who: self.by.unwrap_or_else(user), why: self.reason }
     }
+}
+
+/// The name of who runs this program, as the system has it.
+pub(crate) fn user() -> String {
+    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default()
 }

@@ -1,5 +1,7 @@
 //! Conversions between the wire (`flow.v1`) and what flowctl shows. Pure.
 
+pub(super) mod task;
+
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -17,7 +19,7 @@ use crate::output::instance::{Body, Failed, Instance, State, Waiting};
 use crate::output::message::Receipt;
 use crate::output::report::Outcome;
 use crate::output::timer::Timer;
-use crate::output::{instance, probe, swap, task, trace};
+use crate::output::{instance, probe, swap, trace};
 use crate::payload::Payload;
 
 pub(super) fn list(selection: Selection) -> v1::ListRequest {
@@ -127,7 +129,7 @@ pub(super) fn instance(wire: v1::Instance) -> Instance {
         waiting: waiting
             .map(|place| Waiting { element: place.element, kind: place.kind, reason: place.reason })
             .collect(),
-        tasks: wire.tasks.into_iter().map(user_task).collect(),
+        tasks: wire.tasks.into_iter().map(task::user_task).collect(),
         operations: wire.operations.into_iter().map(operation).collect(),
         timed_results: wire.timed_results.into_iter().map(timed).collect(),
         timed_left_out: wire.timed_left_out,
@@ -158,23 +160,6 @@ pub(super) fn timer(wire: v1::Timer) -> Timer {
 
 fn operation(wire: v1::Operation) -> instance::Operation {
     instance::Operation { at: instant(wire.at_ms), what: wire.what, by: wire.who, reason: wire.why }
-}
-
-pub(super) fn user_task(wire: v1::UserTask) -> task::Task {
-    task::Task {
-        id: wire.id,
-        instance: wire.instance,
-        element: wire.element,
-        name: wire.name,
-        form: wire.form,
-        assignee: wire.assignee,
-        candidate_users: wire.candidate_users,
-        candidate_groups: wire.candidate_groups,
-        due_date: wire.due_date,
-        follow_up_date: wire.follow_up_date,
-        priority: wire.priority,
-        since: instant(wire.since_ms),
-    }
 }
 
 pub(super) fn receipt(wire: v1::PublishResponse) -> Receipt {

@@ -12,6 +12,8 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use crate::verbs::is_resource;
+
 /// Events this close together are one change.
 const SETTLE: Duration = Duration::from_millis(150);
 
@@ -65,7 +67,9 @@ impl Watch {
             while let Ok(Some(event)) = timeout_at(settled, self.events.recv()).await {
                 paths.extend(event.paths);
             }
-            let changed = self.files.iter().filter(|(full, _)| paths.contains(full));
+            // decisions and forms belong to the models of their folder
+            let beside = |full: &Path| paths.iter().any(|it| it.parent() == full.parent() && is_resource(it));
+            let changed = self.files.iter().filter(|(full, _)| paths.contains(full) || beside(full));
             let changed: Vec<PathBuf> = changed.map(|(_, named)| named.clone()).filter(|file| file.exists()).collect();
             if !changed.is_empty() {
                 return changed;
@@ -90,6 +94,17 @@ mod tests {
         std::fs::write(folder.path().join("other.txt"), "x").unwrap();
         std::fs::write(folder.path().join("new"), "2").unwrap();
         std::fs::rename(folder.path().join("new"), &file).unwrap();
+        let changed = timeout(LIMIT, watch.changed()).await.expect("the change is told");
+        assert_eq!(changed, [file]);
+    }
+
+    #[tokio::test]
+    async fn a_form_that_changes_tells_the_models_of_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("order.bpmn");
+        std::fs::write(&file, "1").unwrap();
+        let mut watch = Watch::start(std::slice::from_ref(&file)).unwrap();
+        std::fs::write(folder.path().join("order.form"), "{}").unwrap();
         let changed = timeout(LIMIT, watch.changed()).await.expect("the change is told");
         assert_eq!(changed, [file]);
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 
+use super::resources;
 use crate::args::bind::{self, Bind};
 use crate::args::{Flowd, OutputArgs};
 use crate::client::{Client, Resource};
@@ -50,7 +51,7 @@ impl Sources {
         for name in self.files.into_iter().chain(self.filename) {
             if name != "-" && Path::new(&name).is_dir() {
                 let folder = Path::new(&name);
-                let found = models_in(folder)?.into_iter().chain(named(folder, is_resource)?);
+                let found = models_in(folder)?.into_iter().chain(named(folder, resources::in_folder)?);
                 files.extend(found.map(|path| path.display().to_string()));
             } else {
                 files.push(name);
@@ -74,12 +75,7 @@ pub(crate) fn models_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(models)
 }
 
-/// What a model refers to and may stand beside it: decisions and forms.
-fn is_resource(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "dmn" || extension == "form")
-}
-
-fn named(folder: &Path, wanted: impl Fn(&Path) -> bool) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn named(folder: &Path, wanted: impl Fn(&Path) -> bool) -> anyhow::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut found = Vec::new();
     for entry in entries {
@@ -94,23 +90,13 @@ fn named(folder: &Path, wanted: impl Fn(&Path) -> bool) -> anyhow::Result<Vec<Pa
 
 /// Models, and what is applied with them.
 pub(crate) fn split(files: Vec<String>) -> anyhow::Result<(Vec<String>, Vec<Resource>)> {
-    let (resources, models): (Vec<_>, Vec<_>) = files.into_iter().partition(|it| is_resource(Path::new(it)));
+    let (resources, models): (Vec<_>, Vec<_>) = files.into_iter().partition(|it| resources::is_resource(Path::new(it)));
     if models.is_empty() {
         let failure = Failure::usage("no model is named");
         return Err(failure.hint("decisions and forms are applied with the BPMN file that refers to them").into());
     }
     let read = |name: String| payload::read_source(&name).map(|content| (name, content));
     Ok((models, resources.into_iter().map(read).collect::<anyhow::Result<_>>()?))
-}
-
-/// The decisions and forms in the folder of a model.
-pub(crate) fn resources_beside(model: &Path) -> anyhow::Result<Vec<Resource>> {
-    let folder = model.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let read = |path: PathBuf| {
-        let name = path.display().to_string();
-        payload::read_source(&name).map(|content| (name, content))
-    };
-    named(folder, is_resource)?.into_iter().map(read).collect()
 }
 
 impl Apply {
@@ -122,8 +108,8 @@ impl Apply {
         for file in files {
             let (source, answer) = match payload::read_source(&file) {
                 Ok(source) => {
-                    let answer =
-                        client.apply(&file, source.clone(), self.stopped, bindings.clone(), &resources).await?;
+                    let all = resources::with_forms(&file, &source, &resources)?;
+                    let answer = client.apply(&file, source.clone(), self.stopped, bindings.clone(), &all).await?;
                     (source, answer)
                 }
                 Err(error) => (Vec::new(), unreadable(&file, &error)),

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::send::data;
+use super::tasks::{ActorArgs, TaskArgs};
 use crate::args::{Flowd, OutputArgs};
 use crate::client::Client;
 use crate::exit::Exit;
@@ -12,15 +13,10 @@ use crate::output::task::Completed;
 /// Complete a user task, or fail it with a BPMN error
 #[derive(Debug, Args)]
 pub(crate) struct Complete {
-    /// Id of the task as `ps` shows it; with -i the id of its element will do
-    #[arg(value_name = "TASK")]
-    task: String,
+    #[command(flatten)]
+    task: TaskArgs,
 
-    /// The instance that the task is of
-    #[arg(short, long, value_name = "INSTANCE")]
-    instance: Option<String>,
-
-    /// The result: JSON, @FILE, or - for standard input
+    /// The result, by field if the task has a form: JSON, @FILE, or - for standard input
     #[arg(short, long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     data: Option<String>,
 
@@ -29,16 +25,29 @@ pub(crate) struct Complete {
     error: Option<String>,
 
     #[command(flatten)]
+    actor: ActorArgs,
+
+    #[command(flatten)]
     output: OutputArgs,
 }
 
 impl Complete {
     pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
         let payload = data(self.data.as_deref())?;
-        let (instance, error) = (self.instance.unwrap_or_default(), self.error.unwrap_or_default());
-        let failed = !error.is_empty();
-        let task = Client::connect(flowd).await?.complete_task(self.task, instance, payload, error).await?;
-        output::show(&Completed { task, failed }, self.output.output)?;
+        let task = self.task.by(self.actor);
+        let mut client = Client::connect(flowd).await?;
+        let completed = match self.error.filter(|it| !it.is_empty()) {
+            Some(code) => Completed { task: client.fail(task, code, payload).await?, failed: true },
+            None => match client.complete(task, payload).await? {
+                Ok(task) => Completed { task, failed: false },
+                Err(judged) => {
+                    output::show(&judged, self.output.output)?;
+                    output::note("error: the data does not fit the form; nothing was changed");
+                    return Ok(judged.exit());
+                }
+            },
+        };
+        output::show(&completed, self.output.output)?;
         Ok(Exit::Ok)
     }
 }

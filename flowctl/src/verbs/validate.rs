@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::apply::{Sources, split, tell, unreadable};
 use super::inject;
+use super::resources::with_forms;
 use crate::args::OutputArgs;
 use crate::args::bind::{self, Bind};
 use crate::client::Resource;
@@ -44,15 +45,17 @@ impl Validate {
         for name in names {
             let (source, file) = match payload::read_source(&name) {
                 Ok(source) => {
+                    let mut options = options.clone();
+                    files.extend(beside(with_forms(&name, &source, &[])?, &mut options));
                     let file = judge(&name, &source, &options);
+                    if let (true, Ok(checked)) = (self.include_kubernetes, bpmn::check(&source, &options)) {
+                        objects += &inject::rendered(&source, &checked)?;
+                    }
                     (source, file)
                 }
                 Err(error) => (Vec::new(), unreadable(&name, &error)),
             };
             tell(&file, &source);
-            if let (true, Ok(checked)) = (self.include_kubernetes, bpmn::check(&source, &options)) {
-                objects += &inject::rendered(&source, &checked)?;
-            }
             files.push(file);
         }
         let files = Files(files);

@@ -185,6 +185,30 @@ impl Flow for Rote {
         Err(absent())
     }
 
+    async fn get_task(&self, _: Request<v1::TaskRequest>) -> Answer<v1::UserTask> {
+        Err(absent())
+    }
+
+    async fn task_form(&self, _: Request<v1::TaskRequest>) -> Answer<v1::TaskFormResponse> {
+        Err(absent())
+    }
+
+    async fn claim_task(&self, _: Request<v1::TaskRequest>) -> Answer<v1::UserTask> {
+        Err(absent())
+    }
+
+    async fn unclaim_task(&self, _: Request<v1::TaskRequest>) -> Answer<v1::UserTask> {
+        Err(absent())
+    }
+
+    async fn save_task(&self, _: Request<v1::TaskDataRequest>) -> Answer<v1::TaskDataResponse> {
+        Err(absent())
+    }
+
+    async fn validate_task(&self, _: Request<v1::TaskDataRequest>) -> Answer<v1::TaskDataResponse> {
+        Err(absent())
+    }
+
     async fn swap(&self, _: Request<v1::SwapRequest>) -> Answer<v1::SwapResponse> {
         Err(absent())
     }

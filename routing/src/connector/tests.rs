@@ -15,6 +15,7 @@ fn table() -> Compiled {
         nodes: Vec::new(),
         flows: Vec::new(),
         decisions: Vec::new(),
+        forms: Vec::new(),
     };
     Compiled::new(table, Digest::default()).unwrap()
 }

@@ -122,13 +122,7 @@ impl Run<'_> {
 
     /// What an activity's inside sees.
     pub(super) fn inner_view(&self, table: &Arc<Compiled>, scope: ScopeId) -> Variables {
-        let Some((stay, activity)) = self.activity(scope) else { return Variables::new() };
-        if table.table().settings.homed {
-            return self.view(scope);
-        }
-        let mut all = data::variables(&stay.token.payload);
-        all.extend(activity.locals.clone());
-        all
+        self.instance.inner_view(table, scope)
     }
 
     /// The service's answer of a guarded task.

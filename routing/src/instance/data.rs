@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Activity, Body, Run};
+use super::{Activity, Body, Instance, Reason, Run, Stay};
 use crate::compiled::Compiled;
 use crate::evaluate::{self, Variables};
 use crate::id::ScopeId;
@@ -20,13 +20,22 @@ pub(super) fn variables(payload: &Payload) -> Variables {
     }
 }
 
-impl Run<'_> {
+impl Instance {
+    /// The open activity that is a scope.
+    pub(super) fn activity(&self, scope: ScopeId) -> Option<(&Stay, &Activity)> {
+        let stay = self.stay(scope)?;
+        match &stay.reason {
+            Reason::Activity(activity) => Some((stay, activity)),
+            _ => None,
+        }
+    }
+
     /// Scopes from `scope` outwards, up to the process it belongs to.
     fn chain(&self, scope: ScopeId) -> Vec<ScopeId> {
         let mut chain = vec![scope];
         let mut at = scope;
         while let Some((stay, activity)) = self.activity(at) {
-            if matches!(activity.body, Body::Call(_)) || at == self.instance.root() {
+            if matches!(activity.body, Body::Call(_)) || at == self.root() {
                 break;
             }
             at = stay.token.scope;
@@ -36,7 +45,7 @@ impl Run<'_> {
     }
 
     /// What a token in this scope of a homed process sees.
-    pub(super) fn view(&self, scope: ScopeId) -> Variables {
+    fn view(&self, scope: ScopeId) -> Variables {
         let mut view = Variables::new();
         for scope in self.chain(scope).into_iter().rev() {
             if let Some((_, activity)) = self.activity(scope) {
@@ -46,9 +55,27 @@ impl Run<'_> {
         view
     }
 
+    /// What an activity's inside sees.
+    pub(super) fn inner_view(&self, table: &Compiled, scope: ScopeId) -> Variables {
+        let Some((stay, activity)) = self.activity(scope) else { return Variables::new() };
+        if table.table().settings.homed {
+            return self.view(scope);
+        }
+        let mut all = variables(&stay.token.payload);
+        all.extend(activity.locals.clone());
+        all
+    }
+}
+
+impl Run<'_> {
+    /// What a token in this scope of a homed process sees.
+    fn view(&self, scope: ScopeId) -> Variables {
+        self.instance.view(scope)
+    }
+
     /// Sets variables where they are: in the innermost scope that has them as its own, else in the process.
     fn set(&mut self, scope: ScopeId, token: &Token, name: &str, value: Option<Value>) {
-        let chain = self.chain(scope);
+        let chain = self.instance.chain(scope);
         let owner = chain.iter().copied().find(|s| self.activity(*s).is_some_and(|(_, a)| a.locals.contains_key(name)));
         self.note_change(owner, name, value.as_ref());
         let Some(owner) = owner.or(chain.last().copied()) else { return };

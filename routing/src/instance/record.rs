@@ -151,6 +151,12 @@ pub struct Assigned {
     /// 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
+    /// Since when it is claimed, by who does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Timestamp>,
+    /// What was saved for it, by field.
+    #[serde(default, skip_serializing_if = "Variables::is_empty")]
+    pub draft: Variables,
 }
 
 /// What an open activity does.

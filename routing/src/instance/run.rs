@@ -223,11 +223,7 @@ impl<'a> Run<'a> {
 
     /// The open activity that is a scope.
     pub(super) fn activity(&self, scope: ScopeId) -> Option<(&Stay, &Activity)> {
-        let stay = self.instance.stays.get(&scope)?;
-        match &stay.reason {
-            Reason::Activity(activity) => Some((stay, activity)),
-            _ => None,
-        }
+        self.instance.activity(scope)
     }
 
     /// Changes what an open activity knows; the root scope gets its record when it is first needed.

@@ -1,16 +1,18 @@
-//! User tasks: what people see of them, evaluated once, when the task opens (BPMN 10.3.3), and the turns of their life that listeners are
-//! told of.
+//! User tasks (BPMN 10.3.3): what people see of them, evaluated when the task opens, who does them, and what they fill in; and the turns of
+//! their life that listeners are told of.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Assigned, Body, Listening, Run};
+use super::{Assigned, Body, Instance, Listening, Run, Tables};
 use crate::compiled::Compiled;
 use crate::evaluate::{self, Variables};
-use crate::id::ScopeId;
+use crate::form::{self, About, Checked, Filled, Judgement};
+use crate::id::{ActivationId, ElementId, ScopeId};
 use crate::payload::Payload;
-use crate::table::{Moment, NodeIx, Template, UserTask};
+use crate::table::{Moment, NodeIx, NodeKind, Template, UserTask};
+use crate::token::Timestamp;
 
 /// What a listener calls the turns of a task's life.
 fn action(on: Moment) -> Option<&'static str> {
@@ -70,6 +72,58 @@ pub(super) fn answered(listening: &mut Listening, values: &Variables) -> bool {
     false
 }
 
+/// A user task that waits for somebody, with what there is to judge what it is completed with.
+#[derive(Debug)]
+pub struct OpenTask<'a> {
+    /// Where.
+    pub element: &'a ElementId,
+    /// Form, assignee and the rest.
+    pub assigned: &'a Assigned,
+    form: Option<Arc<form::Compiled>>,
+    variables: Variables,
+}
+
+impl OpenTask<'_> {
+    /// Whether there is a form that its data is judged by.
+    pub fn has_form(&self) -> bool {
+        self.form.is_some()
+    }
+
+    /// Its form with what the fields hold; `None`: it has none, or only its name is known.
+    pub fn fill(&self, now: Timestamp) -> Option<Filled> {
+        self.form.as_ref().map(|form| form.fill(&self.about(now)))
+    }
+
+    /// Judges data over what was saved; without a form any data will do.
+    pub fn check(&self, given: &Variables, judgement: Judgement, now: Timestamp) -> Checked {
+        let Some(form) = &self.form else {
+            let mut draft = self.assigned.draft.clone();
+            draft.extend(given.clone());
+            return Checked { fields: Vec::new(), values: draft.clone(), draft };
+        };
+        form.check(&self.about(now), given, judgement)
+    }
+
+    fn about(&self, now: Timestamp) -> About<'_> {
+        About { variables: &self.variables, draft: &self.assigned.draft, now }
+    }
+}
+
+impl Instance {
+    /// The user task that waits under this id.
+    pub fn user_task(&self, tables: &dyn Tables, activation: ActivationId) -> Option<OpenTask<'_>> {
+        let (stay, activity) = self.activity(activation)?;
+        let assigned = activity.task.as_deref().filter(|_| activity.body == Body::Waits)?;
+        let element = &stay.token.element;
+        let table = tables.table(stay.token.definition)?;
+        let NodeKind::UserTask(task) = &table.table().node(table.find(element.as_str())?).kind else { return None };
+        let form = table.form(task, assigned.form.as_deref());
+        // without a form nobody asks for them
+        let variables = form.as_ref().map(|_| self.inner_view(&table, activation)).unwrap_or_default();
+        Some(OpenTask { element, assigned, form, variables })
+    }
+}
+
 impl Run<'_> {
     /// A user task comes into being: its listeners are asked before anybody sees it.
     pub(super) fn open_user_task(&mut self, table: &Arc<Compiled>, node: NodeIx, scope: ScopeId, task: &UserTask) {
@@ -120,6 +174,7 @@ impl Run<'_> {
             activity.listening = None;
             if let Some(task) = activity.task.as_mut().filter(|_| on == Moment::Assigning) {
                 task.assignee = None;
+                task.claimed = None;
             }
         });
         self.opened(scope);
@@ -142,7 +197,46 @@ impl Run<'_> {
             due_date: text(&task.due_date)?,
             follow_up_date: text(&task.follow_up_date)?,
             priority: text(&task.priority)?,
+            claimed: None,
+            draft: Variables::new(),
         })
+    }
+
+    /// Somebody takes a user task, or gives it back; its listeners are asked before it is theirs. False when there is no such task.
+    pub fn assign(mut self, activation: ActivationId, who: Option<&str>) -> bool {
+        let now = self.now;
+        let found = self.change_task(activation, |task| {
+            task.assignee = who.map(str::to_owned);
+            task.claimed = who.map(|_| now);
+        });
+        let at =
+            self.activity(activation).filter(|_| found && who.is_some()).and_then(|(stay, _)| self.at(&stay.token));
+        if at.is_some_and(|(table, node)| self.has_listeners(&table, node, Moment::Assigning)) {
+            self.listen_on(activation, Moment::Assigning, Variables::new());
+        }
+        if found {
+            self.settle();
+        }
+        found
+    }
+
+    /// What is filled in of a user task is kept. False when there is no such task.
+    pub fn save_draft(mut self, activation: ActivationId, draft: Variables) -> bool {
+        self.change_task(activation, |task| task.draft = draft)
+    }
+
+    fn change_task(&mut self, activation: ActivationId, change: impl FnOnce(&mut Assigned)) -> bool {
+        let Some((stay, _)) = self.activity(activation).filter(|(_, it)| it.body == Body::Waits && it.task.is_some())
+        else {
+            return false;
+        };
+        let token = stay.token.clone();
+        self.change(activation, &token, |activity| {
+            if let Some(task) = &mut activity.task {
+                change(task);
+            }
+        });
+        true
     }
 }
 

@@ -18,6 +18,7 @@ fn table() -> Compiled {
         nodes: Vec::new(),
         flows: Vec::new(),
         decisions: Vec::new(),
+        forms: Vec::new(),
     };
     Compiled::new(table, Digest::default()).unwrap()
 }

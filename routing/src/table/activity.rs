@@ -141,6 +141,9 @@ pub struct UserTask {
     /// 0 to 100; 50 is usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Template>,
+    /// The digest of its form in [`super::RoutingTable::forms`], if that is fixed; one that is computed is found by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Digest>,
 }
 
 /// A call activity. The called process runs as a scope of the calling instance.

@@ -49,8 +49,8 @@ fn expected(name: &str) -> Runs {
             ),
             (json!({"amount": 20}), "paid", json!({"amount": 20, "payment": "Paid."})),
         ],
-        // Half of its calls fail; it is run below until it completes.
-        "retries" => vec![],
+        // Half of its calls fail; it is run below until it completes. Somebody completes the other's task below.
+        "retries" | "user-task" => vec![],
         other => panic!("no expectation for examples/{other}: a new example needs one"),
     }
 }
@@ -67,8 +67,13 @@ async fn dev(name: &str) -> (Process, Flowctl) {
 
 /// The instance that `dev` runs by itself, once it has settled.
 async fn own_instance(flowctl: &Flowctl) -> Value {
-    eventually("the example's own instance", PATIENCE, async || {
-        let instances = flowctl.json(&["ps", "-i", "-o", "json"]).await;
+    settled(flowctl, &["ps", "-i", "-o", "json"]).await
+}
+
+/// The instance that is listed first, once it has settled.
+async fn settled(flowctl: &Flowctl, list: &[&str]) -> Value {
+    eventually("the instance to settle", PATIENCE, async || {
+        let instances = flowctl.json(list).await;
         match instances[0]["state"].as_str() {
             Some("COMPLETED" | "STOPPED") => Ok(instances[0].clone()),
             _ => Err(instances.to_string()),
@@ -118,14 +123,7 @@ async fn retries_until_it_completes(flowctl: &Flowctl) {
             restarted = true;
             assert_eq!(state["error"]["element"], "sauce", "{state}");
             flowctl.run(&["start", id]).await.expect_code(0);
-            state = eventually("it to settle", PATIENCE, async || {
-                let instance = flowctl.json(&["ps", "-i", id, "-o", "json"]).await[0].clone();
-                match instance["state"].as_str() {
-                    Some("COMPLETED" | "STOPPED") => Ok(instance),
-                    _ => Err(instance.to_string()),
-                }
-            })
-            .await;
+            state = settled(flowctl, &["ps", "-i", id, "-o", "json"]).await;
         }
         assert_eq!((&state["state"], &state["result"]), (&json!("COMPLETED"), &expected), "{state}");
         if restarted {
@@ -198,6 +196,35 @@ async fn topics_bring_two_branches_together() {
 #[tokio::test]
 async fn retries_goes_on_from_the_failed_task() {
     shows("retries").await;
+}
+
+#[tokio::test]
+async fn user_task_is_done_by_somebody() {
+    let (mut process, flowctl) = dev("user-task").await;
+    let task = eventually("dev to say what is to be done", PATIENCE, async || {
+        let tasks = flowctl.json(&["tasks", "-o", "json"]).await;
+        let id = tasks[0]["id"].as_str().map(str::to_owned).ok_or_else(|| tasks.to_string())?;
+        if process.stdout().contains(&id) { Ok(id) } else { Err(process.stdout()) }
+    })
+    .await;
+    let form = flowctl.run(&["form", &task]).await.expect_code(0);
+    assert!(["An order waits", "amount", "80"].iter().all(|it| form.stdout.contains(it)), "{form:?}");
+    flowctl.run(&["claim", &task, "--by", "ann"]).await.expect_code(0);
+    let refused = flowctl.run(&["complete", &task, "-d", r#"{"approve": false}"#]).await.expect_code(65);
+    assert!(refused.stdout.contains("reason"), "{refused:?}");
+    flowctl.run(&["form", &task, "--save", r#"{"amount": 70}"#]).await.expect_code(0);
+    flowctl.run(&["complete", &task, "-d", r#"{"approve": true}"#]).await.expect_code(0);
+    let own = own_instance(&flowctl).await;
+    let result = json!({"price": 80, "amount": 70, "approve": true, "reason": null, "payment": "Paid."});
+    assert_eq!((&own["end_event"], &own["result"]), (&json!("paid"), &result), "{own}");
+
+    let instance = flowctl.run(&["run", "user-task", r#"{"price": 20}"#, "-o", "json"]).await.expect_code(0).json();
+    let instance = instance["id"].as_str().unwrap();
+    let no = r#"{"approve": false, "reason": "too cheap"}"#;
+    flowctl.run(&["complete", "approve", "-i", instance, "-d", no]).await.expect_code(0);
+    let ended = settled(&flowctl, &["ps", "-i", instance, "-o", "json"]).await;
+    assert_eq!(ended["end_event"], "rejected", "{ended}");
+    assert!(process.terminate().await.success(), "it ends cleanly");
 }
 
 #[test]

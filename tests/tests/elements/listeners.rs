@@ -1,6 +1,6 @@
 //! Listeners: services that are called before an element begins, when it ends, and at the turns of a user task's life.
 
-use control_plane::ledger::State;
+use control_plane::ledger::{InstanceView, State, TaskAction};
 use flow_tests::game::{Behaviour, Game, answer, echo, flow, flow_if, model, task};
 use serde_json::{Value, json};
 
@@ -342,6 +342,30 @@ fn a_listener_can_deny_that_a_user_task_is_completed() {
     let view = game.complete_task(&instance, &json!({"amount": 10}));
     assert_eq!(view.state, State::Completed, "{view:#?}");
     assert_eq!(view.result.unwrap().to_json(), Some(json!({"amount": 10})));
+}
+
+#[test]
+fn who_claims_a_user_task_has_it_when_its_listeners_have_not_denied_it() {
+    let answers = |_: &str, input: &Value| match input["userTask"]["assignee"].as_str() {
+        Some("eve") => json!({"denied": true, "deniedReason": "not eve"}),
+        _ => json!({}),
+    };
+    let body = chain(&[start(), ("u", user_task("", &[("assigning", "l")])), end()]);
+    let mut game = Game::new(&model(&body), saying(answers));
+    let instance = game.start("s", &json!({}));
+    game.settle_offers();
+    let assigned = |view: &InstanceView| (view.tasks[0].assigned.assignee.clone(), view.tasks[0].assigned.claimed);
+    let denied = game.act_on_task(&instance, "eve", TaskAction::Claim);
+    assert_eq!(assigned(&denied), (None, None));
+    game.act_on_task(&instance, "", TaskAction::Save([("x".to_owned(), json!(1))].into_iter().collect()));
+    let claimed = game.act_on_task(&instance, "ann", TaskAction::Claim);
+    let (who, since) = assigned(&claimed);
+    assert_eq!((who.as_deref(), since.is_some_and(|it| it <= game.now())), (Some("ann"), true));
+    game.restart_ledger();
+    assert_eq!(assigned(&game.act_on_task(&instance, "ann", TaskAction::Unclaim)), (None, None), "nobody is asked");
+    assert_eq!(game.calls, ["u-assigning-1", "u-assigning-1"]);
+    let view = game.complete_task(&instance, &json!({"y": 2}));
+    assert_eq!(view.result.unwrap().to_json(), Some(json!({"x": 1, "y": 2})));
 }
 
 #[test]

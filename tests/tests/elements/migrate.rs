@@ -1,6 +1,6 @@
 //! Instances that go on with another version: where their tokens are then, what they wait for, and what is refused as a whole.
 
-use control_plane::ledger::{Answer, Input, Operation, Operator, State, Target};
+use control_plane::ledger::{Answer, Input, Operation, Operator, State, Target, TaskAction};
 use flow_tests::game::{flow, task};
 use flow_tests::solo::{NOW, SoloLedger, message, model};
 use routing::InstanceId;
@@ -69,8 +69,8 @@ fn tasks(solo: &SoloLedger, instance: &InstanceId) -> Vec<String> {
 fn complete(solo: &mut SoloLedger, instance: &InstanceId, element: &str, values: Value) {
     let view = solo.ledger.view(instance).expect("it is open");
     let task = view.tasks.iter().find(|it| it.element.as_str() == element).expect("it is open").activation;
-    solo.tell(Input::CompleteTask(3, instance.clone(), task, Ok(routing::Payload::json(&values))));
-    assert_eq!(solo.answers.pop(), Some(Answer::Done));
+    let done = TaskAction::Complete(routing::Payload::json(&values));
+    assert_eq!(solo.act(instance, task, "", done), Answer::Done);
 }
 
 fn result(solo: &SoloLedger, instance: &InstanceId) -> Value {
