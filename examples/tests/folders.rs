@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const EXAMPLES: [&str; 13] = [
+const EXAMPLES: [&str; 14] = [
     "asynchronous",
     "calc",
     "closure",
@@ -20,6 +20,7 @@ const EXAMPLES: [&str; 13] = [
     "timed-events",
     "topics",
     "underpants",
+    "user-task",
 ];
 
 fn folder(name: &str) -> PathBuf {

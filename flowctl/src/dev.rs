@@ -18,11 +18,13 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
+use crate::client::tasks::Tasks;
 use crate::client::{Client, Selection, Start};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::output::apply::{File, Files};
 use crate::output::instance::Started;
+use crate::output::task::Task;
 use crate::payload::{self, Payload};
 use crate::verbs::{resources_beside, tell};
 use mesh::Mesh;
@@ -149,7 +151,7 @@ async fn went_on(client: &mut Client) -> anyhow::Result<()> {
 async fn apply(client: &mut Client, model: &Path, bindings: &HashMap<String, String>) -> anyhow::Result<File> {
     let name = model.display().to_string();
     let source = payload::read_source(&name)?;
-    let file = client.apply(&name, source.clone(), false, bindings.clone(), &resources_beside(model)?).await?;
+    let file = client.apply(&name, source.clone(), false, bindings.clone(), &resources_beside(model, &source)?).await?;
     tell(&file, &source);
     for deployed in &file.deployments {
         output::note(format_args!("{name}: deployment/{}: {}", deployed.id, file.message));
@@ -180,6 +182,30 @@ async fn serves(client: &Client, id: &str) -> anyhow::Result<()> {
 /// How long hops may take to be told.
 const HOPS_TOLD: Duration = Duration::from_millis(100);
 
+/// How often it is looked for tasks that people do.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What an instance waits for that people do, once there is something.
+async fn open_tasks(client: &mut Client, of: Tasks) -> anyhow::Result<Vec<Task>> {
+    loop {
+        let tasks = client.tasks(of.clone()).await?;
+        if !tasks.is_empty() {
+            return Ok(tasks);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Shows what is to be done, and how.
+fn waits_for_somebody(tasks: Vec<Task>) -> anyhow::Result<()> {
+    for task in &tasks {
+        output::note(format_args!("instance/{}: {} waits for somebody", task.instance, task.element));
+        output::note(format_args!("  flowctl form {}", task.id));
+        output::note(format_args!("  flowctl complete {} -d JSON", task.id));
+    }
+    output::show(&output::task::List { tasks }, None)
+}
+
 /// Runs one instance of an example and shows its result and its hops.
 async fn demonstrate(client: &mut Client, demonstration: &Demonstration) -> anyhow::Result<()> {
     let payload =
@@ -191,9 +217,15 @@ async fn demonstrate(client: &mut Client, demonstration: &Demonstration) -> anyh
         stopped: false,
         metadata: HashMap::new(),
         key: String::new(),
-        wait: Some(DEMONSTRATION),
+        wait: None,
     };
-    let instance = client.run(start).await?;
+    let started = client.run(start).await?;
+    let mut looking = client.clone();
+    let tasks = Tasks { instance: started.id.clone(), ..Tasks::default() };
+    let instance = tokio::select! {
+        instance = client.wait(started, DEMONSTRATION) => instance?,
+        tasks = open_tasks(&mut looking, tasks) => return waits_for_somebody(tasks?),
+    };
     output::note(format_args!("instance/{}: {}", instance.id, instance.state.word()));
     // Sidecars gather what they tell of hops for some milliseconds.
     tokio::time::sleep(HOPS_TOLD).await;
