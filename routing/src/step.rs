@@ -197,7 +197,10 @@ impl Activation<'_> {
         let taken = answer.status == 202 && answer.asynchronous;
         match answer.status {
             200..=299 if self.task.asynchronous || taken => self.waits_for_callback(activity),
-            200..=299 => complete(self.table, self.node, self.token, activity.attempts, &answer.payload, self.now),
+            200..=299 => {
+                let answered = (&answer.payload, Some(answer.status));
+                complete(self.table, self.node, self.token, activity.attempts, answered, self.now)
+            }
             408 | 409 | 425 | 429 | 500..=599 | 0..=199 => {
                 let why = format!("{} answered {}", self.element().name, answer.status);
                 self.attempt_failed(activity, why, Some(answer), answer.retry_after)
@@ -392,7 +395,7 @@ pub fn complete(
     node: NodeIx,
     token: &Token,
     attempts: u32,
-    answer: &Payload,
+    (answer, status): (&Payload, Option<u16>),
     now: Timestamp,
 ) -> Vec<Effect> {
     let NodeKind::Task(task) = &table.table().node(node).kind else { return Vec::new() };
@@ -419,6 +422,7 @@ pub fn complete(
             let failure = Failure {
                 attempts,
                 resume: Resume::Map,
+                status,
                 output: Some(answer.clone()),
                 ..Failure::new(code, &token.element, message)
             };

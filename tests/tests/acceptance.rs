@@ -7,6 +7,7 @@ mod bad_tasks;
 mod callbacks;
 mod connectors;
 mod contract;
+mod deployments;
 mod dev;
 mod drain;
 mod ends;

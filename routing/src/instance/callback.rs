@@ -85,7 +85,7 @@ impl Run<'_> {
         let Stay { token, since, .. } = stay;
         let (attempts, now) = (token.attempts, self.now);
         let effects = match with {
-            Callback::Result(payload) => step::complete(table, node, &token, attempts, &payload, now),
+            Callback::Result(payload) => step::complete(table, node, &token, attempts, (&payload, None), now),
             Callback::Error(code, payload) => {
                 let answer = Answer { status: 400, error_code: Some(code), payload, ..Answer::default() };
                 self.stepped(table, node, &token, answer)

@@ -90,8 +90,10 @@ impl<'a> Run<'a> {
         let Some(stay) = self.instance.take(activation) else { return };
         self.instance.saw(activation);
         let now = self.now;
-        let (resume, output) = match stay.reason {
-            Reason::Incident(failure) if activation != self.instance.root() => (failure.resume, failure.output),
+        let (resume, output, status) = match stay.reason {
+            Reason::Incident(failure) if activation != self.instance.root() => {
+                (failure.resume, failure.output, failure.status)
+            }
             // it has not begun
             _ => {
                 let token = stay.token;
@@ -107,7 +109,7 @@ impl<'a> Run<'a> {
         if resume == Resume::Map {
             let answer = payload.cloned().or(output).unwrap_or_default();
             let token = token.anew(!same_key, now);
-            for effect in step::complete(&table, node, &token, token.attempts, &answer, now) {
+            for effect in step::complete(&table, node, &token, token.attempts, (&answer, status), now) {
                 if let step::Effect::Decided(decision) = effect {
                     self.pending.extend(decision.products);
                 }

@@ -30,7 +30,8 @@ impl Activation<'_> {
         };
         match (verdict, &ended) {
             (Verdict::Usual, Ended::Well(_)) => {
-                complete(self.table, self.node, self.token, activity.attempts, &answer.payload, self.now)
+                let answered = (&answer.payload, Some(answer.status));
+                complete(self.table, self.node, self.token, activity.attempts, answered, self.now)
             }
             (Verdict::Usual, Ended::Badly { .. }) => {
                 let why = format!("{} answered {} {}", called.call, answer.status, called.reason);

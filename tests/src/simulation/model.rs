@@ -163,7 +163,7 @@ struct Writer {
 impl Writer {
     fn process(mut self, number: usize, block: &Block, recoverable: bool) -> String {
         if !recoverable {
-            let settings = "<text>rexflow_global_properties: {recoverable: false, retry: {total_attempts: 3}}</text>";
+            let settings = "<text>rexflow_global_properties: {recoverable: false, retry: {total_attempts: 1}}</text>";
             self.node("textAnnotation", settings);
         }
         let start = self.node("startEvent", "");

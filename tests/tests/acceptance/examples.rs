@@ -215,7 +215,7 @@ async fn user_task_is_done_by_somebody() {
     flowctl.run(&["form", &task, "--save", r#"{"amount": 70}"#]).await.expect_code(0);
     flowctl.run(&["complete", &task, "-d", r#"{"approve": true}"#]).await.expect_code(0);
     let own = own_instance(&flowctl).await;
-    let result = json!({"price": 80, "amount": 70, "approve": true, "reason": null, "payment": "Paid."});
+    let result = json!({"price": 80, "amount": 70, "approve": true, "reason": "", "payment": "Paid."});
     assert_eq!((&own["end_event"], &own["result"]), (&json!("paid"), &result), "{own}");
 
     let instance = flowctl.run(&["run", "user-task", r#"{"price": 20}"#, "-o", "json"]).await.expect_code(0).json();

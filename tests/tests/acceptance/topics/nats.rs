@@ -66,9 +66,10 @@ impl Nats {
 
     /// What a topic has had so far: id and payload.
     async fn read(context: &Context, topic: &str) -> Vec<(String, Value)> {
-        let name = context.stream_by_subject(topic).await.unwrap();
-        let stream = context.get_stream(name).await.unwrap();
         let mut read = Vec::new();
+        // flowd makes the stream with the first message
+        let Ok(name) = context.stream_by_subject(topic).await else { return read };
+        let stream = context.get_stream(name).await.unwrap();
         for sequence in 1..=stream.cached_info().state.last_sequence {
             let message = stream.get_raw_message(sequence).await.unwrap();
             let id = message.headers.get("Nats-Msg-Id").unwrap().as_str().to_owned();
