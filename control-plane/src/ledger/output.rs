@@ -11,7 +11,7 @@ use super::{Change, Request};
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Output {
-    /// Changes to the store, atomically; [`Input::Written`] with this mark or a later one when durable.
+    /// Changes to the store, atomically; [`Input::Written`](super::Input::Written) with this mark or a later one when durable.
     Write(u64, Vec<Change>),
     /// The answer to a request.
     Answer(Request, Answer),
