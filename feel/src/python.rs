@@ -2,7 +2,7 @@
 //!
 //! Taken: `req_json`, subscripts, `.get(key[, default])`, comparison (chains, `in`, `not in`, `is None`, `is not None`), `and`, `or`, `not`,
 //! `+ - * / % //`, literals, lists and brackets, with Python's truth, division and comparison; in an [`Expression`] names of its scope and the
-//! functions of [`Function`], too. Everything else is a [`ParseError`] that says what is not taken; what Python would raise an exception for, a
+//! functions of the list in `python::call`, too. Everything else is a [`ParseError`] that says what is not taken; what Python would raise an exception for, a
 //! missing key above all, is an [`EvalError`].
 
 use std::collections::BTreeSet;
