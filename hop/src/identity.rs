@@ -63,7 +63,7 @@ impl Accounts {
     /// True when `identity` may serve `service`.
     pub fn may_serve(&self, identity: &Identity, service: &ServiceName) -> bool {
         match &*self.listed.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(listed) => listed.get(service).is_some_and(|accounts| accounts.contains(identity)),
+            Some(listed) => is_listed(listed, identity, service),
             None => may_serve(identity, service),
         }
     }
@@ -82,8 +82,7 @@ impl Accounts {
         let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
         let Some(listed) = &*listed else { return check(Some(identity), ledger, serves) };
         check(Some(identity), ledger, [])?;
-        let allows = |it: &&ServiceName| listed.get(*it).is_some_and(|accounts| accounts.contains(identity));
-        match serves.into_iter().find(|it| !allows(it)) {
+        match serves.into_iter().find(|it| !is_listed(listed, identity, it)) {
             None => Ok(()),
             Some(service) => {
                 let accounts = listed.get(service).into_iter().flatten().map(Identity::as_str);
@@ -93,6 +92,10 @@ impl Accounts {
             }
         }
     }
+}
+
+fn is_listed(listed: &Listed, identity: &Identity, service: &ServiceName) -> bool {
+    listed.get(service).is_some_and(|accounts| accounts.contains(identity))
 }
 
 /// Namespace and service account of an identity of a cluster.

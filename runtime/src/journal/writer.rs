@@ -13,12 +13,11 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{Disk, Error, Log, Lsn, Status};
+use crate::memory::{self, TRIM_AFTER};
 
 /// How often a full disk is tried again, beside every time that something is appended.
 const FULL_RETRY: Duration = Duration::from_secs(1);
-/// How long after more than [`MUCH`] the thread gives back what its part of the heap still holds.
-const TRIM_AFTER: Duration = Duration::from_secs(3);
-/// Bytes of one commit that leave behind what is worth giving back.
+/// Bytes of one commit that leave behind what is worth giving back, [`TRIM_AFTER`] the last of them. So does every checkpoint.
 const MUCH: u64 = 256 << 10;
 /// A commit that takes no longer than this may be awaited where it is asked for.
 const FAST: Duration = Duration::from_micros(500);
@@ -57,16 +56,6 @@ struct Queue {
     /// The thread should look after the log.
     attend: bool,
     closing: bool,
-}
-
-impl Command {
-    /// Bytes of the records in it.
-    fn size(&self) -> u64 {
-        match self {
-            Self::Append(records) | Self::Checkpoint(records) => size(records),
-            Self::Fail(_) => 0,
-        }
-    }
 }
 
 // === impl Shared ===
@@ -305,14 +294,15 @@ fn until_closed<D: Disk>(log: &Mutex<Writing<D>>, shared: &Shared) -> Result<Opt
         let most = if full { Some(FULL_RETRY) } else { much.then_some(TRIM_AFTER) };
         let closing = shared.wait(&mut commands, most);
         if commands.is_empty() && most == Some(TRIM_AFTER) {
-            crate::memory::trim();
+            memory::trim();
             much = false;
         }
         let Ok(mut writing) = log.lock() else { return Ok(None) };
-        much |= commands.iter().map(Command::size).sum::<u64>() > MUCH;
         for command in commands.drain(..) {
+            much |= matches!(command, Command::Checkpoint(_));
             writing.take(shared, command)?;
         }
+        much |= writing.waiting > MUCH;
         writing.commit(shared)?;
         if closing {
             let durable = writing.log.close()?;

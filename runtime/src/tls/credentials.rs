@@ -63,11 +63,7 @@ impl Credentials {
         key: PrivateKeyDer<'static>,
         roots: Vec<CertificateDer<'static>>,
     ) -> Result<Self, Unusable> {
-        let mut store = RootCertStore::empty();
-        for root in roots {
-            store.add(root).map_err(Unusable::Root)?;
-        }
-        let roots = Arc::new(store);
+        let roots = store(roots).map_err(Unusable::Root)?;
         let certified = CertifiedKey::from_der(chain, key, &verify::provider()).map_err(Unusable::Pair)?;
         let own = Arc::new(SingleCertAndKey::from(certified));
         let mutual = server_config(&roots, &own, false).map_err(Unusable::Pair)?;
@@ -112,13 +108,15 @@ pub(super) fn newcomer(
     expect: Expect,
     alpn: &[u8],
 ) -> Result<ClientConfig, rustls::Error> {
-    let mut store = RootCertStore::empty();
-    for root in roots {
-        store.add(root)?;
-    }
-    let mut config = client_config(Arc::new(store), expect).with_no_client_auth();
+    let mut config = client_config(store(roots)?, expect).with_no_client_auth();
     settle(&mut config, alpn);
     Ok(config)
+}
+
+fn store(roots: Vec<CertificateDer<'static>>) -> Result<Arc<RootCertStore>, rustls::Error> {
+    let mut store = RootCertStore::empty();
+    roots.into_iter().try_for_each(|root| store.add(root))?;
+    Ok(Arc::new(store))
 }
 
 type WantsOwn = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
