@@ -18,10 +18,12 @@ use tonic::{Request, Response, Status};
 pub(crate) use wire::{failure_record, instance};
 
 use crate::ledger::{Actor, Operation, Operator, TaskAction};
-use crate::operations::{Again, Apply, Error, Gate, Operations, Run, Selection, Swap};
+use crate::operations::{Again, Apply, Error, Gate, Operations, Run, Selection, Swap, SwapTo};
 
 /// The longest that one call may wait; whoever wants to wait longer asks again.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+/// How long a swap waits for pods to be replaced when its caller does not say.
+const ROLLED_WITHIN: Duration = Duration::from_secs(120);
 
 /// The service.
 pub(crate) struct Service {
@@ -423,14 +425,17 @@ impl Flow for Service {
     }
 
     async fn swap(&self, request: Request<v1::SwapRequest>) -> Result<Response<v1::SwapResponse>, Status> {
-        let v1::SwapRequest { task, url, deployment, undo } = request.into_inner();
-        if undo != url.is_empty() {
-            return Err(Status::invalid_argument("give either a URL or undo"));
-        }
-        let swap =
-            Swap { task, url: (!undo).then_some(url), deployment: (!deployment.is_empty()).then_some(deployment) };
-        let sidecars = self.pass()?.swap(swap).await.map_err(status)?;
-        Ok(Response::new(v1::SwapResponse { sidecars: sidecars.into_iter().map(wire::swapped).collect() }))
+        let v1::SwapRequest { task, url, deployment, undo, image, timeout_ms } = request.into_inner();
+        let to = match (undo, url.is_empty(), image.is_empty()) {
+            (false, false, true) => SwapTo::Url(url),
+            (false, true, false) => SwapTo::Image(image),
+            (true, true, true) => SwapTo::Undone,
+            _ => return Err(Status::invalid_argument("give either a URL, or an image, or undo")),
+        };
+        let within = if timeout_ms == 0 { ROLLED_WITHIN } else { Duration::from_millis(timeout_ms).min(MAX_WAIT) };
+        let swap = Swap { task, to, deployment: (!deployment.is_empty()).then_some(deployment), within };
+        let outcome = self.pass()?.swap(swap).await.map_err(status)?;
+        Ok(Response::new(wire::swap(outcome)))
     }
 
     async fn update(&self, request: Request<v1::UpdateRequest>) -> Result<Response<v1::OperateResponse>, Status> {

@@ -8,11 +8,15 @@
 mod accounts;
 mod desired;
 mod evaluate;
+mod image;
+mod index;
 mod ingress;
 mod listening;
+mod pods;
 mod session;
 mod swap;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,14 +25,17 @@ use routing::{DeploymentId, Digest, Incarnation, ServiceName, Timestamp};
 use tokio::sync::watch;
 
 pub(crate) use accounts::{Accounts, Admission, Refusal};
+pub(crate) use image::STORED as IMAGES;
 pub(crate) use ingress::Routed;
 pub(crate) use session::Hello;
 pub(crate) use swap::{InForce, STORED as URLS, Target};
 
+use self::index::Index;
 use crate::definitions::resolve::{self, Unresolved};
 use crate::definitions::state::TaskView;
 use crate::definitions::{Deployment, State, record};
 use crate::ingress::Route;
+use crate::kubernetes::objects::{Images, Rollout};
 use crate::sidecars::{Mailbox, Sidecar};
 use crate::store::Write;
 
@@ -50,6 +57,7 @@ pub(crate) struct Stored {
     pub(crate) deployments: Vec<Deployment>,
     pub(crate) sidecars: Vec<(Incarnation, Sidecar)>,
     pub(crate) overrides: BTreeMap<ServiceName, String>,
+    pub(crate) images: Images,
     pub(crate) retired: BTreeSet<Digest>,
     /// Counts the lives of this store; versions of bindings grow with it.
     pub(crate) boot: u64,
@@ -62,13 +70,19 @@ struct MeshState {
     sidecars: BTreeMap<Incarnation, Sidecar>,
     /// URLs by swap.
     overrides: BTreeMap<ServiceName, String>,
+    /// Images by swap.
+    images: Images,
+    /// How far the pods of services are.
+    rollouts: BTreeMap<ServiceName, Rollout>,
     retired: BTreeSet<Digest>,
     /// Ways in by host.
     routes: HashMap<String, Vec<(DeploymentId, Route)>>,
     left: BTreeSet<Incarnation>,
     settled: BTreeSet<Incarnation>,
-    /// The version of the next bindings that are sent.
+    /// Grows with whatever sidecars are to be told; the version of the next bindings that are sent.
     version: u64,
+    /// By service, as of a version.
+    index: RefCell<(u64, Arc<Index>)>,
     sessions: u64,
     /// Where tasks call back.
     callbacks: String,
@@ -82,6 +96,7 @@ impl Mesh {
     pub(crate) fn new(stored: Stored, now: Timestamp) -> Self {
         let mut state = MeshState {
             overrides: stored.overrides,
+            images: stored.images,
             retired: stored.retired,
             sidecars: stored.sidecars.into_iter().collect(),
             version: (stored.boot << 32) + 1,
@@ -119,7 +134,10 @@ impl Mesh {
 
     /// Where tasks call back; sidecars are told.
     pub(crate) fn call_back_to(&self, url: String) {
-        self.change(|state| state.callbacks = url);
+        self.change(|state| {
+            state.version += 1;
+            state.callbacks = url;
+        });
     }
 
     /// What an orchestrator is to run for.
@@ -128,6 +146,13 @@ impl Mesh {
         let state = self.lock();
         let served = |it: &&Deployment| it.definition.workloads.is_some() && it.state.is_served();
         state.deployments.values().filter(served).cloned().collect()
+    }
+
+    /// The services whose containers deployments bring.
+    pub(crate) fn brought(&self) -> BTreeSet<ServiceName> {
+        let state = self.lock();
+        let workloads = state.deployments.values().flat_map(|it| it.definition.workloads.iter().flatten());
+        workloads.filter(|it| it.origin != bpmn::Origin::Preexisting).map(|it| it.service.clone()).collect()
     }
 
     /// What keeps services from being there, as the orchestrator sees it.
@@ -180,6 +205,7 @@ impl Mesh {
     /// Changes a deployment's state; gives the write that makes it durable.
     pub(crate) fn set_state(&self, id: &DeploymentId, to: State, message: &str, now: Timestamp) -> Option<Write> {
         self.change(|state| {
+            state.version += 1;
             let deployment = state.deployments.get_mut(id)?;
             (deployment.state, deployment.message, deployment.since) = (to, message.to_owned(), now);
             Some(record::put_state(deployment))
@@ -189,6 +215,7 @@ impl Mesh {
     /// Changes what apply bound; gives the write.
     pub(crate) fn rebind(&self, id: &DeploymentId, bindings: BTreeMap<String, String>) -> Option<Write> {
         self.change(|state| {
+            state.version += 1;
             let deployment = state.deployments.get_mut(id)?;
             deployment.bindings = bindings;
             Some(record::put_state(deployment))

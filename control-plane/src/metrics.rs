@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     pub(crate) open: Gauge,
     pub(crate) incidents: Counter,
     pub(crate) sidecars: Gauge,
+    pub(crate) lost: Counter,
     pub(crate) commits: Histogram,
     pub(crate) batch: Histogram,
     pub(crate) alarms: Counter,
@@ -72,6 +73,7 @@ impl Metrics {
             open: Gauge::default(),
             incidents: Counter::default(),
             sidecars: Gauge::default(),
+            lost: Counter::default(),
             commits: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             alarms: Counter::default(),
@@ -84,6 +86,7 @@ impl Metrics {
         registry.register("instances_open", "Instances that have not ended", metrics.open.clone());
         registry.register("incidents", "Incidents that came up", metrics.incidents.clone());
         registry.register("sidecars_connected", "Sidecars connected", metrics.sidecars.clone());
+        registry.register("sidecars_lost", "Sidecars whose pods are gone without a word", metrics.lost.clone());
         registry.register_with_unit(
             "ledger_commit",
             "Time until a batch of the ledger is durable",

@@ -33,7 +33,7 @@ pub(crate) use list::Selection;
 pub(crate) use messages::{MAX_PAYLOAD, Told};
 pub(crate) use reopen::Again;
 pub(crate) use resources::Resource;
-pub(crate) use swap::{Swap, Swapped};
+pub(crate) use swap::{Outcome as SwapOutcome, Swap, SwapTo, Swapped};
 pub(crate) use tasks::{TaskName, TaskSelection};
 pub(crate) use update::Updated;
 

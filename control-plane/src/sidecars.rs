@@ -32,11 +32,13 @@ pub(crate) struct Sidecar {
     pub(crate) session: Option<u64>,
     /// When it was seen last.
     pub(crate) seen: Timestamp,
-    /// It takes no new tokens.
+    /// It takes no new tokens: its pod is on its way out.
     pub(crate) draining: bool,
     pub(crate) tables: HashMap<Digest, TableState>,
     /// The bindings sent last over this session, and the version they carried.
     pub(crate) sent: Option<(u64, v1::Bindings)>,
+    /// Everything up to this version of the mesh was sent over this session.
+    pub(crate) told: u64,
     /// The version of the bindings in force there.
     pub(crate) acked: u64,
     pub(crate) health: HashMap<ServiceName, Probe>,
@@ -45,6 +47,8 @@ pub(crate) struct Sidecar {
     pub(crate) identity: Option<Identity>,
     /// The pod that it is in, in a cluster.
     pub(crate) pod: Option<Pod>,
+    /// That pod is gone, and its journal with it.
+    pub(crate) gone: bool,
     /// Why it may not serve what it serves any more.
     pub(crate) refused: Option<String>,
     /// Why the mesh before its hop port is not proven, if that is still to be.
@@ -157,11 +161,13 @@ impl Remembered {
             draining: false,
             tables: HashMap::new(),
             sent: None,
+            told: 0,
             acked: 0,
             health: HashMap::new(),
             mailbox: Arc::default(),
             identity,
             pod,
+            gone: false,
             refused: None,
             unproven: None,
         }

@@ -14,7 +14,8 @@ use routing::{Compiled, Digest, Incarnation, ServiceName};
 use runtime::drain::DrainWatcher;
 
 use crate::definitions::{State, record};
-use crate::mesh::{Stored, URLS};
+use crate::ledger::Leaving;
+use crate::mesh::{IMAGES, Stored, URLS};
 use crate::operations::Operations;
 use crate::sidecars::{self, Remembered};
 use crate::store::{self, AnyStore, Batch, Entry, Store, Write};
@@ -89,6 +90,11 @@ pub(crate) async fn load(store: &AnyStore, now: u64) -> Result<Found, Error> {
     for (key, value) in all(store, URLS).await? {
         stored.overrides.insert(ServiceName::from(after(URLS, &key)), text(&value));
     }
+    for (key, value) in all(store, IMAGES).await? {
+        let service = after(IMAGES, &key);
+        let swapped = serde_json::from_slice(&value).map_err(|e| broken(&service, e))?;
+        stored.images.insert(ServiceName::from(service), swapped);
+    }
     for (key, _) in all(store, RETIRED).await? {
         let hex = after(RETIRED, &key);
         let digest = serde_json::from_value(hex.clone().into()).map_err(|e| broken(&hex, e))?;
@@ -143,6 +149,9 @@ pub(crate) async fn run(operations: Operations, mut drain: DrainWatcher) -> Resu
         if operations.told.tell(&operations.mesh, &operations.ledger).await.is_err() {
             return Ok(());
         }
+        if bury(&operations).await?.is_none() {
+            return Ok(());
+        }
         let now = (operations.mesh.endpoints(), operations.mesh.listed());
         if now != known {
             known = now;
@@ -160,6 +169,23 @@ pub(crate) async fn run(operations: Operations, mut drain: DrainWatcher) -> Resu
             () = sleep(again) => {}
         }
     }
+}
+
+/// Sidecars whose pods are gone have left, without having handed over anything. `None`: the ledger is gone.
+async fn bury(operations: &Operations) -> Result<Option<()>, store::Error> {
+    for (incarnation, pod) in operations.mesh.gone() {
+        if operations.ledger.leave(incarnation, Leaving::default()).await.is_err() {
+            return Ok(None);
+        }
+        tracing::warn!(
+            sidecar = %incarnation, pod,
+            "the pod of a sidecar is gone without a word: what it had not answered goes to others; what it had taken and not passed on is lost with it"
+        );
+        operations.metrics.lost.inc();
+        operations.mesh.left(incarnation);
+        operations.store.commit(Batch::one(vec![Write::delete(Remembered::key(incarnation))])).await?;
+    }
+    Ok(Some(()))
 }
 
 async fn sleep(wait: Option<Duration>) {

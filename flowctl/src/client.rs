@@ -87,12 +87,14 @@ impl Selection {
     }
 }
 
-/// What to repoint.
+/// What to swap, and to what; one of the URL, the image and `undo`.
 #[derive(Debug)]
 pub(crate) struct Repoint {
     pub(crate) task: String,
-    /// Empty with `undo`.
     pub(crate) url: String,
+    pub(crate) image: String,
+    /// How long to wait for pods to be replaced.
+    pub(crate) timeout: Duration,
     /// Empty: everywhere.
     pub(crate) deployment: String,
     pub(crate) undo: bool,
@@ -373,7 +375,7 @@ impl Client {
         Ok(wire::probes(answer.into_inner()))
     }
 
-    /// Repoints a task.
+    /// Swaps a task.
     pub(crate) async fn swap(&mut self, repoint: Repoint) -> anyhow::Result<swap::Swap> {
         let attempt = format!("cannot swap {}", repoint.task);
         let request = v1::SwapRequest {
@@ -381,6 +383,8 @@ impl Client {
             url: repoint.url,
             deployment: repoint.deployment,
             undo: repoint.undo,
+            image: repoint.image,
+            timeout_ms: u64::try_from(repoint.timeout.as_millis()).unwrap_or(u64::MAX),
         };
         let answer = self.flow.swap(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
         Ok(wire::swap(repoint.task, answer.into_inner()))

@@ -10,8 +10,9 @@ use routing::{Failure, FailureCode, Payload};
 
 use crate::definitions::state::TaskView;
 use crate::definitions::{Definition, Deployment};
+use crate::kubernetes::objects::Rollout;
 use crate::ledger::{InstanceView, Receipt, State, TimerView};
-use crate::operations::{Applied, Error, Operations, Probed, Resource, Swapped, instance_name};
+use crate::operations::{Applied, Error, Operations, Probed, Resource, SwapOutcome, Swapped, instance_name};
 
 /// What an instance is started with: an empty object unless there is something.
 pub(super) fn payload(payload: Option<v1::Payload>) -> Payload {
@@ -259,9 +260,21 @@ pub(super) fn probed(operations: &Operations, probed: Probed) -> v1::Probed {
     v1::Probed { id, tasks, error }
 }
 
-pub(super) fn swapped(swapped: Swapped) -> v1::Swapped {
-    let Swapped { incarnation, address, service, url, error } = swapped;
-    v1::Swapped { incarnation, hop_address: address, service, url, error }
+pub(super) fn swap(outcome: SwapOutcome) -> v1::SwapResponse {
+    let swapped = |it: Swapped| {
+        let Swapped { incarnation, address, service, url, error } = it;
+        v1::Swapped { incarnation, hop_address: address, service, url, error }
+    };
+    let rollout = |(service, it): (routing::ServiceName, Rollout)| v1::Rollout {
+        workload: it.workload,
+        service: service.as_str().to_owned(),
+        image: it.image,
+        error: it.lacks,
+    };
+    v1::SwapResponse {
+        sidecars: outcome.sidecars.into_iter().map(swapped).collect(),
+        rollouts: outcome.rollouts.into_iter().map(rollout).collect(),
+    }
 }
 
 /// The original's numbers: -1 not there, -2 not in this state, -3 the store.

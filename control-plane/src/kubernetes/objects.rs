@@ -4,6 +4,7 @@
 //! port of its sidecars. For a pre-existing one the hop Service alone, if its pods have sidecars; else a standing sidecar that calls it over the
 //! network. Under Istio also who may offer tokens there: the predecessors in the diagram, and flowd.
 
+mod image;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,12 @@ use bpmn::{Origin, Workload};
 use routing::ServiceName;
 use serde_json::{Value, json};
 
+pub(crate) use image::Rollout;
+pub use image::{Images, Swapped};
+#[cfg(feature = "kubernetes")]
+pub(crate) use image::{keep, rollout};
+
+use self::image::Wanted;
 use super::container::{self, Purpose, Tuning};
 use super::inject::{self, INJECT, INJECTED, INJECTION, PORT, SERVE, SERVICE};
 use super::{DEPLOYMENT, HOP_PORT, HopTls, MANAGED_BY, MANAGER, MESH, Settings};
@@ -144,9 +151,9 @@ pub struct Planned {
     pub accounts: Accounts,
 }
 
-/// Everything that is to be there.
-pub fn plan(applied: &[Applied<'_>], present: &Present, settings: &Settings) -> Planned {
-    let mut plan = Plan { settings, objects: BTreeMap::new() };
+/// Everything that is to be there; `swapped`: the images that swaps have put in the place of the models'.
+pub fn plan(applied: &[Applied<'_>], present: &Present, swapped: &Images, settings: &Settings) -> Planned {
+    let mut plan = Plan { settings, swapped, objects: BTreeMap::new() };
     let mut targets: BTreeMap<(String, String), Target> = BTreeMap::new();
     for deployment in applied {
         for workload in deployment.workloads {
@@ -247,6 +254,7 @@ impl Target {
 
 struct Plan<'a> {
     settings: &'a Settings,
+    swapped: &'a Images,
     objects: BTreeMap<Key, Object>,
 }
 
@@ -325,7 +333,8 @@ impl Plan<'_> {
         let numbers: BTreeSet<u16> = target.ports.values().map(|(_, container)| *container).collect();
         let ports: Vec<Value> = numbers.iter().map(|port| json!({"containerPort": port, "protocol": "TCP"})).collect();
         let serve = target.ports.iter().map(|(service, (_, port))| format!("{service}=http://127.0.0.1:{port}"));
-        let mut task = json!({"name": name, "image": image, "ports": ports});
+        let image = Wanted::of(image, target.ports.keys().find_map(|it| self.swapped.get(it)));
+        let mut task = json!({"name": name, "image": image.image, "ports": ports});
         if let (Some(health), Some(port)) = (&target.health, numbers.first()) {
             probes(&mut task, health, *port);
         }
@@ -345,9 +354,11 @@ impl Plan<'_> {
         if let Some(class) = priority_class {
             pod["priorityClassName"] = json!(class);
         }
+        let mut metadata = self.metadata(namespace, name, Some(deployment));
+        metadata["annotations"] = image.annotations();
         // without replicas: how many is for people and autoscalers to say
         let body = json!({
-            "metadata": self.metadata(namespace, name, Some(deployment)),
+            "metadata": metadata,
             "spec": {
                 "selector": {"matchLabels": {"app": name}},
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
@@ -474,5 +485,5 @@ pub fn render(xml: &[u8], checked: &bpmn::Checked, settings: &Settings) -> Vec<V
     let applied: Vec<Applied<'_>> = (brought.iter())
         .map(|(deployment, workloads)| Applied { deployment, workloads, edges: &edges, connectors: false })
         .collect();
-    plan(&applied, &Present::new(), settings).objects.into_iter().map(|it| it.body).collect()
+    plan(&applied, &Present::new(), &Images::new(), settings).objects.into_iter().map(|it| it.body).collect()
 }

@@ -21,7 +21,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::authority::Authority;
 use super::inject::{INJECTED, INJECTION};
-use super::objects::{Applied, Found, Key, Kind, Object, Planned, Present, plan};
+use super::objects::{Applied, Found, Key, Kind, Object, Planned, Present, Rollout, keep, plan, rollout};
+use super::pods::Pods;
 use super::trust::Trust;
 use super::{FIELD_MANAGER, Settings, watch};
 use crate::definitions::Deployment;
@@ -33,8 +34,6 @@ const PERIOD: Duration = Duration::from_secs(30);
 const GATHER: Duration = Duration::from_millis(300);
 /// After a look that failed.
 const AGAIN: Duration = Duration::from_secs(3);
-/// A pod that still has no sidecar so long after it was made was missed by the webhook, seconds.
-const MISSED: Duration = Duration::from_secs(5);
 
 /// What is wrong, by service.
 pub(crate) type Problems = BTreeMap<ServiceName, String>;
@@ -51,11 +50,11 @@ pub(crate) async fn run(
     let mut changes = mesh.changes();
     let mut reconciler = Reconciler {
         trust: Trust::new(client.clone(), settings.clone()),
+        pods: Pods::new(client.clone(), settings.clone()),
         client,
         settings,
         authority: authority.clone(),
         written: HashMap::new(),
-        bare: HashMap::new(),
     };
     let mut told = String::new();
     loop {
@@ -104,8 +103,7 @@ struct Reconciler {
     trust: Trust,
     /// What was written last of each object, and the version that it came to.
     written: HashMap<Key, (Digest, String)>,
-    /// Pods without a sidecar, since when.
-    bare: HashMap<String, Instant>,
+    pods: Pods,
 }
 
 /// Namespaces of the cluster.
@@ -118,8 +116,15 @@ struct Namespaces {
     inhabited: BTreeSet<String>,
 }
 
-/// The objects of ours that there are, with their versions.
-type There = BTreeMap<Key, String>;
+/// The objects of ours that there are.
+type There = BTreeMap<Key, Live>;
+
+/// One of them.
+struct Live {
+    version: String,
+    /// All of it, of a Deployment.
+    body: Value,
+}
 
 impl Reconciler {
     async fn look(&mut self, mesh: &Mesh) -> Result<Problems, kube::Error> {
@@ -135,8 +140,9 @@ impl Reconciler {
                 connectors: it.definition.tasks.values().any(|task| task.service.as_str() == CONNECTORS),
             })
             .collect();
-        let Planned { objects: wanted, accounts } = plan(&applied, &present, &self.settings);
+        let Planned { objects: wanted, accounts } = plan(&applied, &present, &mesh.images(), &self.settings);
         let there = self.there().await?;
+        mesh.rolled(rollouts(&wanted, &there));
         let (namespaces, rest) = wanted.split_at(wanted.partition_point(|it| it.key.kind == Kind::Namespace));
         for object in namespaces {
             self.make(object, &there, &mut problems).await?;
@@ -155,7 +161,8 @@ impl Reconciler {
             self.make(object, &there, &mut problems).await?;
         }
         self.remove(&wanted, &there).await?;
-        self.pods(&wanted, &mut problems).await?;
+        self.pods.look(&wanted, &mut problems).await?;
+        self.pods.follow(mesh).await?;
         Ok(problems)
     }
 
@@ -234,7 +241,12 @@ impl Reconciler {
                 };
                 // what is on its way out is there until it is gone, and cannot be kept
                 if object.metadata.deletion_timestamp.is_none() {
-                    there.insert(key, version(kind, &object));
+                    let version = version(kind, &object);
+                    let body = match kind {
+                        Kind::Deployment => serde_json::to_value(&object).map_err(kube::Error::SerdeError)?,
+                        _ => Value::Null,
+                    };
+                    there.insert(key, Live { version, body });
                 }
             }
         }
@@ -243,8 +255,10 @@ impl Reconciler {
 
     async fn make(&mut self, object: &Object, there: &There, problems: &mut Problems) -> Result<(), kube::Error> {
         let Object { key, body, services } = object;
+        let kept = there.get(key).and_then(|it| keep(body, &it.body));
+        let body = kept.as_ref().unwrap_or(body);
         let digest = Digest::of(body.to_string().as_bytes());
-        if there.get(key).is_some_and(|version| self.written.get(key) == Some(&(digest, version.clone()))) {
+        if there.get(key).is_some_and(|live| self.written.get(key) == Some(&(digest, live.version.clone()))) {
             return Ok(());
         }
         let api = watch::api(&self.client, key);
@@ -320,45 +334,12 @@ impl Reconciler {
         }
         Ok(())
     }
+}
 
-    /// What keeps pods from running; pods that the webhook has missed are made anew.
-    async fn pods(&mut self, wanted: &[Object], problems: &mut Problems) -> Result<(), kube::Error> {
-        let pods: Api<DynamicObject> = Api::all_with(self.client.clone(), &watch::resource("", "v1", "Pod"));
-        let deployments = wanted.iter().filter(|it| it.key.kind == Kind::Deployment);
-        let services: HashMap<(&str, &str), &BTreeSet<ServiceName>> =
-            deployments.map(|it| ((it.key.namespace.as_str(), it.key.name.as_str()), &it.services)).collect();
-        let mut bare = HashMap::new();
-        for pod in pods.list(&watch::listed(&self.settings)).await?.items {
-            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-            let name = pod.metadata.name.as_deref().unwrap_or_default();
-            let labels = pod.metadata.labels.clone().unwrap_or_default();
-            let app = labels.get("app").map(String::as_str).unwrap_or_default();
-            let Some(services) = services.get(&(namespace, app)) else { continue };
-            if let Some(why) = trouble(&pod.data) {
-                for service in services.iter() {
-                    problems.insert(service.clone(), format!("pod {namespace}/{name} does not run: {why}"));
-                }
-            }
-            let asks = labels.get(super::inject::INJECT).is_some_and(|it| it == "true");
-            if asks && !labels.contains_key(INJECTED) && pod.metadata.deletion_timestamp.is_none() {
-                let id = format!("{namespace}/{name}");
-                let since = self.bare.get(&id).copied().unwrap_or_else(Instant::now);
-                let missing = "has no sidecar: the webhook was away when it was made; it is made anew";
-                for service in services.iter() {
-                    problems.insert(service.clone(), format!("pod {id} {missing}"));
-                }
-                if since.elapsed() >= MISSED {
-                    tracing::warn!(pod = id, "the pod has no sidecar; deleted so that it is made anew");
-                    let own: Api<DynamicObject> =
-                        Api::namespaced_with(self.client.clone(), namespace, &watch::resource("", "v1", "Pod"));
-                    let _ = own.delete(name, &DeleteParams::default()).await;
-                }
-                bare.insert(id, since);
-            }
-        }
-        self.bare = bare;
-        Ok(())
-    }
+/// How far the Deployments of tasks are, by service.
+fn rollouts(wanted: &[Object], there: &There) -> BTreeMap<ServiceName, Rollout> {
+    let live = wanted.iter().filter_map(|it| Some((it, rollout(&there.get(&it.key)?.body)?)));
+    live.flat_map(|(it, rollout)| it.services.iter().map(move |service| (service.clone(), rollout.clone()))).collect()
 }
 
 /// What changes when somebody else has written to it.
@@ -370,32 +351,6 @@ fn version(kind: Kind, object: &DynamicObject) -> String {
     }
 }
 
-/// Why a pod does not run, if it is in trouble.
-fn trouble(pod: &Value) -> Option<String> {
-    let status = &pod["status"];
-    let conditions = status["conditions"].as_array().into_iter().flatten();
-    let unscheduled = conditions.clone().find(|it| it["type"] == "PodScheduled" && it["status"] == "False");
-    if let Some(message) = unscheduled.and_then(|it| it["message"].as_str()) {
-        return Some(message.to_owned());
-    }
-    let containers = ["initContainerStatuses", "containerStatuses"];
-    let containers = containers.iter().flat_map(|list| status[*list].as_array().into_iter().flatten());
-    for container in containers {
-        let waiting = &container["state"]["waiting"];
-        let reason = waiting["reason"].as_str().unwrap_or_default();
-        if matches!(reason, "" | "PodInitializing" | "ContainerCreating") {
-            continue;
-        }
-        let (name, image) = (&container["name"], &container["image"]);
-        let message = waiting["message"].as_str().unwrap_or_default();
-        let last = container["lastState"]["terminated"]["exitCode"].as_i64();
-        let last = last.map(|code| format!("; it ended with {code}")).unwrap_or_default();
-        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
-        return Some(format!("container {} ({}): {reason}{last}: {message}", text(name), text(image)));
-    }
-    None
-}
-
 /// Whether this flowd may do what it has to; for the log at the start.
 pub(crate) async fn greet(client: &Client, settings: &Settings) {
     match client.apiserver_version().await {
@@ -403,29 +358,5 @@ pub(crate) async fn greet(client: &Client, settings: &Settings) {
             tracing::info!(kubernetes = version.git_version, istio = settings.istio, "looking after the cluster")
         }
         Err(error) => tracing::warn!(error = watch::reason(&error), "the API server cannot be reached; trying again"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn the_trouble_of_a_pod_is_told_with_its_container() {
-        let waiting = |reason: &str| {
-            json!({"status": {"containerStatuses": [
-                {"name": "collect", "image": "img:1", "state": {"waiting": {"reason": reason, "message": "no such image"}}},
-            ]}})
-        };
-        let told = trouble(&waiting("ImagePullBackOff")).unwrap();
-        assert_eq!(told, "container collect (img:1): ImagePullBackOff: no such image");
-        assert_eq!(trouble(&waiting("ContainerCreating")), None);
-        let unscheduled = json!({"status": {"conditions": [
-            {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: insufficient cpu"},
-        ]}});
-        assert!(trouble(&unscheduled).unwrap().contains("insufficient cpu"));
-        assert_eq!(trouble(&json!({})), None);
     }
 }

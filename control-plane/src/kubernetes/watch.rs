@@ -22,6 +22,11 @@ pub(super) fn kind(kind: Kind) -> ApiResource {
     resource(group, version, name)
 }
 
+/// Where the pods of our hop Services are.
+pub(super) fn slices() -> ApiResource {
+    resource("discovery.k8s.io", "v1", "EndpointSlice")
+}
+
 /// The objects of a kind in the namespace of `key`.
 pub(super) fn api(client: &Client, key: &Key) -> Api<DynamicObject> {
     let resource = kind(key.kind);
@@ -71,6 +76,7 @@ pub(super) fn changes(client: &Client, settings: &Settings) -> SelectAll<BoxStre
         (kind(Kind::Service), &ours),
         (kind(Kind::Namespace), &ours),
         (kind(Kind::Namespace), &open),
+        (slices(), &ours),
         (pods.clone(), &ours),
         (pods, &injected),
     ];

@@ -153,7 +153,9 @@ impl MeshState {
         {
             return BTreeSet::from([account.clone()]);
         }
-        let serving = self.sidecars.values().filter(|it| it.refused.is_none() && it.serves.contains_key(service));
+        let index = self.index();
+        let serving = index.serving(service).iter().filter_map(|it| self.sidecars.get(it));
+        let serving = serving.filter(|it| it.refused.is_none());
         serving.filter_map(|it| it.identity.clone()).collect()
     }
 

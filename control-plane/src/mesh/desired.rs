@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 
 use proto::convert::{digest_bytes, incarnation_bytes};
 use proto::v1;
-use routing::{Digest, ElementId, Incarnation, ServiceName};
+use routing::{DeploymentId, Digest, ElementId, Incarnation, ServiceName};
 
 use super::MeshState;
 use crate::definitions::{Definition, Deployment};
 use crate::sidecars::Sidecar;
 
 impl MeshState {
-    /// The deployments of which `sidecar` serves a task, and which are to be served.
-    pub(super) fn served_by<'a>(&'a self, sidecar: &'a Sidecar) -> impl Iterator<Item = &'a Deployment> {
-        let of = |it: &&Deployment| it.definition.tasks.values().any(|task| sidecar.serves.contains_key(&task.service));
-        self.deployments.values().filter(of)
+    /// The deployments of which `sidecar` serves a task.
+    pub(super) fn served_by<'a>(&'a self, sidecar: &Sidecar) -> impl Iterator<Item = &'a Deployment> {
+        let index = self.index();
+        let ids: BTreeSet<DeploymentId> =
+            sidecar.serves.keys().flat_map(|service| index.naming(service)).cloned().collect();
+        ids.into_iter().filter_map(|id| self.deployments.get(&id))
     }
 
     /// The bindings of a sidecar, without a version.
@@ -43,7 +45,8 @@ impl MeshState {
     }
 
     fn replicas(&self, service: &ServiceName) -> Vec<v1::Endpoint> {
-        let serving = self.sidecars.iter().filter(|(_, it)| it.serves.contains_key(service));
+        let index = self.index();
+        let serving = index.serving(service).iter().filter_map(|it| self.sidecars.get_key_value(it));
         let endpoint = |(incarnation, sidecar): (&Incarnation, &Sidecar)| v1::Endpoint {
             incarnation: incarnation_bytes(*incarnation),
             address: sidecar.address.clone(),
@@ -60,7 +63,9 @@ impl MeshState {
     }
 
     fn bound(&self, service: &ServiceName) -> Option<String> {
-        self.deployments.values().find_map(|deployment| {
+        let index = self.index();
+        let mut naming = index.naming(service).iter().filter_map(|id| self.deployments.get(id));
+        naming.find_map(|deployment| {
             let mut tasks = deployment.definition.tasks.iter().filter(|(_, task)| task.service == *service);
             tasks.find_map(|(element, _)| deployment.bound(element, service))
         })

@@ -46,6 +46,7 @@ impl MeshState {
                 deployment.since = now;
             }
             (deployment.state, deployment.message) = (to, message);
+            self.version += 1;
             evaluated.writes.push(record::put_state(deployment));
             changed = true;
         }
@@ -71,7 +72,7 @@ impl MeshState {
 
     /// A deployment's tasks as its sidecars see them.
     pub(super) fn tasks(&self, deployment: &Deployment) -> Vec<TaskView> {
-        let definition = &deployment.definition;
+        let (definition, index) = (&deployment.definition, self.index());
         let view = |(element, task): (&routing::ElementId, &crate::definitions::Task)| {
             let mut view = TaskView {
                 element: element.as_str().to_owned(),
@@ -79,8 +80,8 @@ impl MeshState {
                 ..TaskView::default()
             };
             let mut down = String::new();
-            let serving =
-                self.sidecars.values().filter(|it| it.is_connected() && it.serves.contains_key(&task.service));
+            let serving = index.serving(&task.service).iter().filter_map(|it| self.sidecars.get(it));
+            let serving = serving.filter(|it| it.is_connected());
             for sidecar in serving {
                 view.replicas += 1;
                 view.ready += u32::from(sidecar.has_acked(definition.digest) && sidecar.unproven.is_none());

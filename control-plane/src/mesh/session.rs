@@ -204,8 +204,15 @@ impl Mesh {
             proof: letters.proof,
             ..v1::FlowdMessage::default()
         };
-        state.push_bindings(incarnation, &mut next);
-        state.push_tables(incarnation, &letters.wanted, told, &mut next);
+        let version = state.version;
+        // most changes are acknowledgements and probes, of which nobody is told
+        if state.sidecars.get(&incarnation).is_some_and(|it| it.told != version) || !letters.wanted.is_empty() {
+            state.push_bindings(incarnation, &mut next);
+            state.push_tables(incarnation, &letters.wanted, told, &mut next);
+            if let Some(sidecar) = state.sidecars.get_mut(&incarnation).filter(|_| !next.more) {
+                sidecar.told = version;
+            }
+        }
         next
     }
 }

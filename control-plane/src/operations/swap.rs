@@ -1,4 +1,4 @@
-//! Repointing a task's service at once, running instances included.
+//! Swapping a task's service: another URL at once, running instances included, or another image for its container, pod by pod.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,20 +7,46 @@ use routing::ServiceName;
 use routing::table::CONNECTORS;
 
 use super::{Error, Operations};
+use crate::kubernetes::objects::Rollout;
 use crate::mesh::{InForce, Target};
 
 /// How long connected sidecars have to take a new binding.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(10);
 
-/// What to repoint.
+/// The longest reference of an image, bytes.
+const MAX_IMAGE: usize = 1_024;
+
+/// What to swap.
 #[derive(Clone, Debug)]
 pub(crate) struct Swap {
     /// Element id, or a service's name.
     pub(crate) task: String,
-    /// `None` takes a swap back.
-    pub(crate) url: Option<String>,
+    /// To what.
+    pub(crate) to: SwapTo,
     /// Looks for the element there only.
     pub(crate) deployment: Option<String>,
+    /// How long to wait for pods to be replaced; they go on afterwards.
+    pub(crate) within: Duration,
+}
+
+/// What a service is swapped to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SwapTo {
+    /// Another service.
+    Url(String),
+    /// Another image of its container.
+    Image(String),
+    /// What it was before any swap.
+    Undone,
+}
+
+/// What became of a swap.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    /// Sidecars that call the service elsewhere.
+    pub(crate) sidecars: Vec<Swapped>,
+    /// Services whose pods are replaced.
+    pub(crate) rollouts: Vec<(ServiceName, Rollout)>,
 }
 
 /// What became of it at one sidecar.
@@ -35,11 +61,39 @@ pub(crate) struct Swapped {
 }
 
 impl Operations {
-    /// Durable first, then pushed; answers when every connected sidecar has it in force, or says which has not.
-    pub(crate) async fn swap(&self, swap: Swap) -> Result<Vec<Swapped>, Error> {
-        if let Some(url) = &swap.url {
-            check_url(url).map_err(|why| Error::Invalid(format!("--url {url}: {why}")))?;
+    /// Durable first, then brought about; answers when all of it is, or says what is not.
+    pub(crate) async fn swap(&self, swap: Swap) -> Result<Outcome, Error> {
+        match &swap.to {
+            SwapTo::Url(url) => check_url(url).map_err(|why| Error::Invalid(format!("--url {url}: {why}")))?,
+            SwapTo::Image(image) => {
+                check_image(image).map_err(|why| Error::Invalid(format!("--image {image:?}: {why}")))?
+            }
+            SwapTo::Undone => {}
         }
+        let services = self.services_meant(&swap)?;
+        match &swap.to {
+            SwapTo::Url(url) => {
+                Ok(Outcome { sidecars: self.repoint(&services, Some(url)).await?, ..Outcome::default() })
+            }
+            SwapTo::Image(image) => {
+                self.brought(&services)?;
+                Ok(Outcome { rollouts: self.reimage(&services, Some(image), swap.within).await?, ..Outcome::default() })
+            }
+            SwapTo::Undone => {
+                let images = self.mesh.images();
+                let imaged: BTreeSet<_> = services.iter().filter(|it| images.contains_key(*it)).cloned().collect();
+                let rollouts =
+                    if imaged.is_empty() { Vec::new() } else { self.reimage(&imaged, None, swap.within).await? };
+                // what has another image alone stays where it is
+                let urls = self.mesh.swapped();
+                let repointed = services.iter().filter(|it| urls.contains_key(*it) || !imaged.contains(*it));
+                let repointed: BTreeSet<_> = repointed.cloned().collect();
+                Ok(Outcome { sidecars: self.repoint(&repointed, None).await?, rollouts })
+            }
+        }
+    }
+
+    fn services_meant(&self, swap: &Swap) -> Result<BTreeSet<ServiceName>, Error> {
         let deployment = match &swap.deployment {
             Some(text) => Some(self.mesh.resolve(text)?.definition.deployment.clone()),
             None => None,
@@ -53,24 +107,66 @@ impl Operations {
             let place = deployment.map(|it| format!(" in {it}")).unwrap_or_default();
             return Err(Error::NotFound(format!("there is no task or service {:?}{place}", swap.task)));
         }
-        let mut changes = self.mesh.changes();
-        let writes = self.mesh.repoint(&services, swap.url.as_deref());
+        Ok(services)
+    }
+
+    /// That a deployment brings the containers of all `services`.
+    fn brought(&self, services: &BTreeSet<ServiceName>) -> Result<(), Error> {
+        if !self.orchestrated {
+            return Err(Error::Invalid(
+                "--image is for a flowd that runs the containers of tasks (--orchestrator); start the other container, and give its --url".to_owned(),
+            ));
+        }
+        let brought = self.mesh.brought();
+        match services.iter().find(|it| !brought.contains(*it)) {
+            None => Ok(()),
+            Some(other) => Err(Error::Invalid(format!(
+                "{other} was there before its deployments: set the image of its own workload (`kubectl set image`); its \
+                 pods drain all the same"
+            ))),
+        }
+    }
+
+    /// Answers when no pod of an earlier image is left, or says why some are.
+    async fn reimage(
+        &self,
+        services: &BTreeSet<ServiceName>,
+        image: Option<&str>,
+        within: Duration,
+    ) -> Result<Vec<(ServiceName, Rollout)>, Error> {
+        let writes = self.mesh.reimage(services, image, self.now());
         self.commit(writes).await?;
-        tracing::info!(?services, url = swap.url, "repointed");
+        tracing::info!(?services, image, "other images");
+        let over = || self.mesh.rollouts(services).iter().all(|(_, it)| it.lacks.is_empty());
+        self.until(within, over).await;
+        Ok(self.mesh.rollouts(services))
+    }
+
+    /// Answers when every connected sidecar has it in force, or says which has not.
+    async fn repoint(&self, services: &BTreeSet<ServiceName>, url: Option<&str>) -> Result<Vec<Swapped>, Error> {
+        if services.is_empty() {
+            return Ok(Vec::new());
+        }
+        let writes = self.mesh.repoint(services, url);
+        self.commit(writes).await?;
+        tracing::info!(?services, url, "repointed");
+        let in_force = || self.mesh.targets(services).iter().all(|it| it.force != InForce::NotYet);
+        self.until(IN_FORCE_WITHIN, in_force).await;
+        Ok(self.told(services, url))
+    }
+
+    /// Waits until it is so, or the time is over; what is not so by then is told.
+    async fn until(&self, within: Duration, so: impl Fn() -> bool) {
+        let mut changes = self.mesh.changes();
         let all = async {
             loop {
                 changes.mark_unchanged();
-                if self.mesh.targets(&services).iter().all(|it| it.force != InForce::NotYet) {
-                    return;
-                }
-                if changes.changed().await.is_err() {
+                if so() || changes.changed().await.is_err() {
                     return;
                 }
             }
         };
-        // what is not in force in time is named below
-        let _ = tokio::time::timeout(IN_FORCE_WITHIN, all).await;
-        Ok(self.told(&services, swap.url.as_deref()))
+        let _ = tokio::time::timeout(within, all).await;
     }
 
     fn told(&self, services: &BTreeSet<ServiceName>, url: Option<&str>) -> Vec<Swapped> {
@@ -111,5 +207,16 @@ pub(super) fn check_url(url: &str) -> Result<(), String> {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(()),
         (Some("http" | "https"), _) => Err("it names no host".to_owned()),
         _ => Err("write http://HOST:PORT[/PATH]".to_owned()),
+    }
+}
+
+/// That `image` can be a reference: what there is behind it, the node finds out.
+fn check_image(image: &str) -> Result<(), String> {
+    let legible = |it: char| it.is_ascii_graphic();
+    match image.len() {
+        0 => Err("it is empty".to_owned()),
+        length if length > MAX_IMAGE => Err(format!("it has {length} bytes, and at most {MAX_IMAGE} are allowed")),
+        _ if !image.chars().all(legible) => Err("write REGISTRY/NAME:TAG or NAME@DIGEST, without spaces".to_owned()),
+        _ => Ok(()),
     }
 }

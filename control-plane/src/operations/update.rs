@@ -25,10 +25,12 @@
 //! ```
 //! Every document is tried; each has an outcome of its own.
 
+use std::time::Duration;
+
 use routing::ElementId;
 use serde::Deserialize;
 
-use super::{Error, Operations, Swap, instance_name};
+use super::{Error, Operations, Swap, SwapTo, instance_name};
 use crate::definitions::{Deployment, Listening};
 use crate::ingress::Route;
 use crate::topics;
@@ -176,8 +178,9 @@ impl Operations {
             return Err(Error::Invalid("swap_service needs component_id (or component_name) and args.url".to_owned()));
         }
         let deployment = (!wf_id.is_empty()).then_some(wf_id);
-        let swapped = self.swap(Swap { task: task.clone(), url: Some(args.url), deployment }).await?;
-        match swapped.iter().find(|it| !it.error.is_empty() && !it.incarnation.is_empty()) {
+        let swap = Swap { task: task.clone(), to: SwapTo::Url(args.url), deployment, within: Duration::ZERO };
+        let swapped = self.swap(swap).await?;
+        match swapped.sidecars.iter().find(|it| !it.error.is_empty() && !it.incarnation.is_empty()) {
             None => Ok(format!("Swapped {task}.")),
             Some(it) => Err(Error::Unavailable(format!("sidecar {} is not reached: {}", it.address, it.error))),
         }

@@ -330,7 +330,17 @@ pub(super) fn swap(task: String, wire: v1::SwapResponse) -> swap::Swap {
         url: swapped.url,
         error: swapped.error,
     };
-    swap::Swap { task, sidecars: wire.sidecars.into_iter().map(sidecar).collect() }
+    let rollout = |it: v1::Rollout| swap::Rollout {
+        workload: it.workload,
+        service: it.service,
+        image: it.image,
+        error: it.error,
+    };
+    swap::Swap {
+        task,
+        sidecars: wire.sidecars.into_iter().map(sidecar).collect(),
+        rollouts: wire.rollouts.into_iter().map(rollout).collect(),
+    }
 }
 
 #[cfg(test)]

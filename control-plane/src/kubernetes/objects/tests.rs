@@ -30,7 +30,7 @@ fn workload(name: &str, namespace: &str, own_namespace: Option<bool>) -> Workloa
 }
 
 fn planned(applied: &[Applied<'_>], present: &Present, settings: &Settings) -> Vec<Object> {
-    plan(applied, present, settings).objects
+    plan(applied, present, &Images::new(), settings).objects
 }
 
 fn keys(objects: &[Object]) -> Vec<String> {
@@ -161,7 +161,7 @@ fn every_service_has_the_account_that_its_sidecars_run_under() {
     let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
     let found = Found { injected: true, account: "chef".into(), ..Found::default() };
     let present = Present::from([(("kitchen".into(), "sauce".into()), found)]);
-    let accounts = plan(&applied, &present, &settings(false)).accounts;
+    let accounts = plan(&applied, &present, &Images::new(), &settings(false)).accounts;
     let of = |service: &str| accounts.get(service).map(|(namespace, account)| format!("{namespace}/{account}"));
     assert_eq!(of("a.shop-1").as_deref(), Some("shop-1/a"));
     assert_eq!(of("sauce.kitchen").as_deref(), Some("kitchen/chef"));
