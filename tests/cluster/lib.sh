@@ -80,17 +80,26 @@ chart() {
   WITHIN=120 check "two flowds answer, of which one leads" "rolling update complete|partitioned roll out complete" k -n $NS rollout status statefulset/flowd --timeout=100s
   rm -f "$WORK/flowd"
 }
-# Instances go on all the time while COMMAND breaks things, and a while after; each must complete.
+# metric NAME : of all flowds together; the one that stands by counts nothing
+metric() {
+  local address
+  for address in $(k -n $NS get pod -l app.kubernetes.io/name=flowd -o 'jsonpath={.items[*].status.podIP}'); do
+    in_net curl -sS -m 5 "http://$address:9002/metrics" 2>/dev/null | sed -n "s/^$1 //p"
+  done | python3 -c 'import sys; print(sum(map(int, sys.stdin)))'
+}
+open_ones() { metric flow_instances_open; }
+# Instances go on all the time while COMMAND breaks things, and a while after; each must complete, once.
 under_load() { # under_load NAME COMMAND...
-  local name=$1 load; shift
+  local name=$1 load all end=$((SECONDS + ${LONG:-0})); shift
   touch "$WORK/loading"
   while [ -e "$WORK/loading" ]; do runs 12 6 underpants; done >"$WORK/load" & load=$!
-  "$@" >"$WORK/broken" 2>&1 || cat "$WORK/broken"
+  while "$@" >"$WORK/broken" 2>&1 || cat "$WORK/broken"; [ $SECONDS -lt $end ]; do :; done
   rm "$WORK/loading"
   wait $load
-  local all; all=$(wc -l <"$WORK/load")
+  all=$(wc -l <"$WORK/load")
   check "$name: all $all instances complete" "^$all$" grep -c "^done" "$WORK/load"
   grep -v "^done" "$WORK/load" | head -3
+  check "and none ends twice" "^0$" metric flow_ledger_alarms_total
 }
 settled() { # every task has a ready pod with its sidecar
   for task in $TASKS; do k -n "$DEPLOYMENT" rollout status "deploy/$task" --timeout=90s; done

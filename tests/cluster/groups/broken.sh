@@ -1,4 +1,4 @@
-# Things break under load, and change under flowd's hands.
+# Things break under load, and change under flowd's hands. Each once; with LONG=SECONDS again and again for so long.
 broken() {
   restart() { for task in collect secret-sauce profit; do k -n "$DEPLOYMENT" rollout restart "deploy/$task"; done; settled; }
   under_load "rollout restart of every task" restart
@@ -16,6 +16,48 @@ broken() {
   api() { in_node kill -STOP "$(cat "$RUN/apiserver.pid")"; sleep "${OUTAGE:-15}"; in_node kill -CONT "$(cat "$RUN/apiserver.pid")"; until_ok 60 k get --raw /readyz; }
   under_load "the API server away" api
   check "none ended otherwise, and none is open" "^\{'COMPLETED': [0-9]+\}$" states underpants
+}
+
+# A pod goes without a word, with tokens that it was offered and has not answered
+lost() {
+  local pod uid before
+  pod=$(pod_of "$DEPLOYMENT" collect)
+  uid=$(k -n "$DEPLOYMENT" get pod "$pod" -o 'jsonpath={.metadata.uid}')
+  lost_ones() { metric flow_sidecars_lost_total; }
+  before=$(lost_ones)
+  in_node bash -c 'for pid in $(pgrep -x flow-sidecar); do if grep -q "$1" "/proc/$pid/cgroup"; then kill -STOP "$pid"; fi; done' _ "$uid"
+  for it in 1 2 3 4 5; do flow run underpants '{}' >/dev/null; done
+  check "its sidecar stands still, and instances wait for it" "[1-9]" open_ones
+  k -n "$DEPLOYMENT" delete pod "$pod" --force --grace-period=0 >/dev/null 2>&1
+  WITHIN=90 check "what a pod that is gone had not answered is done by another" "^0$" open_ones
+  check "flowd counts it as lost" "^$((before + 1))$" lost_ones
+  check "none ended otherwise" "^\{'COMPLETED': [0-9]+\}$" states underpants
+  check "the ledger saw no broken rule" "^0$" metric flow_ledger_alarms_total
+}
+
+# Another image for a task's container: by flowctl, and by kubectl alone
+swap() {
+  local image=$IMG/example-secret-sauce tag
+  for tag in second third; do
+    in_node ctr -a /run/containerd/containerd.sock -n k8s.io image tag --force "$image:$VERSION" "$image:$tag" >/dev/null
+  done
+  made_of() { k -n "$DEPLOYMENT" get deploy secret-sauce -o 'jsonpath={.spec.template.spec.containers[0].image}'; }
+  swapped() { flow swap "secret-sauce.$DEPLOYMENT" --image "$image:second" >"$WORK/swap"; }
+  under_load "swap of a task's image" swapped
+  check "flowctl says that its pods are replaced" "secret-sauce +secret-sauce.* +$image:second +ok" cat "$WORK/swap"
+  check "no pod of the earlier image is left" "^$image:second $" \
+    k -n "$DEPLOYMENT" get pods -l app=secret-sauce --field-selector status.phase=Running -o 'jsonpath={range .items[?(!@.metadata.deletionTimestamp)]}{.spec.containers[0].image} {end}'
+  by_hand() { k -n "$DEPLOYMENT" set image deploy/secret-sauce "secret-sauce=$image:third"; settled; }
+  under_load "kubectl set image, without a word to flowd" by_hand
+  k -n "$DEPLOYMENT" label deploy secret-sauce "looked=$RANDOM" --overwrite >/dev/null
+  sleep 2
+  check "flowd leaves it" "^$image:third$" made_of
+  missing() { flow swap "secret-sauce.$DEPLOYMENT" --image "$IMG/no-such-image:1" --timeout 20s >"$WORK/missing" 2>&1; }
+  under_load "swap to an image that does not exist" missing
+  check "flowctl says why the pods are not replaced" "not replaced yet: .*(ErrImage|ImagePull)" cat "$WORK/missing"
+  undone() { flow swap "secret-sauce.$DEPLOYMENT" --undo >"$WORK/swap"; settled; }
+  under_load "the swap taken back" undone
+  check "it is made of what its model says" "^$image:$VERSION$" made_of
 }
 
 drift() {
