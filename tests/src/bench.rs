@@ -18,6 +18,7 @@ mod bars;
 mod checks;
 mod direct;
 mod envoy;
+pub mod fleet;
 mod fsync;
 mod http;
 mod load;
