@@ -18,6 +18,7 @@ use routing::{Digest, Incarnation, Product};
 use runtime::drain::DrainWatcher;
 use runtime::tls::PeerIdentity;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status, Streaming};
@@ -31,6 +32,8 @@ use crate::store::{Batch, Store, Write};
 
 /// How long a sidecar may take for its hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// How long acknowledgements of reports wait for company: all that they do is let a sidecar forget.
+const ACKS_FOR: Duration = Duration::from_millis(5);
 /// Messages that may wait for a slow sidecar; everything else coalesces.
 const AHEAD: usize = 2;
 
@@ -168,7 +171,7 @@ impl Session {
         let mut told = self.told.clone();
         let mut changes = operations.mesh.changes();
         let mut hello = Some(own_hello(operations));
-        let mut news = true;
+        let (mut news, mut gathered_by) = (true, None);
         if self.hear(first).await? {
             return Ok(());
         }
@@ -189,7 +192,7 @@ impl Session {
                     if next.replaced {
                         return Err(Status::aborted("a newer stream speaks for this sidecar"));
                     }
-                    news = next.more;
+                    (news, gathered_by) = (next.more, None);
                     next.message.hello = hello.take();
                     if next.some || next.message.hello.is_some() {
                         permit.send(Ok(next.message));
@@ -199,7 +202,11 @@ impl Session {
                     Ok(()) => news = true,
                     Err(_) => return Ok(()),
                 },
-                () = self.mailbox.arrived() => news = true,
+                () = self.mailbox.arrived() => match self.mailbox.is_urgent() {
+                    true => news = true,
+                    false => _ = gathered_by.get_or_insert_with(|| Instant::now() + ACKS_FOR),
+                },
+                () = until(gathered_by), if !news => news = true,
             }
         }
     }
@@ -267,6 +274,14 @@ impl Session {
             tracing::debug!(%error, "the address of a sidecar that has left stays stored; nobody uses it");
         }
         Ok(true)
+    }
+}
+
+/// Never without a time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -223,14 +223,18 @@ impl Letters {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.acked.is_none()
-            && self.closed.is_empty()
+        self.acked.is_none() && !self.is_urgent()
+    }
+
+    /// Somebody waits for it: anything but acknowledgements, which only let a sidecar forget.
+    fn is_urgent(&self) -> bool {
+        !(self.closed.is_empty()
             && self.reopened.is_empty()
             && !self.left
             && self.fates.is_empty()
             && !self.probe
             && self.wanted.is_empty()
-            && self.proof.is_none()
+            && self.proof.is_none())
     }
 }
 
@@ -239,6 +243,22 @@ impl Mailbox {
     pub(crate) fn post(&self, add: impl FnOnce(&mut Letters)) {
         add(&mut self.letters.lock().unwrap_or_else(PoisonError::into_inner));
         self.arrived.notify_one();
+    }
+
+    /// Reports up to `seq` are durable. Wakes the reader up once; what comes until it takes this goes along.
+    pub(crate) fn acked(&self, seq: u64) {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = letters.acked;
+        letters.acked = before.max(Some(seq));
+        drop(letters);
+        if before.is_none() {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Something waits that should not wait for company.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner).is_urgent()
     }
 
     /// Takes everything that waits.

@@ -27,7 +27,7 @@ impl LedgerTask {
         }
         for (sidecar, seq) in acks {
             if let Some(mailbox) = self.parts.mesh.mailbox(sidecar) {
-                mailbox.post(|letters| letters.acked = letters.acked.max(Some(seq)));
+                mailbox.acked(seq);
             }
         }
         if !hops.is_empty() {
