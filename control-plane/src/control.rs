@@ -33,7 +33,7 @@ use crate::store::{Batch, Store, Write};
 /// How long a sidecar may take for its hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// How long acknowledgements of reports wait for company: all that they do is let a sidecar forget.
-const ACKS_FOR: Duration = Duration::from_millis(5);
+const ACKS_FOR: Duration = Duration::from_millis(10);
 /// Messages that may wait for a slow sidecar; everything else coalesces.
 const AHEAD: usize = 2;
 

@@ -65,7 +65,7 @@ impl Default for Config {
             max_calls: 256,
             accept_after: 5,
             lazy_for: 50,
-            accepts_for: 10,
+            accepts_for: 25,
             callback_key: CallbackKey::default(),
             seed: 1,
             switches: Switches::default(),
