@@ -27,6 +27,12 @@ pub(super) struct Tombstone {
 }
 
 impl Tombstone {
+    /// Of an instance as it is when it is closed.
+    pub(super) fn of(instance: &Instance, definition: Digest, kept: bool) -> Self {
+        let known = instance.stays().map(|it| it.token.activation).chain(instance.seen()).collect();
+        Self { definition, kept, missing: Some(instance.missing()), known, back: BTreeSet::new() }
+    }
+
     fn encode(&self) -> Vec<u8> {
         [&self.definition.0[..], &[u8::from(self.kept)]].concat()
     }
@@ -39,7 +45,7 @@ impl Tombstone {
     }
 
     /// A token of it comes back. True the first time.
-    fn takes(&mut self, token: &Token) -> bool {
+    pub(super) fn takes(&mut self, token: &Token) -> bool {
         if self.known.contains(&token.activation) || !self.back.insert(token.activation) {
             return false;
         }
@@ -52,7 +58,8 @@ impl Tombstone {
         true
     }
 
-    fn is_over(&self) -> bool {
+    /// Nothing of it is on its way any more.
+    pub(super) fn is_over(&self) -> bool {
         self.missing.as_ref().is_some_and(BTreeMap::is_empty)
     }
 }
@@ -136,11 +143,8 @@ impl Ledger {
         for (activation, subscriptions) in subscribed {
             self.unindex(instance, activation, &subscriptions);
         }
-        let missing = open.inner.missing();
-        if ending.state != State::Completed && !missing.is_empty() {
-            let (definition, kept) = (view.definition, ending.state == State::Error);
-            let known = open.inner.stays().map(|it| it.token.activation).chain(open.inner.seen()).collect();
-            let tombstone = Tombstone { definition, kept, missing: Some(missing), known, back: BTreeSet::new() };
+        let tombstone = Tombstone::of(&open.inner, view.definition, ending.state == State::Error);
+        if ending.state != State::Completed && !tombstone.is_over() {
             self.bury(instance, tombstone, out);
         }
         if let Some(k) = &view.correlation_key {

@@ -12,6 +12,7 @@ use routing::instance::{Instance, Reason, Stay};
 use routing::{ActivationId, Failure, InstanceId, Payload, Product};
 
 use super::arrive::Known;
+use super::close::Tombstone;
 use super::instance::{InstanceView, Open, State, Timed};
 use super::operate::Operator;
 use super::stored::{encode_instance, encode_stay, key, read_stay, store_stay};
@@ -59,12 +60,11 @@ impl Ledger {
         else {
             return Err(Answer::WrongState(format!("nothing remains of {id}: it ended before flowd kept that")));
         };
-        // what came back is in the store a moment later than here
-        let late = |it: &ActivationId| kept.came_back.iter().any(|product| product.token.activation == *it);
-        if self.tombstones.get(&id).is_some_and(|tombstone| !tombstone.back.iter().all(late)) {
+        let inner = self.as_closed(&id, &kept);
+        if !self.has_all(&inner, &view, &kept) {
             return Err(Answer::Busy);
         }
-        self.open_again(&view, &kept, &remains, out);
+        self.open_again(&view, &kept, inner, &remains, out);
         for product in kept.came_back {
             self.run(now, &id, out, |run| run.report(product));
         }
@@ -78,11 +78,32 @@ impl Ledger {
         Ok(answer)
     }
 
+    /// Its tokens as they were when it was closed.
+    fn as_closed(&self, id: &InstanceId, kept: &Kept) -> Instance {
+        let known = Known { tables: &self.tables, processes: &self.processes };
+        Instance::load(id.clone(), kept.stays.clone(), kept.seen.iter().copied(), &known)
+    }
+
+    /// What came back is in the store a moment later than here: whether the store was read late enough. Once all of it has come back there is
+    /// no tombstone any more, and what was read must be whole.
+    fn has_all(&self, closed: &Instance, view: &InstanceView, kept: &Kept) -> bool {
+        if let Some(tombstone) = self.tombstones.get(&view.id) {
+            let read = |it: &ActivationId| kept.came_back.iter().any(|product| product.token.activation == *it);
+            return tombstone.back.iter().all(read);
+        }
+        let mut tombstone = Tombstone::of(closed, view.definition, true);
+        for product in &kept.came_back {
+            tombstone.takes(&product.token);
+        }
+        tombstone.is_over()
+    }
+
     /// The instance is as it was before it was closed, and nothing of it moves yet.
     fn open_again(
         &mut self,
         closed: &InstanceView,
         kept: &Kept,
+        inner: Instance,
         remains: &[(Vec<u8>, Vec<u8>)],
         out: &mut Vec<Output>,
     ) {
@@ -117,8 +138,7 @@ impl Ledger {
             self.put(key::seen(&id, *activation), Vec::new());
         }
         let mut open = Open::new(view);
-        let known = Known { tables: &self.tables, processes: &self.processes };
-        open.inner = Instance::load(id.clone(), kept.stays.clone(), kept.seen.iter().copied(), &known);
+        open.inner = inner;
         open.inner.fail();
         open.stored = kept.stays.iter().map(|stay| stay.token.activation).collect();
         open.stored_seen.clone_from(&kept.seen);

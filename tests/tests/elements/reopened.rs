@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use control_plane::ledger::{InstanceView, State};
+use control_plane::ledger::{self, Input, InstanceView, State};
 use flow_tests::game::{Behaviour, Game, answer, flow, flow_if, model, model_beside, task};
 use routing::{FailureCode, InstanceId, Payload};
 use serde_json::{Value, json};
@@ -152,6 +152,26 @@ fn branches_that_were_stopped_go_on_from_where_they_were() {
         };
         assert_eq!(key("a"), 2, "the failed call is a new one");
         assert_eq!(key("bbb"), 1, "the call that was cut off is made again as the same");
+    }
+}
+
+#[test]
+fn a_branch_that_has_just_come_back_and_is_not_in_the_store_yet_is_waited_for() {
+    for crash in [false, true] {
+        let (behaviour, broken) = failing(&["a"]);
+        let (mut game, instance, _) = into_error(&branches(), behaviour, &json!({}));
+        broken.borrow_mut().clear();
+        let Input::Reopen(request, mut early) = game.reopening(&instance, None) else { panic!("another input") };
+        let all = early.remains.len();
+        early.remains.retain(|(key, _)| *key == ledger::key::remains(&instance));
+        assert_eq!((all, early.remains.len()), (2, 1), "`bbb` has come back");
+        if crash {
+            game.restart_ledger();
+        }
+        game.tell(Input::Reopen(request, early));
+        assert_eq!(game.view(&instance).state, State::Error, "it would be without `bbb` for ever");
+        let view = run_again(&mut game, &instance, None);
+        assert_eq!((view.state, result(&view)), (State::Completed, json!({"a": true, "bbb": true, "z": true})));
     }
 }
 
