@@ -156,10 +156,10 @@ impl Bound {
     /// When it cannot go on; nothing that was not durable was acknowledged.
     pub async fn run(self) -> anyhow::Result<()> {
         let tracing = Tracing::from_env("flowd");
-        let (metrics, registry) = Metrics::new();
+        let (metrics, counted) = Metrics::new();
         let gate = Gate::default();
         let trigger = self.trigger.clone();
-        let admin = Admin::new(self.readiness.clone(), registry).answering(self.answers.clone());
+        let admin = Admin::new(self.readiness.clone(), counted).answering(self.answers.clone());
         let trim = IdleTrim::new(TRIM_AFTER);
         let activity = trim.activity();
         let _trim = AbortOnDropHandle::new(tokio::spawn(trim.run(trigger.watch())));
@@ -326,7 +326,7 @@ impl Starting<'_> {
         mesh.call_back_to(self.callbacks);
         let (open, deployments) = (ledger.open(), mesh.deployments().len());
         tracing::info!(open, deployments, boot, "leading");
-        self.metrics.open.set(i64::try_from(open).unwrap_or(i64::MAX));
+        ledger.instances().for_each(|(instance, halted)| self.metrics.instances.found(instance, halted));
 
         let mut tls = self.tls;
         if let Some(cluster) = cluster {

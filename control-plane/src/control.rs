@@ -213,7 +213,8 @@ impl Session {
 
     /// What it says; true when it has left.
     async fn hear(&self, message: v1::SidecarMessage) -> Result<bool, Status> {
-        self.operations.mesh.heard(self.incarnation, self.number, &message, self.operations.now());
+        let answered = self.operations.mesh.heard(self.incarnation, self.number, &message, self.operations.now());
+        answered.into_iter().for_each(|took| self.operations.metrics.mesh.pushes.observe(took));
         let v1::SidecarMessage { reports, hops, leave, whereabouts, want_tables, .. } = message;
         if !reports.is_empty() {
             let reports: Result<Vec<_>, Status> = reports.into_iter().map(report).collect();

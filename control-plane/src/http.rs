@@ -114,7 +114,7 @@ impl Port {
         let operations = match self.inner.gate.pass() {
             Ok(operations) => operations,
             Err(_) if path == "/health" => return health(request.method()),
-            Err(error) => return self.inner.admin.answer(request.method(), path).unwrap_or_else(|| told(&error)),
+            Err(error) => return self.inner.admin.answer(&request).unwrap_or_else(|| told(&error)),
         };
         if operations.mesh.exposes(&host) {
             return match operations.mesh.routed(&host, path) {
@@ -159,7 +159,7 @@ impl Port {
             ("/health", method) => return health(method),
             _ => {}
         }
-        if let Some(answer) = self.inner.admin.answer(request.method(), path) {
+        if let Some(answer) = self.inner.admin.answer(&request) {
             return answer;
         }
         match operations.mesh.routed(ANY_HOST, path) {

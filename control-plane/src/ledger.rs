@@ -49,7 +49,7 @@ pub use instance::{IncidentView, InstanceView, State, TaskView, Timed, TimedResu
 pub use message::Receipt;
 pub use migrate::Target;
 pub use operate::{Operated, Operation, Operator};
-pub use output::{Answer, Output};
+pub use output::{Answer, Measure, Output};
 pub use remains::{Reopening, is_of as remains_of};
 pub use stored::{decode_instance, key};
 pub use task::{Actor, Listed, Seen, TaskAction};
@@ -287,6 +287,21 @@ impl Ledger {
     /// How many instances are open.
     pub fn open(&self) -> usize {
         self.instances.len()
+    }
+
+    /// The open instances, and how many tokens of each wait for an operator.
+    pub fn instances(&self) -> impl Iterator<Item = (&InstanceId, usize)> {
+        self.instances.iter().map(|(instance, open)| (instance, open.inner.halted()))
+    }
+
+    /// The process, and the element that a token leaves on its way from here.
+    pub fn sender(&self, token: &Token) -> (String, String) {
+        let Some(table) = self.tables.get(&token.definition).map(|it| it.table()) else {
+            return (hop::metrics::process_of(token), String::new());
+        };
+        let flow = token.flow.as_ref().and_then(|id| table.flows.iter().find(|flow| flow.id == *id));
+        let from = flow.map_or("", |flow| table.node(flow.source).id.as_str());
+        (table.process.as_str().to_owned(), from.to_owned())
     }
 
     /// Replicas that something is to be offered to.

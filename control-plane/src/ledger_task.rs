@@ -82,6 +82,7 @@ pub(crate) struct LedgerTask {
     out: Vec<Output>,
     addresses: HashMap<Incarnation, link::Target>,
     spans: hop::spans::Hops,
+    timed: hop::metrics::Hops,
 }
 
 struct Committing {
@@ -100,6 +101,7 @@ impl LedgerTask {
         let broker = ForBroker::default();
         let handle = Handle::new(sender, changes.clone(), appended.clone(), broker.clone(), parts.store.clone());
         let spans = hop::spans::Hops::new(parts.tracer.clone());
+        let timed = hop::metrics::Hops::new(parts.metrics.hops.clone(), parts.tracer.is_exporting());
         let task = Self {
             parts,
             commands,
@@ -114,6 +116,7 @@ impl LedgerTask {
             out: Vec::new(),
             addresses: HashMap::new(),
             spans,
+            timed,
         };
         (task, handle)
     }
@@ -205,7 +208,11 @@ impl LedgerTask {
         for output in self.out.drain(..) {
             match output {
                 Output::Send(replica, watermark, mut offers) => {
-                    offers.iter_mut().for_each(|offer| self.spans.offered(offer, now));
+                    for offer in &mut offers {
+                        self.spans.offered(offer, now);
+                        let token = &offer.product.token;
+                        self.timed.offered(token, || self.parts.ledger.sender(token));
+                    }
                     self.parts.links.send(replica, watermark, offers);
                 }
                 other => self.gathering.take(other),
@@ -216,8 +223,10 @@ impl LedgerTask {
     fn event(&mut self, event: link::Event) {
         if let link::Event::Answered { accepted, ago, .. } = &event {
             let now = self.now();
-            let each = accepted.iter().zip(ago);
-            each.for_each(|(activation, ago)| self.spans.accepted(*activation, now.saturating_sub((*ago).into())));
+            for (activation, ago) in accepted.iter().zip(ago) {
+                self.spans.accepted(*activation, now.saturating_sub((*ago).into()));
+                self.timed.accepted(*activation, Duration::from_millis((*ago).into()), now);
+            }
         }
         self.input(match event {
             link::Event::Linked(replica) => Input::Linked(replica),
@@ -249,7 +258,7 @@ impl LedgerTask {
 
     fn durable(&mut self, done: Result<Committing, store::Error>) -> Result<(), store::Error> {
         let Committing { mark, effects, since, .. } = done?;
-        self.parts.metrics.commits.observe(since.elapsed().as_secs_f64());
+        self.parts.metrics.commits.observe(since.elapsed());
         self.release(effects);
         self.parts.activity.touch();
         self.input(Input::Written(mark));

@@ -259,6 +259,13 @@ impl Mesh {
         state.sidecars.values().filter(|it| it.is_connected()).map(|it| it.mailbox.clone()).collect()
     }
 
+    /// The version of the newest bindings, how many sidecars are connected, and how many of those lack something that they were sent.
+    pub(crate) fn levels(&self) -> (u64, usize, usize) {
+        let state = self.lock();
+        let connected = state.sidecars.values().filter(|it| it.is_connected()).count();
+        (state.version, connected, state.sidecars.values().filter(|it| it.is_stale()).count())
+    }
+
     /// Looks at every sidecar.
     pub(crate) fn sidecars<T>(&self, look: impl Fn(Incarnation, &Sidecar) -> T) -> Vec<T> {
         self.lock().sidecars.iter().map(|(incarnation, it)| look(*incarnation, it)).collect()

@@ -1,43 +1,45 @@
-//! What flowd counts, for `/metrics`. Labels never contain instance ids.
+//! What flowd counts, for `/metrics`. Labels are names of the model, versions and results; never instances.
 
-use std::sync::Arc;
+mod instances;
+
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::metrics::histogram::{Histogram as Plain, exponential_buckets};
+use prometheus_client::registry::Registry;
 use runtime::memory::ResidentMemory;
+use runtime::metrics::{Exposition, Family, Histogram};
 
-/// A process.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct OfProcess {
-    pub(crate) process: String,
-}
-
-/// How instances of a process ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Ended {
-    pub(crate) process: String,
-    pub(crate) result: &'static str,
-}
+pub(crate) use instances::Instances;
 
 /// The counters. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
-    pub(crate) started: Family<OfProcess, Counter>,
-    pub(crate) ended: Family<Ended, Counter>,
-    pub(crate) open: Gauge,
-    pub(crate) incidents: Counter,
-    pub(crate) sidecars: Gauge,
+    pub(crate) instances: Instances,
+    pub(crate) mesh: Mesh,
+    /// Sidecars whose pods are gone without a word.
     pub(crate) lost: Counter,
+    pub(crate) hops: Family,
+    pub(crate) joins: Family,
+    pub(crate) timers: Histogram,
     pub(crate) commits: Histogram,
-    pub(crate) batch: Histogram,
+    pub(crate) batch: Plain,
     pub(crate) alarms: Counter,
     pub(crate) reports: Counter<u64, AtomicU64>,
     pub(crate) topics: Topics,
+}
+
+/// Of sidecars, and what they are sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Mesh {
+    sidecars: Gauge,
+    /// Connected ones that have not acknowledged everything that they were sent.
+    stale: Gauge,
+    /// The version of the newest bindings.
+    version: Gauge,
+    /// From sending tables to their acknowledgement.
+    pub(crate) pushes: Histogram,
 }
 
 /// Of topics at a broker.
@@ -64,40 +66,57 @@ impl Topics {
     }
 }
 
+impl Mesh {
+    fn new(pushes: &Family) -> Self {
+        let (sidecars, stale, version) = Default::default();
+        Self { sidecars, stale, version, pushes: pushes.with(&[]) }
+    }
+
+    /// As [`crate::mesh::Mesh::levels`] tells them.
+    pub(crate) fn levels(&self, (version, connected, stale): (u64, usize, usize)) {
+        self.version.set(i64::try_from(version).unwrap_or(i64::MAX));
+        self.sidecars.set(i64::try_from(connected).unwrap_or(i64::MAX));
+        self.stale.set(i64::try_from(stale).unwrap_or(i64::MAX));
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("sidecars_connected", "Sidecars connected", self.sidecars.clone());
+        let stale = "Sidecars connected that have not acknowledged, or have refused, what they were sent last";
+        registry.register("sidecars_stale", stale, self.stale.clone());
+        registry.register("routing_table_version", "Version of the newest bindings", self.version.clone());
+    }
+}
+
 impl Metrics {
-    /// All of them at zero, and the registry that shows them.
-    pub(crate) fn new() -> (Self, Arc<Registry>) {
+    /// All of them at zero, and the page that shows them.
+    pub(crate) fn new() -> (Self, Exposition) {
+        let pushes = Family::new("flow_table_push_seconds", "From sending tables to a sidecar to its answer", &[]);
+        let commits = Family::new("flow_ledger_commit_seconds", "Time until a batch of the ledger is durable", &[]);
+        let timers = Family::new("flow_timer_lag_seconds", "How long after they were due timers have fired", &[]);
+        let joins = "From the first token that came to a join until it fired";
         let metrics = Self {
-            started: Family::default(),
-            ended: Family::default(),
-            open: Gauge::default(),
-            incidents: Counter::default(),
-            sidecars: Gauge::default(),
+            instances: Instances::new(),
+            mesh: Mesh::new(&pushes),
             lost: Counter::default(),
-            commits: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
-            batch: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+            hops: hop::metrics::Hops::family(),
+            joins: Family::long("flow_join_wait_seconds", joins, &["process", "join"]),
+            timers: timers.with(&[]),
+            commits: commits.with(&[]),
+            batch: Plain::new(exponential_buckets(1.0, 2.0, 12)),
             alarms: Counter::default(),
             reports: Counter::default(),
             topics: Topics::default(),
         };
         let mut registry = Registry::with_prefix("flow");
-        registry.register("instances_started", "Instances started", metrics.started.clone());
-        registry.register("instances_ended", "Instances ended, by result", metrics.ended.clone());
-        registry.register("instances_open", "Instances that have not ended", metrics.open.clone());
-        registry.register("incidents", "Incidents that came up", metrics.incidents.clone());
-        registry.register("sidecars_connected", "Sidecars connected", metrics.sidecars.clone());
+        metrics.instances.register(&mut registry);
+        metrics.mesh.register(&mut registry);
         registry.register("sidecars_lost", "Sidecars whose pods are gone without a word", metrics.lost.clone());
-        registry.register_with_unit(
-            "ledger_commit",
-            "Time until a batch of the ledger is durable",
-            Unit::Seconds,
-            metrics.commits.clone(),
-        );
         registry.register("ledger_batch_groups", "Atomic groups in a batch of the ledger", metrics.batch.clone());
         registry.register("ledger_alarms", "Broken rules that the ledger saw: bugs", metrics.alarms.clone());
         registry.register("reports", "Reports taken from sidecars", metrics.reports.clone());
         metrics.topics.register(&mut registry);
         registry.register_collector(Box::new(ResidentMemory));
-        (metrics, Arc::new(registry))
+        let (took, hops, joins) = (metrics.instances.took(), metrics.hops.clone(), metrics.joins.clone());
+        (metrics, Exposition::new(registry, [took, hops, joins, timers, commits, pushes]))
     }
 }

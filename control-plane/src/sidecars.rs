@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use proto::v1;
 use routing::{Digest, Incarnation, InstanceId, ServiceName, Timestamp};
@@ -67,6 +68,8 @@ pub(crate) struct Pod {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableState {
     pub(crate) nonce: u64,
+    /// When it was sent.
+    pub(crate) sent: Instant,
     /// `None` until it answers; then why it refused, if it did.
     pub(crate) answer: Option<Result<(), String>>,
 }
@@ -89,6 +92,12 @@ impl Sidecar {
     /// Whether it has said yes to these tables.
     pub(crate) fn has_acked(&self, definition: Digest) -> bool {
         self.tables.get(&definition).is_some_and(|it| it.answer == Some(Ok(())))
+    }
+
+    /// Whether it has not said yes to everything that it was sent, and it is there to do so.
+    pub(crate) fn is_stale(&self) -> bool {
+        let behind = self.sent.as_ref().is_some_and(|(version, _)| *version > self.acked);
+        self.is_connected() && (behind || self.tables.values().any(|it| it.answer != Some(Ok(()))))
     }
 
     /// Why it refused these tables, if it did.

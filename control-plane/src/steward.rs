@@ -144,8 +144,7 @@ pub(crate) async fn run(operations: Operations, mut drain: DrainWatcher) -> Resu
         if !evaluated.writes.is_empty() {
             operations.store.commit(Batch::one(evaluated.writes)).await?;
         }
-        let connected = operations.mesh.mailboxes().len();
-        operations.metrics.sidecars.set(i64::try_from(connected).unwrap_or(i64::MAX));
+        operations.metrics.mesh.levels(operations.mesh.levels());
         if operations.told.tell(&operations.mesh, &operations.ledger).await.is_err() {
             return Ok(());
         }

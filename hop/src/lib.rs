@@ -20,6 +20,7 @@ pub mod address;
 pub mod identity;
 mod inbox;
 pub mod link;
+pub mod metrics;
 mod outbox;
 pub mod serve;
 pub mod spans;

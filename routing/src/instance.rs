@@ -92,6 +92,15 @@ pub enum Effect {
         /// `completed`, `interrupted`, `error CODE`, ...
         status: String,
     },
+    /// A join has fired; for people.
+    Joined {
+        /// The table that it is in.
+        table: Arc<Compiled>,
+        /// The join.
+        node: NodeIx,
+        /// When the first of its tokens came.
+        since: Timestamp,
+    },
     /// Everything has ended.
     Completed {
         /// The results of all ends.
@@ -235,6 +244,11 @@ impl Instance {
     /// A record.
     pub fn stay(&self, activation: ActivationId) -> Option<&Stay> {
         self.stays.get(&activation)
+    }
+
+    /// Records that wait for an operator: incidents, and what an incident holds back.
+    pub fn halted(&self) -> usize {
+        self.halted
     }
 
     /// True when this activation was reported before.

@@ -7,21 +7,20 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming as RequestBody};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 
 use crate::drain::DrainWatcher;
+use crate::metrics::{Exposition, Format};
 use crate::readiness::Readiness;
 use crate::tls::{Incoming, PeerIdentity, Stream};
 
@@ -32,7 +31,6 @@ pub const MAX_HEAD: usize = 16 * 1024;
 /// How long a client may take to send the head of a request, and how long an idle connection stays open.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Serves `incoming` with `handler` until the drain, then finishes what runs.
@@ -172,14 +170,14 @@ pub fn text(status: StatusCode, content_type: &'static str, body: impl Into<Byte
 pub struct Admin {
     readiness: Readiness,
     answers: Option<Readiness>,
-    registry: Arc<Registry>,
+    counted: Exposition,
 }
 
 impl Admin {
-    /// Answers from `readiness` and `registry`.
+    /// Answers from `readiness` and what is `counted`.
     #[must_use]
-    pub fn new(readiness: Readiness, registry: Arc<Registry>) -> Self {
-        Self { readiness, answers: None, registry }
+    pub fn new(readiness: Readiness, counted: Exposition) -> Self {
+        Self { readiness, answers: None, counted }
     }
 
     /// Answers `/answers` from `answers`, too: whether calls are answered at all, if not by this process itself.
@@ -190,7 +188,8 @@ impl Admin {
 
     /// Answers `/health`, `/ready`, `/metrics` and what [`Admin::answering`] adds; `None` for every other path.
     #[must_use]
-    pub fn answer(&self, method: &Method, path: &str) -> Option<Response<Full<Bytes>>> {
+    pub fn answer<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+        let (method, path) = (request.method(), request.uri().path());
         let answers = self.answers.as_ref().filter(|_| path == "/answers");
         if answers.is_none() && !matches!(path, "/health" | "/ready" | "/metrics") {
             return None;
@@ -204,15 +203,15 @@ impl Admin {
             (_, Some(answers)) => ready(answers),
             ("/health", _) => text(StatusCode::OK, PLAIN, "ok\n"),
             ("/ready", _) => ready(&self.readiness),
-            _ => self.metrics(),
+            _ => self.metrics(request.headers()),
         })
     }
 
     /// The whole handler for a process that offers nothing else: 404 for other paths.
     #[must_use]
     pub fn handle<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        self.answer(request.method(), request.uri().path())
-            .unwrap_or_else(|| text(StatusCode::NOT_FOUND, PLAIN, "not here; try /health, /ready or /metrics\n"))
+        let here = self.answer(request);
+        here.unwrap_or_else(|| text(StatusCode::NOT_FOUND, PLAIN, "not here; try /health, /ready or /metrics\n"))
     }
 
     /// Serves nothing but these answers on `incoming` until the drain.
@@ -224,10 +223,10 @@ impl Admin {
         .await;
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        let mut body = String::new();
-        match prometheus_client::encoding::text::encode(&mut body, &self.registry) {
-            Ok(()) => text(StatusCode::OK, OPENMETRICS, body),
+    fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let format = Format::asked(headers);
+        match self.counted.text(format) {
+            Ok(body) => text(StatusCode::OK, format.content_type(), body),
             Err(error) => {
                 text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("cannot encode the metrics: {error}\n"))
             }

@@ -8,6 +8,7 @@
 //! * [`journal`]: opaque records on disk before anything that follows from them is said aloud.
 //! * [`listen`], [`tls`], [`token`]: sockets, and who is on the other end of them.
 //! * [`admin`]: a small HTTP/1 server, with `/health`, `/ready` and `/metrics` ready made.
+//! * [`metrics`]: histograms that cost next to nothing, and the page of everything that is counted.
 //! * [`telemetry`]: logs, trace context and spans.
 //! * [`memory`]: resident memory, and giving pages back once load has ended.
 
@@ -17,6 +18,7 @@ pub mod drain;
 pub mod journal;
 pub mod listen;
 pub mod memory;
+pub mod metrics;
 pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;

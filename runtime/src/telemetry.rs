@@ -17,7 +17,7 @@ mod propagation;
 mod settings;
 mod tracer;
 
-pub use context::TraceContext;
+pub use context::{TraceContext, sampled_trace};
 pub use export::{Error, Tracing};
 pub use logging::{LogError, LogFormat, init_logging};
 pub use opentelemetry::trace::SpanKind;

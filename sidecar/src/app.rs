@@ -16,7 +16,6 @@ use std::time::Duration;
 use hop::identity::{Accounts, Listed};
 use hop::link::{self, Links};
 use hop::serve;
-use prometheus_client::registry::Registry;
 use proto::{convert, v1};
 use routing::Incarnation;
 use runtime::admin::Admin;
@@ -147,8 +146,7 @@ impl Bound {
     /// [`Fatal`] when the journal fails: the process must end.
     pub async fn run(self, drain: DrainWatcher) -> Result<(), Fatal> {
         let Self { hop_address, config, fixed, hop, admin, opened, readiness, pending, .. } = self;
-        let mut registry = Registry::default();
-        let metrics = Metrics::new(&mut registry);
+        let (metrics, counted) = Metrics::new(config.tracer.is_exporting());
         let (closing, closed) = drain::new();
         let trim = IdleTrim::new(TRIM_AFTER);
         let activity = trim.activity();
@@ -157,7 +155,7 @@ impl Bound {
         let admin = Incoming::new(admin, None, Limits { connections: 32, ..Limits::default() }, closed.clone());
         let (quiet, sees) = Quiet::new();
         let ending = (drain.clone(), sees, config.drain_timeout);
-        let serving = Admin::new(readiness.clone(), Arc::new(registry));
+        let serving = Admin::new(readiness.clone(), counted);
         tokio::spawn(lifecycle::serve(serving, admin.map_err(port)?, closed.clone(), ending));
         let accounts = Accounts::default();
         if let Some(settings) = config.identity.clone() {

@@ -257,8 +257,9 @@ impl Engine {
             Wake::Link(event) => self.link_event(event),
             Wake::Flowd(event) => self.flowd_event(event),
             Wake::Called((activation, number, result)) => {
-                self.parts.spans.called(activation, &result, now());
-                self.parts.metrics.called(activation, &result);
+                let now = now();
+                self.parts.spans.called(activation, &result, now);
+                self.parts.metrics.called(activation, &result, now);
                 self.inputs.push(Input::Called(activation, number, result));
             }
             Wake::Probed(service, health) => self.probed(service, health),
@@ -305,7 +306,7 @@ impl Engine {
                 let now = now();
                 for (activation, ago) in accepted.iter().zip(ago) {
                     self.parts.spans.accepted(*activation, now.saturating_sub(ago.into()));
-                    self.parts.metrics.accepted(*activation, Duration::from_millis(ago.into()));
+                    self.parts.metrics.accepted(*activation, Duration::from_millis(ago.into()), now);
                 }
                 self.inputs.push(Input::PeerAnswered(replica, accepted, refused));
             }
@@ -326,6 +327,7 @@ impl Engine {
 
     fn learn(&mut self, definition: Digest, served: Served) {
         self.wanted.remove(&definition);
+        self.parts.metrics.learn(definition, served.iter().map(|(element, compiled)| (element, &**compiled)));
         for (element, compiled) in &served {
             let table = compiled.table();
             let node = table.find(element.as_str()).map(|node| &table.node(node).kind);
@@ -445,10 +447,12 @@ impl Engine {
         let Parts { core, calls, tables, control, metrics, .. } = &self.parts;
         metrics.levels(Levels {
             inflight: calls.running(),
+            queued: core.queued(),
             held: core.held(),
             unanswered: core.unanswered(),
             remembered: core.remembered(),
             tables: tables.len(),
+            version: self.bindings_version,
             flowd: control.is_linked() && self.greeted,
         });
     }

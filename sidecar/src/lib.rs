@@ -8,7 +8,7 @@
 //! * [`task`] calls the task (`calls`: with which headers), [`probe`] tells whether it can be called at all;
 //! * [`lifecycle`] is what an orchestrator asks of it;
 //! * [`identity`] is who it is, in a cluster; `capture` whether a mesh stands before its hop port;
-//! * `control` is the stream to flowd; `spans` and `metrics` are for people.
+//! * `control` is the stream to flowd; `spans`, `metrics` and `log` are for people.
 
 pub mod app;
 pub mod callback;
@@ -22,6 +22,7 @@ pub mod directory;
 mod engine;
 pub mod identity;
 pub mod lifecycle;
+mod log;
 mod metrics;
 pub mod probe;
 mod probes;

@@ -1,57 +1,76 @@
 //! What a sidecar counts, for `/metrics`. Labels are names of the model and of services, never instances.
+//!
+//! What is counted for every token goes by handles that were made when its task was seen first (`series`): no lock, no allocation. Durations
+//! have the trace that they were measured in as exemplar, where traces are exported.
 
-use foldhash::{HashMap, HashMapExt as _};
+mod series;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::{HashMap, HashMapExt as _};
+use hop::Refusal;
+use hop::metrics::Hops;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::family::Family as Labelled;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 use routing::mapping::Answer;
 use routing::step::CallFailure;
-use routing::{ActivationId, ElementId, ServiceName};
+use routing::{ActivationId, Compiled, Digest, ElementId, ServiceName, Timestamp, Token};
 use runtime::memory::ResidentMemory;
+use runtime::metrics::{Exemplar, Exposition, Family, Histogram};
+use runtime::telemetry::sampled_trace;
+
+use crate::core::Call;
+use series::{OfTask, Series};
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
-    hop_duration: Family<To, Histogram, Buckets>,
-    refused: Family<Reason, Counter>,
-    requests: Family<Request, Counter>,
-    task_duration: Family<Task, Histogram, Buckets>,
-    task_up: Family<Service, Gauge>,
-    inflight: Gauge,
-    held: Gauge,
-    unanswered: Gauge,
-    remembered: Gauge,
-    tables: Gauge,
-    flowd: Gauge,
+    series: Series,
+    refused: [Counter; REASONS.len()],
+    task_up: Labelled<Service, Gauge>,
     journal: Histogram,
-    offered: HashMap<ActivationId, (Instant, ElementId)>,
-    calling: HashMap<ActivationId, (Instant, ElementId)>,
+    gauges: Gauges,
+    /// Traces are exported: they can be found by an exemplar.
+    traced: bool,
+    hops: Hops,
+    calling: HashMap<ActivationId, Calling>,
+}
+
+#[derive(Clone, Debug)]
+struct Calling {
+    since: Instant,
+    of: Arc<OfTask>,
+    trace: Option<u128>,
 }
 
 /// What the engine holds now.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Levels {
     pub(crate) inflight: usize,
+    pub(crate) queued: usize,
     pub(crate) held: usize,
     pub(crate) unanswered: usize,
     pub(crate) remembered: usize,
     pub(crate) tables: usize,
+    /// Of the bindings in force; 0 until flowd has sent some.
+    pub(crate) version: u64,
     pub(crate) flowd: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct To {
-    to: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Task {
-    task: String,
+#[derive(Clone, Debug, Default)]
+struct Gauges {
+    inflight: Gauge,
+    queued: Gauge,
+    held: Gauge,
+    unanswered: Gauge,
+    remembered: Gauge,
+    tables: Gauge,
+    version: Gauge,
+    flowd: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,114 +83,99 @@ struct Reason {
     reason: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Request {
-    task: String,
-    code_class: &'static str,
-    outcome: &'static str,
-}
+const REASONS: [&str; 5] = ["unknown_table", "draining", "full", "not_served", "forbidden"];
 
-/// From half a millisecond to half a minute.
-#[derive(Clone, Debug)]
-struct Buckets;
-
-impl MetricConstructor<Histogram> for Buckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(exponential_buckets(0.000_5, 3.0, 11))
+/// Which of [`REASONS`] it is.
+fn reason(why: Refusal) -> usize {
+    match why {
+        Refusal::UnknownTable => 0,
+        Refusal::Draining => 1,
+        Refusal::Full(_) => 2,
+        Refusal::NotServed => 3,
+        Refusal::Forbidden => 4,
     }
 }
 
 impl Metrics {
-    /// Registers everything in `registry`.
-    pub(crate) fn new(registry: &mut Registry) -> Self {
+    /// All of them at zero, and the page that shows them; `traced` if traces are exported.
+    pub(crate) fn new(traced: bool) -> (Self, Exposition) {
+        let mut registry = Registry::default();
         let flow = registry.sub_registry_with_prefix("flow");
-        let hop_duration = Family::new_with_constructor(Buckets);
-        let task_duration = Family::new_with_constructor(Buckets);
-        let (requests, refused, task_up) = (Family::default(), Family::default(), Family::default());
-        let seconds = Unit::Seconds;
-        let hop_help = "From offering a token to its receiver's word that it is durable there";
-        flow.register_with_unit("hop_duration", hop_help, seconds.clone(), hop_duration.clone());
-        flow.register_with_unit("task_duration", "Calls of the task", seconds.clone(), task_duration.clone());
-        flow.register("task_requests", "Calls of the task, by status class and outcome", requests.clone());
-        flow.register("offers_refused", "Offers that were not taken here", refused.clone());
+        let refused = Labelled::<Reason, Counter>::default();
+        flow.register("offers_refused", "Offers that were not taken here, by reason", refused.clone());
+        let task_up = Labelled::default();
         flow.register("task_up", "1 while the task's probe succeeds", task_up.clone());
-        let journal = Buckets.new_metric();
-        let journal_help = "From appending records to their being durable";
-        flow.register_with_unit("journal_write", journal_help, seconds, journal.clone());
-        let mut gauge = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            flow.register(name, help, gauge.clone());
-            gauge
-        };
-        let metrics = Self {
-            inflight: gauge("task_inflight", "Calls of tasks under way"),
-            held: gauge("tokens_held", "Tokens accepted and not decided"),
-            unanswered: gauge("tokens_unanswered", "Tokens decided and not yet accepted by their receivers"),
-            remembered: gauge("ids_remembered", "Activation ids remembered for the sake of repeated offers"),
-            tables: gauge("definitions_known", "Definitions whose tables are here"),
-            flowd: gauge("control_connected", "1 while the stream to flowd is open"),
-            hop_duration,
-            refused,
-            requests,
-            task_duration,
-            task_up,
-            journal,
-            offered: HashMap::new(),
-            calling: HashMap::new(),
-        };
+        let gauges = Gauges::default();
+        gauges.register(flow);
+        let series = Series::new(flow);
         registry.register_collector(Box::new(ResidentMemory));
-        metrics
+        let help = "From appending records to the journal to their being durable";
+        let journal = Family::new("flow_journal_fsync_seconds", help, &[]);
+        let hops = Hops::family();
+        let metrics = Self {
+            refused: REASONS.map(|reason| refused.get_or_create_owned(&Reason { reason })),
+            task_up,
+            journal: journal.with(&[]),
+            gauges,
+            traced,
+            hops: Hops::new(hops.clone(), traced),
+            calling: HashMap::new(),
+            series,
+        };
+        let page = Exposition::new(registry, [hops, metrics.series.family(), journal]);
+        (metrics, page)
     }
 
-    pub(crate) fn offered(&mut self, activation: ActivationId, to: &ElementId) {
-        self.offered.entry(activation).or_insert_with(|| (Instant::now(), to.clone()));
+    /// Tables of tasks that are served here: whose hops go out by which flows.
+    pub(crate) fn learn<'a>(
+        &mut self,
+        definition: Digest,
+        served: impl IntoIterator<Item = (&'a ElementId, &'a Compiled)>,
+    ) {
+        self.series.learn(definition, served);
+    }
+
+    /// No instance runs on these definitions any more.
+    pub(crate) fn retired(&mut self, definitions: &[Digest]) {
+        self.series.retired(definitions);
+        self.hops.retired(definitions);
+    }
+
+    /// A token is offered, perhaps again.
+    pub(crate) fn offered(&mut self, token: &Token) {
+        let Self { hops, series, .. } = self;
+        hops.offered(token, || series.sender(token));
     }
 
     /// A receiver says that a token has been durable there for as long as `ago`.
-    pub(crate) fn accepted(&mut self, activation: ActivationId, ago: Duration) {
-        if let Some((since, to)) = self.offered.remove(&activation) {
-            let label = To { to: to.as_str().to_owned() };
-            self.hop_duration.get_or_create(&label).observe(since.elapsed().saturating_sub(ago).as_secs_f64());
-        }
+    pub(crate) fn accepted(&mut self, activation: ActivationId, ago: Duration, now: Timestamp) {
+        self.hops.accepted(activation, ago, now);
     }
 
-    pub(crate) fn refused(&self, why: hop::Refusal) {
-        let reason = match why {
-            hop::Refusal::UnknownTable => "unknown_table",
-            hop::Refusal::Draining => "draining",
-            hop::Refusal::Full(_) => "full",
-            hop::Refusal::NotServed => "not_served",
-            hop::Refusal::Forbidden => "forbidden",
-        };
-        self.refused.get_or_create(&Reason { reason }).inc();
+    pub(crate) fn refused(&self, why: Refusal) {
+        self.refused[reason(why)].inc();
     }
 
-    pub(crate) fn calling(&mut self, activation: ActivationId, element: &ElementId) {
-        self.calling.insert(activation, (Instant::now(), element.clone()));
+    /// A call begins.
+    pub(crate) fn calling(&mut self, call: &Call) {
+        let of = self.series.task(&call.token, call.table.table().process.as_str());
+        of.attempt(call.attempt > 0);
+        let trace = if self.traced { sampled_trace(&call.token.trace.traceparent) } else { None };
+        self.calling.insert(call.activation, Calling { since: Instant::now(), of, trace });
     }
 
     pub(crate) fn aborted(&mut self, activation: ActivationId) {
         self.calling.remove(&activation);
     }
 
-    pub(crate) fn called(&mut self, activation: ActivationId, result: &Result<Answer, CallFailure>) {
-        let Some((since, element)) = self.calling.remove(&activation) else { return };
-        let task = element.as_str().to_owned();
-        let (code_class, outcome) = match result {
-            Ok(answer) => match answer.status / 100 {
-                2 => ("2xx", "completed"),
-                3 => ("3xx", "error"),
-                4 => ("4xx", "error"),
-                _ => ("5xx", "failed"),
-            },
-            Err(CallFailure::Down(_)) => ("none", "down"),
-            Err(CallFailure::Broken(_) | CallFailure::Unanswered { .. }) => ("none", "broken"),
-            Err(CallFailure::TimedOut) => ("none", "timeout"),
-            Err(CallFailure::TooLarge) => ("none", "too_large"),
-            Err(CallFailure::Impossible(_)) => ("none", "impossible"),
-        };
-        self.requests.get_or_create(&Request { task: task.clone(), code_class, outcome }).inc();
-        self.task_duration.get_or_create(&Task { task }).observe(since.elapsed().as_secs_f64());
+    /// A call has ended.
+    pub(crate) fn called(&mut self, activation: ActivationId, result: &Result<Answer, CallFailure>, now: Timestamp) {
+        let Some(Calling { since, of, trace }) = self.calling.remove(&activation) else { return };
+        of.ended(result);
+        match trace {
+            Some(trace) => of.took.observe_in(since.elapsed(), Exemplar { trace, at: now }),
+            None => of.took.observe(since.elapsed()),
+        }
     }
 
     pub(crate) fn task_up(&self, service: &ServiceName, up: bool) {
@@ -179,16 +183,37 @@ impl Metrics {
     }
 
     pub(crate) fn journal_write(&self, took: Duration) {
-        self.journal.observe(took.as_secs_f64());
+        self.journal.observe(took);
     }
 
     pub(crate) fn levels(&self, levels: Levels) {
-        let set = |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        set(&self.inflight, levels.inflight);
-        set(&self.held, levels.held);
-        set(&self.unanswered, levels.unanswered);
-        set(&self.remembered, levels.remembered);
-        set(&self.tables, levels.tables);
-        set(&self.flowd, levels.flowd.into());
+        let count = |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        let Gauges { inflight, queued, held, unanswered, remembered, tables, version, flowd } = &self.gauges;
+        count(inflight, levels.inflight);
+        count(queued, levels.queued);
+        count(held, levels.held);
+        count(unanswered, levels.unanswered);
+        count(remembered, levels.remembered);
+        count(tables, levels.tables);
+        version.set(i64::try_from(levels.version).unwrap_or(i64::MAX));
+        flowd.set(levels.flowd.into());
+    }
+}
+
+impl Gauges {
+    fn register(&self, flow: &mut Registry) {
+        let Self { inflight, queued, held, unanswered, remembered, tables, version, flowd } = self;
+        for (name, help, gauge) in [
+            ("task_inflight", "Calls of tasks under way", inflight),
+            ("task_queue_depth", "Calls that wait for a place at their task", queued),
+            ("tokens_held", "Tokens accepted and not decided", held),
+            ("tokens_unanswered", "Tokens decided and not yet accepted by their receivers", unanswered),
+            ("ids_remembered", "Activation ids remembered for the sake of repeated offers", remembered),
+            ("definitions_known", "Definitions whose tables are here", tables),
+            ("routing_table_version", "Version of the bindings in force, as flowd counts them", version),
+            ("control_connected", "1 while the stream to flowd is open", flowd),
+        ] {
+            flow.register(name, help, gauge.clone());
+        }
     }
 }

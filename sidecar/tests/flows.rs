@@ -65,6 +65,19 @@ async fn a_token_goes_from_task_to_task_and_to_the_ledger() {
         assert_eq!(sidecar.metric("flow_tokens_held").await, 0.0);
     }
     b.metric_becomes("flow_ids_remembered", 0.0).await;
+    assert_eq!(a.metric("flow_hop_duration_seconds_count{process=\"order\",from=\"a\",to=\"b\"}").await, 1.0);
+    for (sidecar, task) in [(&a, "a"), (&b, "b")] {
+        let of = format!("process=\"order\",task=\"{task}\"");
+        for (name, labels, value) in [
+            ("task_attempts_total", ",attempt=\"first\"", 1.0),
+            ("task_attempts_total", ",attempt=\"retry\"", 0.0),
+            ("task_requests_total", ",code_class=\"2xx\",outcome=\"completed\"", 1.0),
+            ("task_requests_total", ",code_class=\"5xx\",outcome=\"failed\"", 0.0),
+            ("task_duration_seconds_count", "", 1.0),
+        ] {
+            assert_eq!(sidecar.metric(&format!("flow_{name}{{{of}{labels}}}")).await, value, "{name} {labels}");
+        }
+    }
     let told = ledger.told("hop records", |told| told.hops.len() >= 2).await;
     let mut hops: Vec<_> = told.hops.iter().map(|h| (h.element.as_str(), h.status.as_str(), h.attempts)).collect();
     hops.sort_unstable();
@@ -99,9 +112,10 @@ async fn a_failing_task_is_called_again_with_the_same_key() {
         _ => ok(r#"{"done":true}"#),
     });
     let task = task.await;
-    let (_a, mut starter) = one(&folders, &ledger, &definition, &task).await;
+    let (a, mut starter) = one(&folders, &ledger, &definition, &task).await;
     starter.offer(&token(&definition, "a", 1, &json!({})));
     assert_eq!(payload(&ledger.products(1).await[0]), json!({"done": true}));
+    assert_eq!(a.metric("flow_task_attempts_total{process=\"order\",task=\"a\",attempt=\"retry\"}").await, 2.0);
     let requests = task.requests();
     let attempts: Vec<_> = requests.iter().map(|r| r.header("x-rexflow-attempt")).collect();
     assert_eq!(attempts, ["1", "2", "3"]);

@@ -381,6 +381,7 @@ impl Game {
                     | Output::Thrown
                     | Output::Listening
                     | Output::Started(_)
+                    | Output::Measured(_)
                     | Output::HandTables(..)
                     | Output::Reopened(_)
                     | Output::Settled(_) => {}

@@ -10,8 +10,8 @@ use super::instance::{InstanceView, Open, State, Timed};
 use super::message::Posted;
 use super::stored::{self, encode_instance, key};
 use super::{
-    After, Answer, Compiled, HashMap, InstanceId, Ledger, Output, Pending, Request, Start, Timestamp, assignment_key,
-    is_start,
+    After, Answer, Compiled, HashMap, InstanceId, Ledger, Measure, Output, Pending, Request, Start, Timestamp,
+    assignment_key, is_start,
 };
 
 /// The ledger's tables, for the engine.
@@ -103,6 +103,7 @@ impl Ledger {
             self.carry_out(now, instance, effect, out);
         }
         self.settle_state(instance, out);
+        self.measure_incidents(instance, out);
         // told last: who waits for the first incident reads the state with it
         if incident {
             self.changed(instance, out);
@@ -116,6 +117,10 @@ impl Ledger {
             Effect::Broadcast { name, payload } => self.post(Posted::Signal(name, payload)),
             Effect::Passed { table, node, token, since, status } => {
                 out.push(hop(&table, node, &token, since, now, status));
+            }
+            Effect::Joined { table, node, since } => {
+                let (process, join) = (table.table().process.clone(), table.table().node(node).id.clone());
+                out.push(Output::Measured(Measure::Joined(process, join, now.saturating_sub(since))));
             }
             Effect::Completed { result, end_event, timed } => {
                 self.completed(now, instance, (result, end_event, timed), out);
@@ -237,6 +242,8 @@ impl Ledger {
             if let Some(what) = stay.subscriptions.iter().find(due).cloned() {
                 // another timer of the same record may be due as well
                 self.timers.insert((at, activation, instance.clone()));
+                let due = what.on.time().unwrap_or(at);
+                out.push(Output::Measured(Measure::Late(now.saturating_sub(due))));
                 self.run(now, &instance, out, |run| {
                     run.fire(activation, &what, None);
                 });
@@ -269,6 +276,16 @@ impl Ledger {
             self.put(key::open(instance), bytes);
         }
         self.changed(instance, out);
+    }
+
+    /// Tells how many tokens wait for an operator, when that has changed.
+    pub(super) fn measure_incidents(&mut self, instance: &InstanceId, out: &mut Vec<Output>) {
+        let Some(open) = self.instances.get_mut(instance) else { return };
+        let now = open.inner.halted();
+        let before = std::mem::replace(&mut open.halted, now);
+        if before != now {
+            out.push(Output::Measured(Measure::Incidents(instance.clone(), before, now)));
+        }
     }
 
     pub(super) fn changed(&self, instance: &InstanceId, out: &mut Vec<Output>) {

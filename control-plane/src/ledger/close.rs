@@ -10,7 +10,7 @@ use routing::{ActivationId, Failure, Payload, Product, ScopeId, Token, Weight};
 
 use super::instance::State;
 use super::stored::{encode_instance, key};
-use super::{Arc, Digest, InstanceId, Ledger, MAX_KEYS, Output, Timestamp, remains};
+use super::{Arc, Digest, InstanceId, Ledger, MAX_KEYS, Measure, Output, Timestamp, remains};
 
 /// An instance closed early: what has come back of it since.
 #[derive(Debug)]
@@ -122,6 +122,9 @@ impl Ledger {
     /// One record, first wins: from here on the instance is only in the store.
     fn close(&mut self, now: Timestamp, instance: &InstanceId, ending: Ending, out: &mut Vec<Output>) {
         let Some(open) = self.instances.remove(instance) else { return };
+        if open.halted > 0 {
+            out.push(Output::Measured(Measure::Incidents(instance.clone(), open.halted, 0)));
+        }
         let mut view = open.base;
         (view.state, view.ended, view.result) = (ending.state, Some(now), ending.result);
         (view.end_event, view.failure, view.reason) = (ending.end_event, ending.failure, ending.reason);

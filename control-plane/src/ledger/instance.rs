@@ -207,6 +207,8 @@ pub(super) struct Open {
     pub(super) stored: BTreeSet<ActivationId>,
     /// The gone ids that the store has.
     pub(super) stored_seen: Vec<ActivationId>,
+    /// Tokens that wait for an operator, as metrics were told.
+    pub(super) halted: usize,
 }
 
 impl Open {
@@ -218,6 +220,7 @@ impl Open {
             base,
             stored: BTreeSet::new(),
             stored_seen: Vec::new(),
+            halted: 0,
         }
     }
 

@@ -97,6 +97,8 @@ impl Ledger {
         let mut instances: Vec<InstanceId> = self.instances.keys().cloned().collect();
         instances.sort_unstable();
         instances.iter().for_each(|i| self.settle_state(i, out));
+        // metrics know them from the beginning
+        self.instances.values_mut().for_each(|open| open.halted = open.inner.halted());
         self.take_back_thrown();
         let mut effects = Vec::new();
         self.recover_timers(now, &mut effects);

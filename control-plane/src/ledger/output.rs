@@ -2,7 +2,7 @@
 
 use hop::Offer;
 use routing::form::Checked;
-use routing::{ActivationId, Digest, ElementId, HopRecord, Incarnation, InstanceId, ProcessId};
+use routing::{ActivationId, Digest, ElementId, HopRecord, Incarnation, InstanceId, ProcessId, Timestamp};
 
 use super::instance::InstanceView;
 use super::message::Receipt;
@@ -27,8 +27,8 @@ pub enum Output {
     Thrown,
     /// Topics of a broker are to be listened to, or not any more.
     Listening,
-    /// An event has started an instance of this process.
-    Started(ProcessId),
+    /// An event has started this instance.
+    Started(InstanceId),
     /// An instance has another state now.
     Changed(Box<InstanceView>),
     /// An instance was closed with tokens still on their way: tell the sidecars, and whether what they give back is kept.
@@ -39,8 +39,21 @@ pub enum Output {
     Settled(Incarnation),
     /// Something for people.
     Hop(HopRecord),
+    /// Something for metrics.
+    Measured(Measure),
     /// A rule was broken: a bug, worth an alarm.
     Alarm(String),
+}
+
+/// What is measured where only the ledger sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measure {
+    /// Tokens of an instance that wait for an operator: how many there were, and how many there are.
+    Incidents(InstanceId, usize, usize),
+    /// A join of a process has fired, this long after its first token came; milliseconds.
+    Joined(ProcessId, ElementId, Timestamp),
+    /// A timer has fired this long after it was due; milliseconds.
+    Late(Timestamp),
 }
 
 /// The answer to a request.

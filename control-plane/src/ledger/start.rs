@@ -10,13 +10,10 @@ use std::sync::Arc;
 use prost::Message as _;
 use proto::convert::{self, Malformed};
 use proto::v1;
-use routing::instance::{Began, Published, Stay, Subscription, timer_signal};
+use routing::instance::{Began, Published, Stay, Subscription};
 use routing::table::{Filter, Filtered, NodeIx, NodeKind, Template, Timer, Trigger};
 use routing::timer::{self, Cycle};
-use routing::{
-    Compiled, DeploymentId, Digest, ElementId, Failure, FailureCode, InstanceId, Payload, ProcessId, TraceContext,
-    evaluate,
-};
+use routing::{Compiled, DeploymentId, Digest, ElementId, InstanceId, Payload, ProcessId, TraceContext, evaluate};
 use serde_json::{Map, Value};
 
 use super::message::Receipt;
@@ -24,20 +21,17 @@ use super::operate::Operated;
 use super::stored::key;
 use super::{Answer, Deployed, Ledger, Output, Request, Start, Timestamp};
 
-/// Firings of a cycle that are skipped one by one when flowd was away; beyond that it begins anew.
-const CATCH_UP: usize = 10_000;
-
 /// One trigger that starts instances.
 #[derive(Clone, Debug)]
 pub(super) struct StartEvent {
     pub(super) process: ProcessId,
     deployed: Deployed,
-    element: ElementId,
+    pub(super) element: ElementId,
     /// Which trigger of the element; `None`: none of the model, an operator has subscribed it.
-    number: Option<u32>,
+    pub(super) number: Option<u32>,
     on: StartsOn,
     /// The instance waits for other events, too, before it goes on or ends.
-    grouped: bool,
+    pub(super) grouped: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -89,7 +83,7 @@ pub(super) struct Due {
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
-    all: Vec<StartEvent>,
+    pub(super) all: Vec<StartEvent>,
     messages: HashMap<String, Vec<usize>>,
     signals: HashMap<String, Vec<usize>>,
     pub(super) timers: HashMap<TimerKey, usize>,
@@ -262,45 +256,6 @@ impl Ledger {
         }
     }
 
-    /// A timer start event's time has come: what is next of it is set.
-    fn next_start(&mut self, now: Timestamp, key: &TimerKey) -> Option<StartEvent> {
-        let starts = &mut self.exchange.starts;
-        starts.next.retain(|(_, it)| it != key);
-        let start = starts.timers.get(key).map(|it| starts.all[*it].clone())?;
-        let due = starts.due.get_mut(key)?;
-        (due.at, due.again) = following(due.at?, due.again.take(), now);
-        let due = due.clone();
-        starts.next.extend(due.at.map(|at| (at, key.clone())));
-        self.store_start(key, Some(&due));
-        Some(start)
-    }
-
-    /// A timer start event's time was missed, and it is not to fire for that. `failing`: the instance begins, and fails at once.
-    pub(super) fn skip_start(&mut self, now: Timestamp, key: &TimerKey, failing: bool, out: &mut Vec<Output>) {
-        let at = self.exchange.starts.due.get(key).and_then(|due| due.at).unwrap_or(now);
-        let Some(start) = self.next_start(now, key).filter(|_| failing) else { return };
-        let Some(begun) = self.begun_by(now, &start, nothing()) else { return };
-        out.push(Output::Started(start.process.clone()));
-        let due = routing::timer::written(at);
-        let why = format!("the timer was due at {due}, while flowd was away (timer_recovery_policy: fail)");
-        let failure = Failure::new(FailureCode::CanceledInstance, &start.element, why);
-        self.open_new(now, begun, None, out, |run, token| run.begin_failed(token, failure));
-    }
-
-    /// Timer start events whose time has come.
-    pub(super) fn fire_starts(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        while let Some((_, key)) = self.exchange.starts.next.first().cloned().filter(|(at, _)| *at <= now) {
-            let Some(start) = self.next_start(now, &key) else { continue };
-            let told = start.grouped.then(|| {
-                let signal = timer_signal(&start.process, &start.element, start.number.unwrap_or(0) as usize);
-                self.broadcast(now, &signal, &nothing(), out)
-            });
-            if told.is_none_or(|it| it.instances.is_empty()) {
-                self.start_by_event(now, &start, &nothing(), None, out);
-            }
-        }
-    }
-
     /// Variables are offered: every start event whose condition they fulfil starts an instance with them (BPMN 10.5.2). To a condition's filter
     /// they have just come to be.
     pub(super) fn offer_variables(
@@ -365,7 +320,7 @@ impl Ledger {
         let mapped = node.mapping.as_ref().is_some_and(|it| !it.outputs.is_empty());
         let begun = self.begun_by(now, start, if mapped { nothing() } else { payload.clone() })?;
         let instance = begun.instance.clone();
-        out.push(Output::Started(start.process.clone()));
+        out.push(Output::Started(instance.clone()));
         let began = Began {
             came: (mapped || start.grouped).then_some(payload),
             trigger: start.number.map(|it| it as usize),
@@ -377,7 +332,7 @@ impl Ledger {
     }
 
     /// What an event starts.
-    fn begun_by(&mut self, now: Timestamp, start: &StartEvent, payload: Payload) -> Option<Start> {
+    pub(super) fn begun_by(&mut self, now: Timestamp, start: &StartEvent, payload: Payload) -> Option<Start> {
         self.tables.get(&start.deployed.definition)?;
         let number = self.next_number();
         Some(Start {
@@ -408,21 +363,6 @@ fn instance_id(deployment: &DeploymentId, now: Timestamp, number: u64) -> Instan
 
 pub(super) fn nothing() -> Payload {
     Payload::json(&Value::Object(Map::new()))
-}
-
-/// When a timer that fired is due again: the next time on its grid that is not over.
-fn following(fired: Timestamp, mut again: Option<Cycle>, now: Timestamp) -> (Option<Timestamp>, Option<Cycle>) {
-    let mut at = fired;
-    for _ in 0..CATCH_UP {
-        match again.as_ref().and_then(|cycle| cycle.next(at).ok().flatten()) {
-            None => return (None, None),
-            Some(due) => (at, again) = (due.at, due.again),
-        }
-        if at > now {
-            return (Some(at), again);
-        }
-    }
-    (Some(now + 1), again)
 }
 
 /// What operators have subscribed.

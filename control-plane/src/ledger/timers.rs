@@ -1,18 +1,22 @@
-//! Timers that flowd waits for: listed, given another time by an operator, and what becomes of those that came due while it was away.
+//! Timers that flowd waits for: listed, given another time by an operator, fired where they start instances, and what becomes of those that came
+//! due while it was away.
 //!
 //! A timer of an instance is a subscription of one of its records; one that starts instances belongs to a deployment. A task's boundary timer
 //! that its sidecar waits for is not known here.
 
 use std::collections::BTreeSet;
 
-use routing::instance::{On, Stay, Subscription};
+use routing::instance::{On, Stay, Subscription, timer_signal};
 use routing::table::{NodeKind, Recovery, Timer};
 use routing::timer::{self, Cycle};
-use routing::{ActivationId, Compiled, DeploymentId, Digest, ElementId, InstanceId, ProcessId};
+use routing::{ActivationId, Compiled, DeploymentId, Digest, ElementId, Failure, FailureCode, InstanceId, ProcessId};
 
 use super::operate::{Operated, Operator, shortened};
-use super::start::{TimerKey, nothing};
-use super::{Answer, Ledger, Output, Request, Timestamp};
+use super::start::{StartEvent, TimerKey, nothing};
+use super::{Answer, Ledger, Measure, Output, Request, Timestamp};
+
+/// Firings of a cycle that are skipped one by one when flowd was away; beyond that it begins anew.
+const CATCH_UP: usize = 10_000;
 
 /// Operations that a start event's timer remembers; of more, the last ones.
 const MAX_OPERATIONS: usize = 20;
@@ -151,6 +155,46 @@ impl Ledger {
         }
     }
 
+    /// A timer start event's time has come: what is next of it is set.
+    fn next_start(&mut self, now: Timestamp, key: &TimerKey) -> Option<StartEvent> {
+        let starts = &mut self.exchange.starts;
+        starts.next.retain(|(_, it)| it != key);
+        let start = starts.timers.get(key).map(|it| starts.all[*it].clone())?;
+        let due = starts.due.get_mut(key)?;
+        (due.at, due.again) = following(due.at?, due.again.take(), now);
+        let due = due.clone();
+        starts.next.extend(due.at.map(|at| (at, key.clone())));
+        self.store_start(key, Some(&due));
+        Some(start)
+    }
+
+    /// A timer start event's time was missed, and it is not to fire for that. `failing`: the instance begins, and fails at once.
+    pub(super) fn skip_start(&mut self, now: Timestamp, key: &TimerKey, failing: bool, out: &mut Vec<Output>) {
+        let at = self.exchange.starts.due.get(key).and_then(|due| due.at).unwrap_or(now);
+        let Some(start) = self.next_start(now, key).filter(|_| failing) else { return };
+        let Some(begun) = self.begun_by(now, &start, nothing()) else { return };
+        out.push(Output::Started(begun.instance.clone()));
+        let due = routing::timer::written(at);
+        let why = format!("the timer was due at {due}, while flowd was away (timer_recovery_policy: fail)");
+        let failure = Failure::new(FailureCode::CanceledInstance, &start.element, why);
+        self.open_new(now, begun, None, out, |run, token| run.begin_failed(token, failure));
+    }
+
+    /// Timer start events whose time has come.
+    pub(super) fn fire_starts(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        while let Some((at, key)) = self.exchange.starts.next.first().cloned().filter(|(at, _)| *at <= now) {
+            let Some(start) = self.next_start(now, &key) else { continue };
+            out.push(Output::Measured(Measure::Late(now.saturating_sub(at))));
+            let told = start.grouped.then(|| {
+                let signal = timer_signal(&start.process, &start.element, start.number.unwrap_or(0) as usize);
+                self.broadcast(now, &signal, &nothing(), out)
+            });
+            if told.is_none_or(|it| it.instances.is_empty()) {
+                self.start_by_event(now, &start, &nothing(), None, out);
+            }
+        }
+    }
+
     /// An operator gives timers of a deployment's start events another time.
     pub(super) fn rearm_starts(
         &mut self,
@@ -216,4 +260,19 @@ impl Ledger {
         }
         self.store_start(key, Some(&due));
     }
+}
+
+/// When a timer that fired is due again: the next time on its grid that is not over.
+fn following(fired: Timestamp, mut again: Option<Cycle>, now: Timestamp) -> (Option<Timestamp>, Option<Cycle>) {
+    let mut at = fired;
+    for _ in 0..CATCH_UP {
+        match again.as_ref().and_then(|cycle| cycle.next(at).ok().flatten()) {
+            None => return (None, None),
+            Some(due) => (at, again) = (due.at, due.again),
+        }
+        if at > now {
+            return (Some(at), again);
+        }
+    }
+    (Some(now + 1), again)
 }

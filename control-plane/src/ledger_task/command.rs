@@ -16,7 +16,6 @@ use crate::ledger::{
     self, Actor, Answer, Consumed, Deployed, Input, InstanceView, Leaving, Listed, Operation, Operator, Position,
     Record, Reopening, Seen, Start, TaskAction, Thrown, TimerView, TopicView,
 };
-use crate::metrics::OfProcess;
 use crate::store;
 
 /// Which open instances are asked for.
@@ -69,7 +68,7 @@ pub(super) enum Command {
 
 /// Who asked, by the ledger's request number.
 pub(super) enum Pending {
-    Start { own: InstanceId, reply: oneshot::Sender<Result<InstanceId, Refused>>, process: OfProcess },
+    Start { own: InstanceId, reply: oneshot::Sender<Result<InstanceId, Refused>> },
     Do(oneshot::Sender<Answer>),
 }
 
@@ -245,8 +244,7 @@ impl LedgerTask {
         if let Some(settled) = settled {
             self.waiters.add(own.clone(), settled);
         }
-        let process = OfProcess { process: start.process.as_str().to_owned() };
-        let request = self.request(Pending::Start { own, reply, process });
+        let request = self.request(Pending::Start { own, reply });
         self.input(Input::Start(request, start));
     }
 

@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message as _;
 use proto::convert::digest_bytes;
 use proto::v1;
-use routing::{Digest, ElementId, Incarnation};
+use routing::{Digest, ElementId, Incarnation, InstanceId};
 use runtime::telemetry::{SpanKind, TraceContext};
 
 use super::LedgerTask;
 use super::batch::Effect;
 use super::command::{Pending, Refused, Settled};
-use crate::ledger::{Answer, Input, InstanceView, Output, Request, State};
-use crate::metrics::{Ended, OfProcess};
+use crate::ledger::{Answer, Input, InstanceView, Measure, Output, Request, State};
 
 impl LedgerTask {
     pub(super) fn release(&mut self, effects: Vec<Effect>) {
@@ -49,11 +49,7 @@ impl LedgerTask {
             Output::Appended(topic) => drop(self.appended.send(Arc::from(topic))),
             Output::Thrown => self.broker.thrown.send_replace(()),
             Output::Listening => self.broker.listening.send_replace(()),
-            Output::Started(process) => {
-                let process = OfProcess { process: process.as_str().to_owned() };
-                self.parts.metrics.started.get_or_create(&process).inc();
-                self.parts.metrics.open.inc();
-            }
+            Output::Started(instance) => self.parts.metrics.instances.started(&instance),
             Output::Changed(view) => self.changed(Arc::from(view)),
             Output::Tombstone(instance, kept) => {
                 for mailbox in self.parts.mesh.mailboxes() {
@@ -61,7 +57,7 @@ impl LedgerTask {
                 }
             }
             Output::Reopened(instance) => {
-                self.parts.metrics.open.inc();
+                self.parts.metrics.instances.reopened(&instance);
                 for mailbox in self.parts.mesh.mailboxes() {
                     mailbox.post(|letters| letters.reopen(instance.clone()));
                 }
@@ -72,6 +68,7 @@ impl LedgerTask {
                 self.parts.mesh.departed(left, settled);
             }
             Output::Hop(record) => hops.push(v1::HopRecord::from(record).encode_to_vec()),
+            Output::Measured(measure) => self.measured(&measure),
             Output::Alarm(what) => {
                 self.parts.metrics.alarms.inc();
                 tracing::error!(what, "the ledger saw a broken rule: please report this");
@@ -81,7 +78,7 @@ impl LedgerTask {
 
     fn answer(&mut self, request: Request, answer: Answer) {
         match (self.asked.remove(&request), answer) {
-            (Some(Pending::Start { own, reply, process }), answer) => {
+            (Some(Pending::Start { own, reply }), answer) => {
                 let answer = match answer {
                     Answer::Started(id) => Ok(id),
                     Answer::NotFound => Err(Refused::NotFound),
@@ -95,10 +92,7 @@ impl LedgerTask {
                     | Answer::Checked(_) => Err(Refused::WrongState("answered out of turn".to_owned())),
                 };
                 match &answer {
-                    Ok(id) if *id == own => {
-                        self.parts.metrics.started.get_or_create(&process).inc();
-                        self.parts.metrics.open.inc();
-                    }
+                    Ok(id) if *id == own => self.parts.metrics.instances.started(id),
                     // the same key, another instance: whoever waits does so for that one
                     Ok(id) => self.waiters.take(&own).into_iter().for_each(|waiter| self.wait(id.clone(), waiter)),
                     Err(_) => drop(self.waiters.take(&own)),
@@ -115,19 +109,50 @@ impl LedgerTask {
     fn changed(&mut self, view: Arc<InstanceView>) {
         if view.state.is_closed() {
             self.ended(&view);
-        } else if !view.incidents.is_empty() {
-            self.parts.metrics.incidents.inc();
         }
         self.waiters.changed(&view);
         // no receiver: nobody watches
         let _ = self.changes.send(view);
     }
 
+    fn measured(&self, measure: &Measure) {
+        let metrics = &self.parts.metrics;
+        match measure {
+            Measure::Incidents(instance, before, now) => {
+                metrics.instances.halted(instance, *before, *now);
+                if now > before {
+                    self.incident(instance);
+                }
+            }
+            Measure::Joined(process, join, waited) => {
+                metrics.joins.with(&[process.as_str(), join.as_str()]).observe(Duration::from_millis(*waited));
+            }
+            Measure::Late(by) => metrics.timers.observe(Duration::from_millis(*by)),
+        }
+    }
+
+    /// Says which token waits for an operator now; what it carries is never in a log.
+    fn incident(&self, instance: &InstanceId) {
+        let Some(view) = self.parts.ledger.view(instance) else { return };
+        let Some(newest) = view.incidents.iter().max_by_key(|it| it.since) else { return };
+        let (process, trace_id) = (view.process.as_str(), trace_id(&view));
+        let (element, code) = (newest.failure.element.as_str(), newest.failure.code.as_str());
+        tracing::warn!(%instance, process, element, code, trace_id, "a token waits for an operator");
+    }
+
     fn ended(&mut self, view: &InstanceView) {
-        let labels = Ended { process: view.process.as_str().to_owned(), result: result(view.state) };
-        self.parts.metrics.ended.get_or_create(&labels).inc();
-        self.parts.metrics.open.dec();
-        if !self.parts.tracer.is_exporting() {
+        let InstanceView { id: instance, process, state, .. } = view;
+        let trace_id = trace_id(view);
+        match &view.failure {
+            Some((failure, _)) if *state == State::Error => {
+                let (element, code) = (failure.element.as_str(), failure.code.as_str());
+                tracing::warn!(%instance, %process, element, code, trace_id, "an instance has ended as ERROR");
+            }
+            _ => tracing::debug!(%instance, %process, %state, trace_id, "an instance has ended"),
+        }
+        let traced = self.parts.tracer.is_exporting();
+        self.parts.metrics.instances.ended(view, traced);
+        if !traced {
             return;
         }
         let parent = TraceContext::parse(&view.trace.traceparent, &view.trace.tracestate, &view.trace.baggage);
@@ -196,11 +221,7 @@ impl LedgerTask {
     }
 }
 
-fn result(state: State) -> &'static str {
-    match state {
-        State::Completed => "completed",
-        State::Error => "error",
-        State::Cancelled => "cancelled",
-        State::Starting | State::Running | State::Stopped | State::Suspended => "open",
-    }
+/// As log lines have it.
+fn trace_id(view: &InstanceView) -> &str {
+    view.trace.traceparent.split('-').nth(1).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use proto::convert::{self, Malformed, digest_bytes};
 use proto::v1;
@@ -158,20 +159,26 @@ impl Mesh {
         }
     }
 
-    /// What a sidecar says about tables, bindings and health.
-    pub(crate) fn heard(&self, incarnation: Incarnation, session: u64, message: &v1::SidecarMessage, now: Timestamp) {
+    /// What a sidecar says about tables, bindings and health. Gives how long it took for each push of tables that it answers.
+    pub(crate) fn heard(
+        &self,
+        incarnation: Incarnation,
+        session: u64,
+        message: &v1::SidecarMessage,
+        now: Timestamp,
+    ) -> Vec<Duration> {
         if message.table_acks.is_empty() && message.health.is_empty() && message.bindings_ack == 0 {
-            return;
+            return Vec::new();
         }
         self.change(|state| {
             let Some(sidecar) = state.sidecars.get_mut(&incarnation).filter(|it| it.session == Some(session)) else {
-                return;
+                return Vec::new();
             };
             sidecar.seen = now;
             sidecar.acked = sidecar.acked.max(message.bindings_ack);
-            message.table_acks.iter().for_each(|ack| acknowledged(incarnation, sidecar, ack));
             message.health.iter().for_each(|it| probed(sidecar, it));
-        });
+            message.table_acks.iter().filter_map(|ack| acknowledged(incarnation, sidecar, ack)).collect()
+        })
     }
 
     /// What is to be sent now to a sidecar that was sent `pushed` in this session.
@@ -256,7 +263,7 @@ impl MeshState {
         let Some(sidecar) = self.sidecars.get_mut(&incarnation) else { return };
         for (digest, nonce, push) in pushes {
             let answer = sidecar.tables.remove(&digest).and_then(|it| it.answer);
-            sidecar.tables.insert(digest, TableState { nonce, answer });
+            sidecar.tables.insert(digest, TableState { nonce, answer, sent: Instant::now() });
             told.insert(digest);
             next.message.tables.push(push);
             next.some = true;
@@ -264,13 +271,15 @@ impl MeshState {
     }
 }
 
-fn acknowledged(incarnation: Incarnation, sidecar: &mut Sidecar, ack: &v1::TableAck) {
-    let Ok(definition) = convert::digest(&ack.definition) else { return };
-    let Some(table) = sidecar.tables.get_mut(&definition).filter(|it| it.nonce == ack.nonce) else { return };
+/// How long the answer took; `None` when it is to nothing that was sent last.
+fn acknowledged(incarnation: Incarnation, sidecar: &mut Sidecar, ack: &v1::TableAck) -> Option<Duration> {
+    let definition = convert::digest(&ack.definition).ok()?;
+    let table = sidecar.tables.get_mut(&definition).filter(|it| it.nonce == ack.nonce)?;
     table.answer = Some(if ack.error.is_empty() { Ok(()) } else { Err(ack.error.clone()) });
     if !ack.error.is_empty() {
         tracing::warn!(sidecar = %incarnation, ?definition, error = ack.error, "a sidecar refused tables");
     }
+    Some(table.sent.elapsed())
 }
 
 fn probed(sidecar: &mut Sidecar, health: &v1::TaskHealth) {

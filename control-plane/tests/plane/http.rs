@@ -115,7 +115,12 @@ async fn what_cannot_be_done_is_told_clearly() {
     assert_eq!(plane.get("/ready").await.status, 200);
     let metrics = plane.get("/metrics").await;
     let metrics = String::from_utf8_lossy(&metrics.body);
-    assert!(metrics.contains("flow_instances_started_total{process=\"p\"} 1"), "{metrics}");
-    assert!(metrics.contains("flow_instances_ended_total{process=\"p\",result=\"completed\"} 1"), "{metrics}");
+    for (name, more) in
+        [("flow_instances_started_total", ""), ("flow_instances_completed_total", ",result=\"completed\"")]
+    {
+        let begin = format!("{name}{{process=\"p\",version=\"p-");
+        let is = |line: &str| line.starts_with(&begin) && line.ends_with(&format!("\"{more}}} 1"));
+        assert!(metrics.lines().any(is), "{metrics}");
+    }
     plane.stop().await;
 }

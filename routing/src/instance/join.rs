@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Reason, Run};
+use super::{Effect, Reason, Run};
 use crate::compiled::Compiled;
 use crate::evaluate;
 use crate::id::{ActivationId, ElementId, FlowId, ScopeId};
@@ -33,10 +33,13 @@ impl Run<'_> {
     }
 
     fn joined(&mut self, table: &Arc<Compiled>, node: NodeIx, merged: Token, consumed: Vec<ActivationId>) {
+        let mut since = self.now;
         for activation in consumed {
-            self.instance.take(activation);
+            let came = self.instance.take(activation).map_or(since, |stay| stay.since);
+            since = since.min(came);
             self.instance.saw(activation);
         }
+        self.effects.push(Effect::Joined { table: Arc::clone(table), node, since });
         if self.has_listeners(table, node, Moment::Start) {
             return self.listen_to(merged, Moment::Start);
         }

@@ -1,8 +1,10 @@
 //! The admin server over real sockets, spoken to by hand so that its limits show.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -27,7 +29,7 @@ async fn admin(readiness: &Readiness) -> (SocketAddr, DrainTrigger, JoinHandle<(
     hops.inc_by(7);
     let (trigger, watcher) = drain::new();
     let (incoming, address) = incoming(watcher.clone()).await;
-    let admin = Admin::new(readiness.clone(), Arc::new(registry));
+    let admin = Admin::new(readiness.clone(), Exposition::new(registry, []));
     (address, trigger, tokio::spawn(admin.serve(incoming, watcher)))
 }
 
@@ -56,10 +58,18 @@ async fn health_readiness_and_metrics_are_told() {
     drop(guard);
     assert!(get(address, "/ready").await.starts_with("HTTP/1.1 200"));
     let metrics = get(address, "/metrics").await;
+    assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
     assert!(metrics.contains("flow_hops_total 7"), "{metrics}");
     if cfg!(target_os = "linux") {
         assert!(metrics.contains("process_resident_memory_bytes "), "{metrics}");
     }
+    let accept = "accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1";
+    let open =
+        raw(address, &format!("GET /metrics HTTP/1.1\r\nhost: a\r\n{accept}\r\nconnection: close\r\n\r\n")).await;
+    assert!(
+        open.contains("content-type: application/openmetrics-text; version=1.0.0") && open.ends_with("# EOF\n"),
+        "{open}"
+    );
     assert!(get(address, "/elsewhere").await.starts_with("HTTP/1.1 404"));
     let post = "POST /health HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     assert!(raw(address, post).await.starts_with("HTTP/1.1 405"));

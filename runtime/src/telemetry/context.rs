@@ -63,6 +63,12 @@ fn lower_hex(text: &str) -> Option<u128> {
     if lower { u128::from_str_radix(text, 16).ok() } else { None }
 }
 
+/// The trace id of a `traceparent` whose trace is recorded somewhere.
+#[must_use]
+pub fn sampled_trace(traceparent: &str) -> Option<u128> {
+    Parent::parse(traceparent).filter(|parent| parent.sampled()).map(|parent| parent.trace_id)
+}
+
 /// Trace context and baggage of a request. Without a trace (the default) it carries baggage at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceContext {

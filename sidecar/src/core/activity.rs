@@ -109,6 +109,11 @@ impl Core {
         }
     }
 
+    /// Calls that wait for a place at their task.
+    pub fn queued(&self) -> usize {
+        self.services.values().map(|service| service.queue.len()).sum()
+    }
+
     fn next_in_queue(&mut self, name: &ServiceName) -> Option<ActivationId> {
         let service = self.services.get_mut(name).filter(|s| s.calling < self.config.max_calls)?;
         service.queue.pop_front()

@@ -200,6 +200,7 @@ impl Engine {
         let definitions: Vec<Digest> = retired.iter().filter_map(|digest| convert::digest(digest).ok()).collect();
         if !definitions.is_empty() {
             self.parts.tables.retire(&definitions);
+            self.parts.metrics.retired(&definitions);
             self.inputs.push(Input::Retired(definitions));
         }
     }

@@ -63,8 +63,8 @@ impl Engine {
         match output {
             Output::Send(replica, watermark, mut offers) => {
                 for offer in &mut offers {
-                    metrics.offered(offer.product.token.activation, &offer.product.token.element);
                     spans.offered(offer, now);
+                    metrics.offered(&offer.product.token);
                 }
                 links.send(replica, watermark, offers);
             }
@@ -77,6 +77,7 @@ impl Engine {
             }
             Output::Hop(record) => {
                 spans.passed(&record);
+                crate::log::passed(&record);
                 control.outgoing.hop(now, record);
             }
             Output::WantTables(definition) => {
@@ -108,7 +109,7 @@ impl Engine {
         if let Some(trace) = travels_under {
             core.travels_under(call.activation, trace);
         }
-        metrics.calling(call.activation, &call.token.element);
+        metrics.calling(&call);
         calls.start(call, trace.as_ref());
     }
 

@@ -190,7 +190,7 @@ impl World {
 
     /// An effect whose writes are durable.
     fn effect(&mut self, effect: Output) {
-        if !matches!(effect, Output::Hop(_)) {
+        if !matches!(effect, Output::Hop(_) | Output::Measured(_)) {
             self.say(|| format!("  flowd: {effect:?}").chars().take(400).collect());
         }
         let Some(process) = self.flowd.process.as_mut() else { return };
@@ -200,6 +200,7 @@ impl World {
             Output::Write(..)
             | Output::Hop(_)
             | Output::Started(_)
+            | Output::Measured(_)
             | Output::Appended(_)
             | Output::Thrown
             | Output::Listening => return,

@@ -105,7 +105,7 @@ async fn health_readiness_metrics_and_the_map_are_told() {
     assert_eq!(reply.status, 200, "the map's URLs start instances: {}", reply.text());
     mesh.until(reply.json()["id"].as_str().unwrap(), "COMPLETED").await;
     let metrics = get("/metrics").await.text();
-    for name in ["flow_instances_started_total", "flow_instances_ended_total"] {
+    for name in ["flow_instances_started_total", "flow_instances_completed_total"] {
         assert!(metrics.contains(name), "no {name} in {metrics}");
     }
 }
