@@ -8,8 +8,12 @@ fn main() {
     for name in ["PATH", "HOME", "FLOW_SERVERS_DIR", "FLOW_REQUIRE_SERVERS"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    let servers =
-        [("etcd", in_path("etcd")), ("nats", in_path("nats-server")), ("kafka", in_path("java") && has_kafka())];
+    let servers = [
+        ("etcd", in_path("etcd")),
+        ("nats", in_path("nats-server")),
+        ("kafka", in_path("java") && has_kafka()),
+        ("prometheus", in_path("prometheus") && in_path("promtool")),
+    ];
     for (server, found) in servers {
         println!("cargo::rustc-check-cfg=cfg(no_{server}_server)");
         if !found && env::var_os("FLOW_REQUIRE_SERVERS").is_none() {

@@ -18,6 +18,7 @@ mod flow_daemon;
 mod ingress;
 mod kills;
 mod messages;
+mod observability;
 mod operations;
 mod original;
 mod outage;
