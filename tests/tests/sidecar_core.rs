@@ -249,11 +249,11 @@ fn acceptances_wait_a_little_for_company_and_not_when_the_sidecar_goes() {
     bench.durable();
     assert!(!bench.sent().payload.content_type.is_empty(), "what is decided goes at once");
     assert_eq!(accepts(&bench), 0);
-    assert_eq!(bench.core.next_tick(), Some(bench.now + 10));
-    bench.wait(9);
+    assert_eq!(bench.core.next_tick(), Some(bench.now + 25));
+    bench.wait(24);
     assert_eq!(accepts(&bench), 0);
     bench.wait(1);
-    let since = bench.now - 10;
+    let since = bench.now - 25;
     let told = |o: &Output| matches!(o, Output::Accept(1, a, at) if *a == token().activation && *at == since);
     assert!(bench.outputs.iter().any(told));
     bench.offer();

@@ -158,7 +158,7 @@ async fn forged_requests_to_a_task_or_to_flowd_change_nothing() {
     let instance = mesh.begin("order", &json!({"meal": "soup"})).await;
     let url = address(&cook, 1).await;
     waits(&mesh, &instance).await;
-    let before = mesh.instance(&instance).await;
+    let before = mesh.until(&instance, "RUNNING").await;
     // what ended or failed any instance of the original
     let headers = [("x-rexflow-iid", instance.as_str()), ("x-rexflow-did", id.as_str()), ("x-rexflow-tid", "serve")];
     let admin = format!("http://{}", mesh.sidecars[0].hop());
