@@ -7,6 +7,7 @@
 //! * [`readiness`]: what is still awaited before the process serves.
 //! * [`journal`]: opaque records on disk before anything that follows from them is said aloud.
 //! * [`listen`], [`tls`], [`token`]: sockets, and who is on the other end of them.
+//! * [`outbound`]: calls to where a model or a client says.
 //! * [`admin`]: a small HTTP/1 server, with `/health`, `/ready` and `/metrics` ready made.
 //! * [`metrics`]: histograms that cost next to nothing, and the page of everything that is counted.
 //! * [`telemetry`]: logs, trace context and spans.
@@ -19,6 +20,7 @@ pub mod journal;
 pub mod listen;
 pub mod memory;
 pub mod metrics;
+pub mod outbound;
 pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;

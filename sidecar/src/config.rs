@@ -9,6 +9,7 @@ use http::Uri;
 use routing::ServiceName;
 use routing::table::CONNECTORS;
 use runtime::journal;
+use runtime::outbound::Rules;
 use runtime::telemetry::{LogFormat, Tracer};
 use runtime::tls::{self, Tls};
 use runtime::token::{self, Token};
@@ -297,8 +298,10 @@ impl Args {
         let pod = self.pod.map(named).transpose()?;
         let token = self.token.as_deref().map(Token::from_file).transpose()?;
         let allow: Result<_, _> = self.allow_connect.iter().map(|it| it.parse()).collect();
-        let connectors =
-            connector::Settings { secrets: self.secrets, allow: allow.map_err(Error::Allow)?, ca: self.connect_ca };
+        let connectors = connector::Settings {
+            secrets: self.secrets,
+            rules: Rules { allow: allow.map_err(Error::Allow)?, ca: self.connect_ca },
+        };
         if let Some(folder) = connectors.secrets.as_ref().filter(|it| !it.is_dir()) {
             return Err(Error::Secrets(folder.clone()));
         }

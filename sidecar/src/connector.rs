@@ -1,17 +1,13 @@
 //! Connectors: calls that this sidecar makes itself, to wherever a model's inputs say (Camunda 8's REST and GraphQL connectors).
 //!
 //! Promises: a secret is put in at the last moment, from a file, where the model's own literals name it, and is taken out of everything that
-//! comes back; an address is judged after the name was looked up, and that one is connected to; an answer is limited in size, head and time.
-//! What an answer means is decided elsewhere ([`routing::step`]); nothing here repeats a call.
+//! comes back. Where a call may connect is [`runtime::outbound`]'s. What an answer means is decided elsewhere ([`routing::step`]); nothing here repeats a call.
 
-mod address;
-mod exchange;
 mod inputs;
 mod secrets;
-mod target;
 mod tokens;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap};
@@ -23,10 +19,9 @@ use routing::table::ConnectorKind;
 use routing::{Digest, Payload};
 use serde_json::{Map, Value, json};
 
-pub use address::Allow;
-use exchange::{Exchange, Failed, Response, Sent};
 use inputs::{Call, OAuth};
 pub use routing::table::CONNECTORS;
+use runtime::outbound::{Failed, Outbound, Response, Rules, Sent, Times};
 use secrets::Used;
 use tokens::Tokens;
 
@@ -40,22 +35,21 @@ const LARGEST_TOKEN: usize = 256 << 10;
 pub struct Settings {
     /// Folder of the secrets, one file each.
     pub secrets: Option<PathBuf>,
-    /// Exceptions from the rules on where they may connect.
-    pub allow: Vec<Allow>,
-    /// Certificates that servers may be signed by, besides those that the system trusts; PEM.
-    pub ca: Option<PathBuf>,
+    /// Where they may connect.
+    pub rules: Rules,
 }
 
 /// Makes the calls. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Connectors {
-    exchange: Arc<Exchange>,
+    secrets: Option<Arc<Path>>,
+    outbound: Arc<Outbound>,
     tokens: Arc<Tokens>,
 }
 
 /// One call on its way: what it is called, and what it must not tell.
 struct Running<'a> {
-    exchange: &'a Exchange,
+    outbound: &'a Outbound,
     tokens: &'a Tokens,
     label: String,
     used: Used,
@@ -63,7 +57,8 @@ struct Running<'a> {
 
 impl Connectors {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { exchange: Arc::new(Exchange::new(settings)), tokens: Arc::default() }
+        let Settings { secrets, rules } = settings;
+        Self { secrets: secrets.map(Arc::from), outbound: Arc::new(Outbound::new(rules)), tokens: Arc::default() }
     }
 
     /// Makes the call that `request` describes, with `own` headers unless the model sets them. Dropping the future ends it.
@@ -78,10 +73,10 @@ impl Connectors {
         let mut given: Value = serde_json::from_slice(&request.body)
             .map_err(|error| CallFailure::Impossible(format!("read the inputs: {error}")))?;
         let label = inputs::label(kind, &secrets::shown(mark, &given));
-        let folder = self.exchange.settings().secrets.as_deref();
+        let folder = self.secrets.as_deref();
         let used = secrets::fill(folder, mark, &mut given).await;
         let used = used.map_err(|why| CallFailure::Impossible(format!("{label}: {why}")))?;
-        let mut running = Running { exchange: &self.exchange, tokens: &self.tokens, label, used };
+        let mut running = Running { outbound: &self.outbound, tokens: &self.tokens, label, used };
         let mut call = inputs::read(kind, &given).map_err(|why| running.impossible(&why))?;
         if let Some((user, password)) = &call.basic {
             running.used.add_basic(user, password);
@@ -115,7 +110,7 @@ impl Running<'_> {
         let mut redirects = 0;
         loop {
             let sent = Sent { method: &call.method, target: &call.target, headers: &call.headers, body: &call.body };
-            let response = self.exchange.send(sent, call.times, limit).await.map_err(|it| self.failed(it))?;
+            let response = self.outbound.send(sent, call.times, limit).await.map_err(|it| self.failed(it))?;
             let repeatable = matches!(call.method, Method::GET | Method::HEAD);
             let location = response.headers.get(header::LOCATION).and_then(|it| it.to_str().ok());
             let next = location.filter(|_| repeatable && redirect(response.status) && redirects < MOST_REDIRECTS);
@@ -152,10 +147,10 @@ impl Running<'_> {
         Ok(())
     }
 
-    async fn token(&self, oauth: &OAuth, key: Digest, times: inputs::Times) -> Result<String, CallFailure> {
+    async fn token(&self, oauth: &OAuth, key: Digest, times: Times) -> Result<String, CallFailure> {
         let form = oauth.form.clone().into();
         let sent = Sent { method: &Method::POST, target: &oauth.endpoint, headers: &oauth.headers, body: &form };
-        let response = self.exchange.send(sent, times, LARGEST_TOKEN).await.map_err(|it| match it {
+        let response = self.outbound.send(sent, times, LARGEST_TOKEN).await.map_err(|it| match it {
             Failed::Refused(why) => self.impossible(&format!("the token endpoint: {why}")),
             Failed::Broken(why) => self.failed(Failed::Broken(format!("the token endpoint: {why}"))),
             Failed::TooLarge => self.failed(Failed::Broken("the token endpoint's answer is too large".to_owned())),

@@ -14,8 +14,9 @@ use anyhow::Context as _;
 use control_plane::app as flowd;
 use futures_util::StreamExt as _;
 use runtime::drain::{self, DrainTrigger, DrainWatcher};
+use runtime::outbound::{Allow, Rules};
 use runtime::telemetry::Tracing;
-use sidecar::connector::{Allow, CONNECTORS, Settings};
+use sidecar::connector::{CONNECTORS, Settings};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -86,7 +87,7 @@ impl Mesh {
         let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
         let allow =
             loopback.into_iter().map(|address| Allow::Net(address, if address.is_ipv4() { 8 } else { 128 }, None));
-        let connectors = Settings { secrets, allow: allow.collect(), ca: None };
+        let connectors = Settings { secrets, rules: Rules { allow: allow.collect(), ca: None } };
         Ok(Self { folder, _temporary: temporary, flowd, sidecars: BTreeMap::new(), connectors, grpc, http })
     }
 

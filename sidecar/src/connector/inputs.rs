@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use routing::table::ConnectorKind;
+use runtime::outbound::{self, Target, Times};
 use serde_json::{Map, Value, json};
 
-use super::target::Target;
 use body::form;
 
 /// A request, and how long it may take.
@@ -27,15 +27,6 @@ pub(super) struct Call {
     /// User and password, when they are sent.
     pub(super) basic: Option<(String, String)>,
     pub(super) times: Times,
-}
-
-/// Limits of one exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Times {
-    /// From the look-up of the name to the end of the handshake.
-    pub(super) connect: Duration,
-    /// From then to the end of the answer.
-    pub(super) read: Duration,
 }
 
 /// The client credentials flow (RFC 6749, 4.4).
@@ -74,7 +65,7 @@ pub(super) fn label(kind: ConnectorKind, inputs: &Value) -> String {
     let method: String = text(of.get("method")).unwrap_or_default().to_ascii_uppercase().chars().take(10).collect();
     let method = if method.is_empty() { usual(kind).to_owned() } else { method };
     let url = text(of.get("url")).unwrap_or_default();
-    format!("{method} {}", super::target::shown(&url))
+    format!("{method} {}", outbound::shown(&url))
 }
 
 /// Reads the inputs.

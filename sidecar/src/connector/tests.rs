@@ -58,7 +58,7 @@ fn json_answer(status: &str, body: &str) -> String {
 
 fn connectors(allow: &[&str], secrets: Option<&std::path::Path>) -> Connectors {
     let allow = allow.iter().map(|it| it.parse().unwrap()).collect();
-    Connectors::new(Settings { secrets: secrets.map(Into::into), allow, ca: None })
+    Connectors::new(Settings { secrets: secrets.map(Into::into), rules: Rules { allow, ca: None } })
 }
 
 const MARK: u64 = 42;
@@ -160,17 +160,6 @@ async fn loopback_is_refused_unless_allowed_by_address_or_name() {
     assert!(why.contains("metadata service"), "{why}");
 }
 
-/// The answers of a name server, one for each time that it is asked.
-#[derive(Debug)]
-pub(super) struct Told(pub(super) Mutex<Vec<Vec<SocketAddr>>>);
-
-impl Told {
-    pub(super) fn next(&self, host: &str) -> Vec<SocketAddr> {
-        assert_eq!(host, "rebinds.test");
-        self.0.lock().unwrap().remove(0)
-    }
-}
-
 #[tokio::test]
 async fn a_name_that_changes_its_address_is_judged_by_the_one_that_is_connected_to() {
     let (at, requests) = server(|request| match request.split(' ').nth(1).unwrap() {
@@ -182,9 +171,14 @@ async fn a_name_that_changes_its_address_is_judged_by_the_one_that_is_connected_
     let inside = SocketAddr::from(([127, 0, 0, 2], at.port()));
     let answers = vec![vec![at], vec![at], vec![inside], vec![inside, at]];
     let allow = vec![format!("127.0.0.1:{}", at.port()).parse().unwrap()];
-    let settings = Settings { secrets: None, allow, ca: None };
-    let exchange = Arc::new(Exchange::told(settings, Told(Mutex::new(answers))));
-    let connectors = Connectors { exchange: exchange.clone(), tokens: Arc::default() };
+    // the answers of a name server, one for each time that it is asked
+    let answers = Mutex::new(answers);
+    let names = move |host: &str| {
+        assert_eq!(host, "rebinds.test");
+        answers.lock().unwrap().remove(0)
+    };
+    let outbound = Outbound::new(Rules { allow, ca: None }).asking(Box::new(names));
+    let connectors = Connectors { secrets: None, outbound: Arc::new(outbound), tokens: Arc::default() };
     let inputs = |path: &str| json!({"url": format!("http://rebinds.test:{}{path}", at.port())});
     assert_eq!(call(&connectors, inputs("/")).await.unwrap().status, 200);
     // within one call: allowed at first, elsewhere by the time that the redirect is followed
@@ -357,7 +351,7 @@ async fn tls_is_verified() {
     });
     let with = |ca: Option<PathBuf>| {
         let allow = vec!["127.0.0.1".parse().unwrap(), "localhost".parse().unwrap()];
-        Connectors::new(Settings { secrets: None, allow, ca })
+        Connectors::new(Settings { secrets: None, rules: Rules { allow, ca } })
     };
     let at = |host: &str| json!({"url": format!("https://{host}:{port}/")});
     assert_eq!(call(&with(Some(ca.clone())), at("localhost")).await.unwrap().status, 200);

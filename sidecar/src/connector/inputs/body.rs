@@ -4,10 +4,10 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use routing::Digest;
+use runtime::outbound::component;
 use serde_json::{Map, Value};
 
 use super::{one_or_many, text};
-use crate::connector::target::component;
 
 /// Of the input `body`, as the model's header `content-type` asks for it.
 ///

@@ -1,4 +1,4 @@
-//! Where a connector may connect: anywhere but to this machine and to what only this machine should reach.
+//! Where calls to the outside may connect: anywhere but to this machine and to what only this machine should reach.
 //!
 //! Refused unless allowed: loopback, link-local, unspecified, multicast, broadcast and reserved addresses, and the places where clouds
 //! hand out credentials. An IPv4 address inside an IPv6 one counts as itself. Private networks are allowed: that is where the services of a
@@ -31,14 +31,14 @@ const METADATA: [IpAddr; 4] = [
 ];
 
 /// Why a name must not be called; `None`: its addresses decide.
-pub(crate) fn name_refused(allowed: &[Allow], host: &str, port: u16) -> Option<&'static str> {
+pub(super) fn name_refused(allowed: &[Allow], host: &str, port: u16) -> Option<&'static str> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let metadata = METADATA_NAMES.contains(&host.as_str());
     (metadata && !named(allowed, &host, port)).then_some("it is a cloud's metadata service")
 }
 
 /// Why an address that `host` leads to must not be connected to.
-pub(crate) fn refused(allowed: &[Allow], host: &str, address: SocketAddr) -> Option<&'static str> {
+pub(super) fn refused(allowed: &[Allow], host: &str, address: SocketAddr) -> Option<&'static str> {
     let own = embedded(address.ip());
     let why = kind(own).or_else(|| kind(address.ip()))?;
     let host = host.trim_end_matches('.').to_ascii_lowercase();

@@ -1,9 +1,16 @@
-//! One HTTP/1.1 exchange with an address that has been judged. No proxy, no connection that is kept, no decoding, no redirect by itself.
+//! Calls to wherever a model or a client says: one HTTP/1.1 exchange with an address that has been judged.
+//!
+//! Promises: an address is judged after the name was looked up, and that one is connected to; an answer is limited in size, head and time.
+//! No proxy, no connection that is kept, no decoding, no redirect by itself, nothing repeated.
+
+mod address;
+mod target;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, HeaderMap, HeaderValue, USER_AGENT};
@@ -16,14 +23,12 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::Settings;
-use super::address;
-use super::inputs::Times;
-use super::target::Target;
+pub use address::Allow;
+pub use target::{Target, component, shown};
 
 /// Bytes of an answer's head.
 const LARGEST_HEAD: usize = 64 << 10;
@@ -40,15 +45,18 @@ const ROOTS: [&str; 5] = [
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Response {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub struct Response {
+    /// Of it.
+    pub status: StatusCode,
+    /// As they came.
+    pub headers: HeaderMap,
+    /// As it came.
+    pub body: Bytes,
 }
 
 /// Why there is none.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub enum Failed {
     /// It must not be asked, or cannot be: repeating changes nothing.
     Refused(String),
     /// Perhaps the next time.
@@ -58,50 +66,83 @@ pub(super) enum Failed {
 }
 
 /// What is sent.
-pub(super) struct Sent<'a> {
-    pub(super) method: &'a Method,
-    pub(super) target: &'a Target,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a Bytes,
+#[derive(Debug)]
+pub struct Sent<'a> {
+    /// GET, POST ...
+    pub method: &'a Method,
+    /// Where to.
+    pub target: &'a Target,
+    /// Besides those that every request has.
+    pub headers: &'a HeaderMap,
+    /// May be empty.
+    pub body: &'a Bytes,
+}
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Until a connection is there.
+    pub connect: Duration,
+    /// From then until the whole answer is.
+    pub read: Duration,
+}
+
+/// What calls may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Exceptions from the rules on where they may connect.
+    pub allow: Vec<Allow>,
+    /// Certificates that servers may be signed by, besides those that the system trusts; PEM.
+    pub ca: Option<PathBuf>,
 }
 
 /// Opens connections.
 #[derive(Debug)]
-pub(super) struct Exchange {
-    settings: Settings,
+pub struct Outbound {
+    rules: Rules,
     names: Names,
     tls: OnceCell<Arc<ClientConfig>>,
 }
 
-/// Who knows the addresses of names.
-#[derive(Debug)]
+/// Knows the addresses of names.
+pub type LookUp = dyn Fn(&str) -> Vec<SocketAddr> + Send + Sync;
+
 enum Names {
     System,
-    #[cfg(test)]
-    Told(super::tests::Told),
+    Told(Box<LookUp>),
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::System => "the system's",
+            Self::Told(_) => "told",
+        })
+    }
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-impl Exchange {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, names: Names::System, tls: OnceCell::new() }
+impl Outbound {
+    /// Calls by these rules.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, names: Names::System, tls: OnceCell::new() }
     }
 
-    #[cfg(test)]
-    pub(super) fn told(settings: Settings, told: super::tests::Told) -> Self {
-        Self { names: Names::Told(told), ..Self::new(settings) }
-    }
-
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
+    /// Asks `names` for addresses instead of the system.
+    #[must_use]
+    pub fn asking(self, names: Box<LookUp>) -> Self {
+        Self { names: Names::Told(names), ..self }
     }
 
     /// Sends and reads the whole answer of at most `limit` bytes. Dropping the future closes the connection.
-    pub(super) async fn send(&self, sent: Sent<'_>, times: Times, limit: usize) -> Result<Response, Failed> {
-        let late =
-            |what: &str, limit: std::time::Duration| Failed::Broken(format!("{what} within {} s", limit.as_secs_f64()));
+    ///
+    /// # Errors
+    /// See [`Failed`].
+    pub async fn send(&self, sent: Sent<'_>, times: Times, limit: usize) -> Result<Response, Failed> {
+        let late = |what: &str, limit: Duration| Failed::Broken(format!("{what} within {} s", limit.as_secs_f64()));
         let opened = timeout(times.connect, self.open(sent.target)).await;
         let stream = opened.map_err(|_| late("no connection", times.connect))??;
         let exchanged = timeout(times.read, exchange(stream, sent, limit)).await;
@@ -113,7 +154,7 @@ impl Exchange {
         if !target.https {
             return Ok(Box::new(stream));
         }
-        let config = self.tls.get_or_try_init(|| trust(self.settings.ca.as_deref())).await.map_err(Failed::Refused)?;
+        let config = self.tls.get_or_try_init(|| trust(self.rules.ca.as_deref())).await.map_err(Failed::Refused)?;
         let name = ServerName::try_from(target.host.clone());
         let name = name.map_err(|_| Failed::Refused("the host is no name of a certificate".to_owned()))?;
         let opened = TlsConnector::from(config.clone()).connect(name, stream).await;
@@ -123,7 +164,7 @@ impl Exchange {
     /// Looks the name up, judges each address, and connects to the first that may be and can be connected to.
     async fn connect(&self, target: &Target) -> Result<TcpStream, Failed> {
         let Target { host, port, .. } = target;
-        let allow = &self.settings.allow;
+        let allow = &self.rules.allow;
         let refused = |why: &str| {
             Failed::Refused(format!(
                 "{host}:{port} must not be connected to: {why}; --allow-connect makes an exception"
@@ -161,8 +202,7 @@ impl Names {
     async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         match self {
             Self::System => Ok(tokio::net::lookup_host((host, port)).await?.collect()),
-            #[cfg(test)]
-            Self::Told(told) => Ok(told.next(host)),
+            Self::Told(told) => Ok(told(host)),
         }
     }
 }
@@ -172,7 +212,9 @@ async fn exchange(stream: Box<dyn Stream>, sent: Sent<'_>, limit: usize) -> Resu
     let mut builder = http1::Builder::new();
     builder.max_buf_size(LARGEST_HEAD).max_headers(MOST_HEADERS);
     let (mut sender, connection) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(broken)?;
-    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    // it ends with this exchange
+    let mut serving = JoinSet::new();
+    serving.spawn(connection);
     let mut request = Request::new(Full::new(sent.body.clone()));
     *request.method_mut() = sent.method.clone();
     let unusable = |what: &str| Failed::Refused(format!("{what} cannot stand in a request"));

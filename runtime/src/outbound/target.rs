@@ -4,13 +4,15 @@ use http::Uri;
 
 /// Where a call goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) https: bool,
+pub struct Target {
+    /// With TLS.
+    pub https: bool,
     /// Without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub host: String,
+    /// From 1 to 65535.
+    pub port: u16,
     /// Path and query.
-    pub(super) path: String,
+    pub path: String,
 }
 
 /// Characters of a URL at most.
@@ -21,7 +23,7 @@ impl Target {
     ///
     /// # Errors
     /// What is wrong, without the URL itself.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim().split('#').next().unwrap_or_default();
         if text.is_empty() || text.len() > LONGEST {
             return Err(format!("the url is empty or longer than {LONGEST} bytes"));
@@ -37,7 +39,7 @@ impl Target {
         };
         let authority = uri.authority().ok_or("the url has no host")?;
         if authority.as_str().contains('@') {
-            return Err("the url holds credentials; use the connector's authentication".to_owned());
+            return Err("the url holds credentials; a connector takes them as its authentication".to_owned());
         }
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let plain = |it: char| it.is_ascii_alphanumeric() || "-._:".contains(it);
@@ -63,7 +65,7 @@ impl Target {
     }
 
     /// Adds to the query.
-    pub(super) fn query(&mut self, name: &str, value: &str) {
+    pub fn query(&mut self, name: &str, value: &str) {
         self.path.push(if self.path.contains('?') { '&' } else { '?' });
         self.path.push_str(&component(name));
         self.path.push('=');
@@ -71,7 +73,8 @@ impl Target {
     }
 
     /// For the `host` header.
-    pub(super) fn authority(&self) -> String {
+    #[must_use]
+    pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         match (self.https, self.port) {
             (true, 443) | (false, 80) => host,
@@ -80,7 +83,8 @@ impl Target {
     }
 
     /// Where a redirect leads, when what was sent may be sent there too: the same server, or the same host's usual one with TLS.
-    pub(super) fn redirected(&self, location: &str) -> Option<Self> {
+    #[must_use]
+    pub fn redirected(&self, location: &str) -> Option<Self> {
         let target = if location.starts_with('/') && !location.starts_with("//") {
             let scheme = if self.https { "https" } else { "http" };
             Self::parse(&format!("{scheme}://{}{location}", self.authority())).ok()?
@@ -94,7 +98,8 @@ impl Target {
 }
 
 /// What people see of a URL: host and path, with placeholders for secrets; never the query, never credentials.
-pub(super) fn shown(url: &str) -> String {
+#[must_use]
+pub fn shown(url: &str) -> String {
     let url = url.trim();
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let end = rest.find(['?', '#']).unwrap_or(rest.len());
@@ -118,7 +123,8 @@ fn encoded(text: &str) -> String {
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters.
-pub(super) fn component(text: &str) -> String {
+#[must_use]
+pub fn component(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
