@@ -293,6 +293,8 @@ fn settings(source: &Source<'_>) -> Settings {
         },
         recoverable: annotations.global.recoverable.unwrap_or(!annotations.dialect),
         notifications: annotations.global.notifications.clone(),
+        webhook: annotations.global.webhook.clone(),
+        notify_hops: annotations.global.notify_hops,
         metadata: annotations.global.metadata.clone(),
         ..Settings::default()
     }

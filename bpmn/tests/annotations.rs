@@ -100,6 +100,9 @@ fn yaml(row: &Row) -> String {
     if row.section == "Service tasks" && !row.key.starts_with("service.") {
         text += "  service:\n    host: collect\n";
     }
+    if row.key == "notification_hops" {
+        text += "  notification_kafka_topic: states\n";
+    }
     let waits = ["correlation", "catch_event_expiration"].contains(&row.key.as_str());
     if waits && row.section != "The process" {
         text += "  topic: orders\n";

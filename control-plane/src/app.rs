@@ -17,6 +17,7 @@ use runtime::clock::{Clock, SystemClock};
 use runtime::drain::{self, DrainTrigger, DrainWatcher};
 use runtime::listen;
 use runtime::memory::{IdleTrim, TRIM_AFTER};
+use runtime::outbound::Outbound;
 use runtime::readiness::{Pending, Readiness};
 use runtime::telemetry::Tracing;
 use runtime::tls::{Incoming, Limits, Tls};
@@ -34,6 +35,7 @@ use crate::ledger::{Ledger, key};
 use crate::ledger_task::{LedgerTask, Parts};
 use crate::mesh::{Admission, Mesh};
 use crate::metrics::Metrics;
+use crate::notices::Notices;
 use crate::operations::{Gate, Inner, Operations};
 use crate::security::Access;
 use crate::standby::{Address, Door, Standby};
@@ -134,6 +136,7 @@ struct Leading {
     steward: AbortOnDropHandle<Result<(), store::Error>>,
     _retention: AbortOnDropHandle<()>,
     _topics: Option<AbortOnDropHandle<()>>,
+    _notices: AbortOnDropHandle<()>,
     stop: oneshot::Sender<()>,
 }
 
@@ -361,6 +364,9 @@ impl Starting<'_> {
             let pump = Pump { client, ledger: handle.clone(), metrics: self.metrics.topics.clone() };
             AbortOnDropHandle::new(tokio::spawn(pump.run(trigger.watch())))
         });
+        let outbound = Outbound::new(self.config.outbound());
+        let notices = Notices::new(handle.clone(), outbound, self.metrics.notices.clone(), clock.clone());
+        let notices = AbortOnDropHandle::new(tokio::spawn(notices.run(trigger.watch())));
         let operations = Operations::new(Inner {
             mesh,
             ledger: handle,
@@ -384,6 +390,7 @@ impl Starting<'_> {
             steward: AbortOnDropHandle::new(tokio::spawn(steward::run(operations, trigger.watch()))),
             _retention: AbortOnDropHandle::new(tokio::spawn(retention)),
             _topics: topics,
+            _notices: notices,
             stop,
         })
     }

@@ -1,8 +1,9 @@
 //! flowd's flags, each with an environment variable; read once, at the start.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use runtime::outbound::{Allow, Rules};
 use runtime::telemetry::LogFormat;
 
 use crate::kubernetes::Flags;
@@ -39,6 +40,13 @@ pub struct Config {
     /// Topics at a broker instead of flowd's own: nats://HOST:PORT or kafka://HOST:PORT, several servers with commas.
     #[arg(long, env = "FLOW_TOPICS", value_name = "URL", hide_env_values = true)]
     pub topics: Option<String>,
+    /// Where notifications may be posted although it is loopback, link-local or a metadata service; may be given often. On loopback (--listen),
+    /// loopback is allowed.
+    #[arg(long, env = "FLOW_ALLOW_CONNECT", value_name = "CIDR|HOST[:PORT]", value_delimiter = ',')]
+    pub allow_connect: Vec<Allow>,
+    /// Certificates (PEM) that servers of notifications may be signed by, besides those that the system trusts.
+    #[arg(long, env = "FLOW_CONNECT_CA", value_name = "FILE")]
+    pub connect_ca: Option<PathBuf>,
     /// Certificate (PEM) with this process's SPIFFE name, spiffe://DOMAIN/flowd.
     #[arg(long, env = "FLOW_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -108,6 +116,17 @@ impl Config {
         Retention { age, count: usize::try_from(self.topic_retention_count).unwrap_or(usize::MAX) }
     }
 
+    /// Where calls to the outside may connect.
+    pub(crate) fn outbound(&self) -> Rules {
+        let mut allow = self.allow_connect.clone();
+        if self.listen.is_loopback() {
+            // whoever can ask for it is on this machine already
+            allow.push(Allow::Net(Ipv4Addr::LOCALHOST.into(), 8, None));
+            allow.push(Allow::Net(Ipv6Addr::LOCALHOST.into(), 128, None));
+        }
+        Rules { allow, ca: self.connect_ca.clone() }
+    }
+
     /// Where topics are, if not here.
     ///
     /// # Errors
@@ -143,6 +162,8 @@ impl Default for Config {
             data_dir: PathBuf::from("flow-data"),
             store: None,
             topics: None,
+            allow_connect: Vec::new(),
+            connect_ca: None,
             tls_cert: None,
             tls_key: None,
             tls_ca: None,

@@ -221,7 +221,8 @@ impl Session {
             self.ledger().reports(self.incarnation, reports?).await.map_err(|error| status(error.into()))?;
         }
         if !hops.is_empty() {
-            self.operations.hops.add(hops);
+            let new = self.operations.hops.add(hops);
+            self.ledger().hops(&new).await.map_err(|error| status(error.into()))?;
         }
         if !want_tables.is_empty() {
             let wanted: Vec<Digest> = want_tables.iter().filter_map(|it| convert::digest(it).ok()).collect();

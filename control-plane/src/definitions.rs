@@ -179,6 +179,12 @@ impl Definition {
         from.filter_map(to).collect()
     }
 
+    /// The elements that are user tasks, in document order.
+    pub(crate) fn user_tasks(&self) -> impl Iterator<Item = &ElementId> {
+        let nodes = self.ledger.table().nodes.iter();
+        nodes.filter(|it| matches!(it.kind, NodeKind::UserTask(_))).map(|it| &it.id)
+    }
+
     /// The start event to use when none is named.
     pub(crate) fn only_start(&self) -> Option<&ElementId> {
         match self.start_events.as_slice() {

@@ -150,6 +150,7 @@ impl Flow for Service {
             key: (!idempotency_key.is_empty()).then_some(idempotency_key),
             trace: runtime::telemetry::TraceContext::parse(&trace.traceparent, &trace.tracestate, &trace.baggage),
             stopped,
+            graphql_uri: None,
         };
         let operations = self.pass()?;
         let id = operations.run(run, None).await.map_err(status)?;

@@ -1,10 +1,11 @@
-//! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map`, `POST /start/<ID>`, messages, signals, user tasks, `POST /instances/<ID>/...`.
+//! flowd's HTTP port: `/health`, `/ready`, `/metrics`, `/wf_map`, `POST /start/<ID>`, messages, signals, user tasks, GraphQL, `POST /instances/<ID>/...`.
 //!
 //! HTTP/1 with kept connections; heads, bodies, times and connections are limited. Every route passes
-//! `security::Access` first. Starting is in [`start`], ways in by host in [`ingress`], messages in [`messages`], user tasks in [`tasks`], topics in [`topics`], operations in [`instances`], tasks that answer later in [`callbacks`]; what a flowd that stands by cannot answer goes to the leader
+//! `security::Access` first. Starting is in [`start`], ways in by host in [`ingress`], messages in [`messages`], user tasks in [`tasks`], the original's GraphQL in [`graphql`], topics in [`topics`], operations in [`instances`], tasks that answer later in [`callbacks`]; what a flowd that stands by cannot answer goes to the leader
 //! (`standby`).
 
 mod callbacks;
+mod graphql;
 mod ingress;
 mod instances;
 mod messages;
@@ -141,6 +142,9 @@ impl Port {
         if tasks::answers(path) {
             return tasks::answer(operations, request).await;
         }
+        if graphql::answers(path) {
+            return Box::pin(graphql::answer(operations, request)).await;
+        }
         if callbacks::answers(path) {
             return Box::pin(callbacks::answer(operations, request)).await;
         }
@@ -167,7 +171,7 @@ impl Port {
             None => failed(
                 StatusCode::NOT_FOUND,
                 "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME>, /conditions, \
-                 /topics/<NAME>, /tasks, /timers and /instances/<ID>",
+                 /topics/<NAME>, /tasks, /graphql, /timers and /instances/<ID>",
             ),
         }
     }
@@ -186,11 +190,15 @@ impl Port {
                 several => several.iter().map(|it| format!("{base}?start_event={it}")).collect(),
             };
             let metadata: Value = serde_json::from_str(&definition.metadata).unwrap_or_else(|_| json!({}));
-            let entry = json!({
+            let mut entry = json!({
                 "id": definition.deployment.as_str(),
                 "start_event_urls": urls,
                 "user_opaque_metadata": metadata,
             });
+            if definition.user_tasks().next().is_some() {
+                // the original's user interfaces add `/graphql` to it
+                entry["bridge_url"] = format!("http://{}/graphql/{}", self.inner.address, definition.deployment).into();
+            }
             let of_process = map.entry(definition.process.as_str()).or_insert_with(|| json!([]));
             if let Value::Array(entries) = of_process {
                 entries.push(entry);

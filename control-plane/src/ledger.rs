@@ -22,6 +22,7 @@ mod leave;
 mod load;
 mod message;
 mod migrate;
+mod notice;
 mod notification;
 mod operate;
 mod output;
@@ -48,6 +49,7 @@ pub use input::{Input, Start};
 pub use instance::{IncidentView, InstanceView, State, TaskView, Timed, TimedResult, WaitView};
 pub use message::Receipt;
 pub use migrate::Target;
+pub use notice::Notice;
 pub use operate::{Operated, Operation, Operator};
 pub use output::{Answer, Measure, Output};
 pub use remains::{Reopening, is_of as remains_of};
@@ -89,6 +91,7 @@ pub struct Ledger {
     timers: BTreeSet<(Timestamp, ActivationId, InstanceId)>,
     exchange: message::Exchange,
     broker: broker::Broker,
+    notices: notice::Notices,
     processes: Vec<Deployed>,
     keys: HashMap<String, InstanceId>,
     closed_keys: VecDeque<String>,
@@ -105,6 +108,8 @@ pub struct Ledger {
     number: u64,
     quiet_peers: BTreeSet<Incarnation>,
     quiet_since: Option<Timestamp>,
+    /// Some definition wants each hop to be told.
+    tells_hops: bool,
 }
 
 impl Ledger {
@@ -119,6 +124,7 @@ impl Ledger {
             timers: BTreeSet::new(),
             exchange: message::Exchange::default(),
             broker: broker::Broker::default(),
+            notices: notice::Notices::default(),
             number: boot << 40,
             processes: Vec::new(),
             keys: HashMap::new(),
@@ -134,6 +140,7 @@ impl Ledger {
             mark: 0,
             quiet_peers: BTreeSet::new(),
             quiet_since: None,
+            tells_hops: false,
         }
     }
 
@@ -145,9 +152,11 @@ impl Ledger {
         match input {
             Input::Definition(digest, table) => {
                 self.tables.insert(digest, table);
+                self.look_who_tells_hops();
             }
             Input::Retired(digest) => {
                 self.tables.remove(&digest);
+                self.look_who_tells_hops();
                 self.retire_starts(digest);
                 self.retire_listeners();
                 self.tombstones.retain(|_, t| t.definition != digest);
@@ -157,6 +166,8 @@ impl Ledger {
             Input::Consumed(consumed) => self.consumed(now, consumed, &mut effects),
             Input::Renewed(topic) => self.renewed(&topic),
             Input::Produced(numbers) => self.produced(numbers),
+            Input::Hops(records) => self.hops(now, &records, &mut effects),
+            Input::Noticed(numbers) => self.noticed(numbers),
             Input::Signal(request, name, payload) => self.signal(now, request, &name, &payload, &mut effects),
             Input::Offer(request, process, payload) => {
                 self.offer_variables(now, request, process.as_ref(), &payload, &mut effects);

@@ -20,6 +20,7 @@ mod waiters;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hop::identity::Accounts;
@@ -41,7 +42,7 @@ use crate::metrics::Metrics;
 use crate::store::{self, AnyStore, Store};
 use crate::trace::Hops;
 use batch::{Batch, Effect};
-use command::{Command, ForBroker, Pending};
+use command::{Command, ForCarriers, Pending};
 use waiters::Waiters;
 
 /// Commands that may wait; then starts are refused (429) and sidecars are read more slowly.
@@ -73,7 +74,7 @@ pub(crate) struct LedgerTask {
     changes: broadcast::Sender<Arc<InstanceView>>,
     /// Topics that have new records.
     appended: broadcast::Sender<Arc<str>>,
-    broker: ForBroker,
+    carriers: ForCarriers,
     asked: HashMap<u64, Pending>,
     requests: u64,
     waiters: Waiters,
@@ -98,8 +99,9 @@ impl LedgerTask {
         let (sender, commands) = mpsc::channel(QUEUE);
         let changes = broadcast::Sender::new(CHANGES);
         let appended = broadcast::Sender::new(CHANGES);
-        let broker = ForBroker::default();
-        let handle = Handle::new(sender, changes.clone(), appended.clone(), broker.clone(), parts.store.clone());
+        let carriers = ForCarriers::default();
+        let handle = Handle::new(sender, changes.clone(), appended.clone(), carriers.clone(), parts.store.clone());
+        carriers.tells_hops.store(parts.ledger.tells_hops(), Ordering::Relaxed);
         let spans = hop::spans::Hops::new(parts.tracer.clone());
         let timed = hop::metrics::Hops::new(parts.metrics.hops.clone(), parts.tracer.is_exporting());
         let task = Self {
@@ -107,7 +109,7 @@ impl LedgerTask {
             commands,
             changes,
             appended,
-            broker,
+            carriers,
             asked: HashMap::new(),
             requests: 0,
             waiters: Waiters::default(),

@@ -9,6 +9,7 @@
 //! * `operations`: what operators can do, once; `flow` (flow.v1), `daemon` (the original's service) and `http` are thin
 //!   over it. `security`: who may call.
 //! * `legible`: payloads inside of JSON that people read.
+//! * `graphql`: the original's GraphQL, over `operations`. `notices`: what is posted to addresses outside.
 //! * `topics`: topics for the world outside, flowd's own or a broker's.
 //! * [`kubernetes`]: the containers of tasks in a cluster, and the sidecars beside them.
 //! * [`config`], [`app`]: flags to a running process.
@@ -19,6 +20,7 @@ mod control;
 mod daemon;
 mod definitions;
 mod flow;
+mod graphql;
 mod http;
 mod ingress;
 pub mod kubernetes;
@@ -27,6 +29,7 @@ mod ledger_task;
 mod legible;
 mod mesh;
 mod metrics;
+mod notices;
 mod operations;
 mod retention;
 mod security;

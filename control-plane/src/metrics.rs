@@ -28,6 +28,28 @@ pub(crate) struct Metrics {
     pub(crate) alarms: Counter,
     pub(crate) reports: Counter<u64, AtomicU64>,
     pub(crate) topics: Topics,
+    pub(crate) notices: Notices,
+}
+
+/// Of notifications that are posted to addresses outside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notices {
+    pub(crate) waiting: Gauge,
+    pub(crate) delivered: Counter,
+    /// Calls that came to nothing.
+    pub(crate) failed: Counter,
+    /// Too many, or too old.
+    pub(crate) given_up: Counter,
+}
+
+impl Notices {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("notifications_waiting", "Notifications that were not taken yet", self.waiting.clone());
+        registry.register("notifications_delivered", "Notifications that were taken", self.delivered.clone());
+        registry.register("notifications_failed", "Calls by which a notification was not taken", self.failed.clone());
+        let what = "Notifications that were given up: too many, or after a day";
+        registry.register("notifications_given_up", what, self.given_up.clone());
+    }
 }
 
 /// Of sidecars, and what they are sent.
@@ -106,6 +128,7 @@ impl Metrics {
             alarms: Counter::default(),
             reports: Counter::default(),
             topics: Topics::default(),
+            notices: Notices::default(),
         };
         let mut registry = Registry::with_prefix("flow");
         metrics.instances.register(&mut registry);
@@ -115,6 +138,7 @@ impl Metrics {
         registry.register("ledger_alarms", "Broken rules that the ledger saw: bugs", metrics.alarms.clone());
         registry.register("reports", "Reports taken from sidecars", metrics.reports.clone());
         metrics.topics.register(&mut registry);
+        metrics.notices.register(&mut registry);
         registry.register_collector(Box::new(ResidentMemory));
         let (took, hops, joins) = (metrics.instances.took(), metrics.hops.clone(), metrics.joins.clone());
         (metrics, Exposition::new(registry, [took, hops, joins, timers, commits, pushes]))

@@ -34,10 +34,10 @@ struct Ring {
 }
 
 impl Hops {
-    /// Keeps these records, each a `flow.v1.HopRecord`; what is none is dropped.
-    pub(crate) fn add<R: AsRef<[u8]>>(&self, records: impl IntoIterator<Item = R>) {
+    /// Keeps these records, each a `flow.v1.HopRecord`; what is none is dropped. Those that were not here before are given back.
+    pub(crate) fn add<R: AsRef<[u8]>>(&self, records: impl IntoIterator<Item = R>) -> Vec<R> {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        records.into_iter().for_each(|record| ring.add(record.as_ref()));
+        records.into_iter().filter(|record| ring.add(record.as_ref())).collect()
     }
 
     /// The records of an instance, in the order of beginning.
@@ -52,15 +52,19 @@ impl Hops {
 }
 
 impl Ring {
-    fn add(&mut self, record: &[u8]) {
-        let Some(instance) = instance(record) else { return };
+    /// True if it is new.
+    fn add(&mut self, record: &[u8]) -> bool {
+        let Some(instance) = instance(record) else { return false };
         let hash = self.hasher.hash_one(instance);
         match self.of.entry(hash) {
             Entry::Occupied(mut kept) => {
                 let kept = kept.get_mut();
                 // a sidecar that lost its stream sends what it is not sure of again
-                if kept.len() >= MAX_OF_INSTANCE || kept.iter().any(|it| **it == *record) {
-                    return;
+                if kept.iter().any(|it| **it == *record) {
+                    return false;
+                }
+                if kept.len() >= MAX_OF_INSTANCE {
+                    return true;
                 }
                 kept.push(record.into());
             }
@@ -71,9 +75,10 @@ impl Ring {
         }
         self.records += 1;
         while self.records > MAX_RECORDS {
-            let Some(oldest) = self.order.pop_front() else { return };
+            let Some(oldest) = self.order.pop_front() else { break };
             self.records -= self.of.remove(&oldest).map_or(0, |it| it.len());
         }
+        true
     }
 }
 

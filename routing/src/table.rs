@@ -185,6 +185,12 @@ pub struct Settings {
     /// The topic that is told of each state of an instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notifications: Option<String>,
+    /// The address that is told of each state of an instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// Topic and webhook are told of each hop, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub notify_hops: bool,
     /// Metadata of an instance that says nothing else.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -202,6 +208,8 @@ impl Default for Settings {
             data: Vec::new(),
             listeners: Vec::new(),
             notifications: None,
+            webhook: None,
+            notify_hops: false,
             metadata: BTreeMap::new(),
         }
     }

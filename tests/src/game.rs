@@ -213,6 +213,7 @@ impl Game {
             known: None,
             trace: routing::TraceContext::default(),
             stopped: false,
+            graphql_uri: None,
         };
         self.tell(Input::Start(0, Box::new(start)));
         instance
@@ -379,6 +380,8 @@ impl Game {
                     | Output::Acked(..)
                     | Output::Appended(_)
                     | Output::Thrown
+                    | Output::Noticed
+                    | Output::NoticeLost
                     | Output::Listening
                     | Output::Started(_)
                     | Output::Measured(_)

@@ -31,6 +31,8 @@ pub struct SoloLedger {
     pub views: HashMap<InstanceId, InstanceView>,
     /// Answers to requests, the last one last.
     pub answers: Vec<Answer>,
+    /// The user interface of what is started.
+    pub graphql_uri: Option<String>,
     /// What time it is.
     pub now: u64,
     boot: u64,
@@ -93,6 +95,7 @@ impl SoloLedger {
             disk: BTreeMap::new(),
             views: HashMap::new(),
             answers: Vec::new(),
+            graphql_uri: None,
             now: NOW,
             boot: 1,
             number: 0,
@@ -215,6 +218,7 @@ impl SoloLedger {
             known: None,
             trace: TraceContext::default(),
             stopped: false,
+            graphql_uri: self.graphql_uri.clone(),
         };
         self.tell(Input::Start(1, Box::new(start)));
         instance

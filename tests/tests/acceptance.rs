@@ -15,6 +15,7 @@ mod errors;
 mod examples;
 mod failure_records;
 mod flow_daemon;
+mod graphql;
 mod ingress;
 mod kills;
 mod messages;

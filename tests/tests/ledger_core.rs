@@ -74,6 +74,7 @@ impl Bench {
                 known: None,
                 trace: TraceContext::default(),
                 stopped: false,
+                graphql_uri: None,
             }),
         ));
     }

@@ -3,8 +3,8 @@
 use control_plane::ledger::{Input, Operation, Operator, Receipt, Retention, State};
 use flow_tests::harness::Model;
 use flow_tests::solo::{NOW, SoloLedger};
-use routing::Payload;
 use routing::instance::{INSTANCE_HEADER, Published};
+use routing::{ActivationId, HopRecord, Payload};
 use serde_json::{Value, json};
 
 const HOUR: u64 = 3_600_000;
@@ -229,6 +229,68 @@ fn a_failure_is_told_with_its_record() {
     let data = &stopped["instance_data"];
     assert_eq!((&data["failed_task_id"], &data["input_data"]), (&json!("C"), &json!({"k": "1"})), "{data}");
     assert!(data["error_code"].is_string() && data["error_msg"].is_string(), "{data}");
+}
+
+#[test]
+fn a_webhook_is_told_of_states_and_hops_in_their_order_whatever_dies() {
+    let url = "http://h/hook";
+    let global = format!("notification_webhook: {url}\nnotification_hops: true");
+    let mut bench = SoloLedger::new(&[telling(&global)]);
+    let instance = bench.start("P", &json!({"k": "1"}));
+    bench.crash();
+    bench.send(news(&json!({"k": "1"})));
+    bench.crash();
+    // as a sidecar tells of one when the instance is over already
+    let of = |instance: &str| HopRecord { instance: instance.into(), element: "T".into(), ..hop() };
+    bench.tell(Input::Hops(vec![of(instance.as_str()), of("Q-00000000-1")]));
+    bench.crash();
+    let topic = told(&bench);
+    let mut hook = Vec::new();
+    while let Some(notice) = bench.ledger.next_notice(url) {
+        assert_eq!(notice.instance, instance);
+        hook.push(serde_json::from_slice::<Value>(&notice.body).unwrap());
+        bench.tell(Input::Noticed(vec![notice.number]));
+    }
+    assert_eq!(hook, topic, "both are told the same");
+    let what = |it: &Value| match it["event_type"].as_str().unwrap() {
+        "ETCD_PUT" => it["instance_state"].clone(),
+        "REQUEST_SENT" => it["task_id"].clone(),
+        other => panic!("{other}"),
+    };
+    let order: Vec<Value> = hook.iter().map(what).collect();
+    assert_eq!(order.first(), Some(&json!("STARTING")));
+    assert_eq!(order.last(), Some(&json!("T")), "{order:?}");
+    for element in ["S", "C", "E"] {
+        assert_eq!(order.iter().filter(|it| *it == element).count(), 1, "{element}: {order:?}");
+    }
+    assert_eq!(order.iter().filter(|it| *it == "COMPLETED").count(), 1, "{order:?}");
+    assert_eq!(hook.last().unwrap()["workflow_id"], json!(bench.views[&instance].deployment.as_str()));
+}
+
+#[test]
+fn without_being_asked_for_hops_only_states_are_told() {
+    let mut bench = SoloLedger::new(&[telling("")]);
+    let instance = bench.start("P", &json!({"k": "1"}));
+    bench.tell(Input::Hops(vec![HopRecord { instance, element: "T".into(), ..hop() }]));
+    assert!(!bench.ledger.tells_hops());
+    assert_eq!(told(&bench).len(), 1);
+}
+
+fn hop() -> HopRecord {
+    HopRecord {
+        instance: "i".into(),
+        element: "T".into(),
+        name: "Task".to_owned(),
+        kind: "serviceTask".to_owned(),
+        activation: ActivationId(7),
+        parent: ActivationId(6),
+        started: NOW,
+        ended: NOW + 1,
+        attempts: 1,
+        status: "completed".to_owned(),
+        warnings: Vec::new(),
+        trace_id: String::new(),
+    }
 }
 
 #[test]

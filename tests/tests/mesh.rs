@@ -10,6 +10,7 @@ mod ledger_broker;
 mod ledger_core;
 mod ledger_groups;
 mod ledger_messages;
+mod ledger_notices;
 mod ledger_operations;
 mod ledger_tasks;
 mod ledger_timers;

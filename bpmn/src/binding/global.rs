@@ -61,12 +61,18 @@ pub struct GlobalProperties {
     pub priority_class: Option<String>,
     /// `notification_kafka_topic`.
     pub notifications: Option<String>,
+    /// `notification_webhook`.
+    pub webhook: Option<String>,
+    /// `notification_hops`.
+    pub notify_hops: bool,
     /// `user_metadata`: what an instance has that says nothing else.
     pub metadata: BTreeMap<String, String>,
     /// `user_opaque_metadata`.
     pub user_opaque_metadata: Map<String, Value>,
 }
 
+/// Characters of a webhook's address.
+const MAX_URL: usize = 2048;
 /// Pairs of metadata that an instance may have from its model, and bytes of each.
 const MAX_METADATA: (usize, usize) = (64, 4096);
 
@@ -88,6 +94,8 @@ pub(super) const KEYS: &[&str] = &[
     "transport",
     "synchronous_wrapper_timeout",
     "notification_kafka_topic",
+    "notification_webhook",
+    "notification_hops",
     "passthrough_target",
     "prefix_passthrough_with_namespace",
     "catch_event_expiration",
@@ -123,6 +131,11 @@ pub(super) fn read(mut keys: Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> GlobalP
     }
     keys.ignored(&[("orchestrator", "flowd decides where tasks run"), ("transport", "every hop is durable here")], out);
     global.notifications = notifications(&mut keys, out);
+    global.webhook = webhook(&mut keys, out);
+    global.notify_hops = keys.flag("notification_hops", out).unwrap_or(false);
+    if global.notify_hops && global.notifications.is_none() && global.webhook.is_none() {
+        out.push(keys.source.value("notification_hops", "needs `notification_kafka_topic` or `notification_webhook`"));
+    }
     global.metadata = metadata(&mut keys, out);
     let elsewhere =
         "let a sidecar serve the service at the other cluster's URL (`flow-sidecar --serve NAME=URL`, `flowctl swap`)";
@@ -198,7 +211,7 @@ fn durability(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Durability 
     }
 }
 
-/// `notification_kafka_topic`: the topic that states are published to. Single hops are not.
+/// `notification_kafka_topic`: the topic that states are published to.
 fn notifications(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<String> {
     let key = "notification_kafka_topic";
     let topic = keys.string(key, out)?.trim().to_owned();
@@ -208,6 +221,22 @@ fn notifications(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<S
         return None;
     }
     Some(topic)
+}
+
+/// `notification_webhook`: the address that states are posted to.
+fn webhook(keys: &mut Keys<'_, '_>, out: &mut Vec<Diagnostic>) -> Option<String> {
+    let key = "notification_webhook";
+    let url = keys.string(key, out)?.trim().to_owned();
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+    let plain = url.len() <= MAX_URL && url.chars().all(|it| it.is_ascii_graphic());
+    if !plain || host.starts_with(['/', '?', '#']) || host.is_empty() || host.split('/').any(|it| it.contains('@')) {
+        let problem = format!(
+            "must be http:// or https:// with a host and without a user, at most {MAX_URL} characters of ASCII"
+        );
+        out.push(keys.source.value(key, problem));
+        return None;
+    }
+    Some(url)
 }
 
 /// `user_metadata`: keys and values that instances have, unless they are started with others.

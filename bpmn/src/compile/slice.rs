@@ -168,6 +168,8 @@ impl Slice {
                 data: Vec::new(),
                 listeners: Vec::new(),
                 notifications: None,
+                webhook: None,
+                notify_hops: false,
                 metadata: BTreeMap::new(),
                 ..whole.settings.clone()
             },

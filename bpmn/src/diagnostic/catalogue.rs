@@ -90,6 +90,7 @@ rules! {
     SoundnessUndecided "soundness-undecided" "Whether the process is sound was not decided." "nothing to do; to have it decided, split the process or draw it in blocks";
     EventDefinitionMissing "event-definition-missing" "An event does not say what it waits for." "choose what the event waits for, e.g. a timer";
     EventDefinitionNotAllowed "event-definition-not-allowed" "The standard has no event of this kind at this place." "use another kind of event";
+    NotifiesItself "notifies-itself" "A process is started by the topic that it notifies: each of its instances starts others." "let notification_kafka_topic and the start event's topic be different";
     ConditionalStart "conditional-start" "A process starts by a condition over variables that somebody offers." "offer variables: flowctl offer -d JSON, or POST /conditions";
     EventReferenceMissing "event-reference-missing" "An event or task does not say which message, signal, error or escalation it is about." "choose the message, signal, error or escalation, or bind a task that sends to a service";
     NameMissing "name-missing" "A message or signal has no name." "give it a name: names are what is compared";

@@ -18,6 +18,7 @@ pub(super) fn process(cx: &Context<'_>, out: &mut Vec<Diagnostic>) {
             timer(cx, index, definition, out);
         }
         conditional_start(cx, index, out);
+        notifies_itself(cx, index, out);
         boundary(cx, index, out);
     }
 }
@@ -40,6 +41,17 @@ fn conditional_start(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) 
     if starts && node.defines(|it| matches!(it, EventDefinitionKind::Conditional { .. })) {
         let message = format!("{} starts instances when variables are offered that fulfil it", cx.describe(index));
         out.push(cx.at(index, Diagnostic::info, Rule::ConditionalStart, message));
+    }
+}
+
+/// A notification that starts an instance is followed by that instance's own, without end.
+fn notifies_itself(cx: &Context<'_>, index: usize, out: &mut Vec<Diagnostic>) {
+    let node = &cx.process.nodes[index];
+    let starts = matches!(node.kind, FlowNodeKind::StartEvent { .. }) && node.parent.is_none();
+    let topic = cx.annotations.elements.get(index).and_then(|it| it.topic.as_ref()).filter(|_| starts);
+    if let Some(topic) = topic.filter(|it| cx.annotations.global.notifications.as_ref() == Some(&it.name)) {
+        let message = format!("{} listens to `{}`, which the process notifies", cx.describe(index), topic.name);
+        out.push(cx.at(index, Diagnostic::warning, Rule::NotifiesItself, message));
     }
 }
 

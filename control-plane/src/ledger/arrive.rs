@@ -80,7 +80,7 @@ impl Ledger {
         }
         self.put(key::open(&instance), encode_instance(&view));
         self.instances.insert(instance.clone(), Open::new(view));
-        self.notify_begun(&instance);
+        self.notify_begun(now, &instance, out);
         self.run(now, &instance, out, |run| begin(run, token));
     }
 
@@ -98,6 +98,7 @@ impl Ledger {
         act(Run::new(&mut open.inner, &known, now, &mut effects));
         let closes = |effect: &Effect| matches!(effect, Effect::Completed { .. } | Effect::Failed(_));
         self.note_changes(instance, effects.iter().any(closes));
+        self.announce_tasks(now, instance, out);
         let incident = effects.iter().any(|effect| matches!(effect, Effect::Incident(_)));
         for effect in effects {
             self.carry_out(now, instance, effect, out);
@@ -356,6 +357,7 @@ fn first_view(start: Start, now: Timestamp, state: State) -> InstanceView {
         failure: None,
         reason: String::new(),
         correlation_key: None,
+        graphql_uri: start.graphql_uri,
         operations: Vec::new(),
         timed: Timed::default(),
         incidents: Vec::new(),

@@ -165,6 +165,7 @@ impl Ledger {
                 self.keys.remove(&oldest);
             }
         }
+        self.announce_end(now, &view, out);
         out.push(Output::Changed(Box::new(view)));
     }
 

@@ -8,8 +8,8 @@ use routing::callback::Callback;
 use routing::instance::Published;
 use routing::table::Timer;
 use routing::{
-    ActivationId, Compiled, DeploymentId, Digest, ElementId, Incarnation, InstanceId, Payload, ProcessId, Product,
-    ServiceName, TraceContext,
+    ActivationId, Compiled, DeploymentId, Digest, ElementId, HopRecord, Incarnation, InstanceId, Payload, ProcessId,
+    Product, ServiceName, TraceContext,
 };
 
 use super::operate::{Operation, Operator};
@@ -42,6 +42,8 @@ pub struct Start {
     pub trace: TraceContext,
     /// Create it, and wait for `flowctl start`.
     pub stopped: bool,
+    /// The user interface that is told of its user tasks and of its end.
+    pub graphql_uri: Option<String>,
 }
 
 /// What happened.
@@ -61,6 +63,10 @@ pub enum Input {
     Renewed(String),
     /// A broker has these thrown messages.
     Produced(Vec<u64>),
+    /// Hops that sidecars tell of, of instances whose processes may want them to be told.
+    Hops(Vec<HopRecord>),
+    /// These notices are over: delivered, or given up.
+    Noticed(Vec<u64>),
     /// A client broadcasts a signal.
     Signal(Request, String, Payload),
     /// A client offers variables to the conditional start events of one process, or of all.

@@ -101,6 +101,8 @@ pub struct InstanceView {
     pub reason: String,
     /// The key of the message that started it: no other starts the process while it is open.
     pub correlation_key: Option<String>,
+    /// The user interface that is told of its user tasks and of its end.
+    pub graphql_uri: Option<String>,
     /// What operators did to it, oldest first.
     pub operations: Vec<Operated>,
     /// What waits for an operator.
@@ -207,6 +209,8 @@ pub(super) struct Open {
     pub(super) stored: BTreeSet<ActivationId>,
     /// The gone ids that the store has.
     pub(super) stored_seen: Vec<ActivationId>,
+    /// User tasks that its user interface was told of.
+    pub(super) announced: BTreeSet<ActivationId>,
     /// Tokens that wait for an operator, as metrics were told.
     pub(super) halted: usize,
 }
@@ -220,6 +224,7 @@ impl Open {
             base,
             stored: BTreeSet::new(),
             stored_seen: Vec::new(),
+            announced: BTreeSet::new(),
             halted: 0,
         }
     }

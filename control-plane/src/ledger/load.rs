@@ -15,7 +15,7 @@ use super::stored::{decode_instance, decode_stay, key};
 use super::{Arc, Compiled, Digest, HashMap, Ledger, Output, Timestamp};
 
 /// The prefixes that [`Ledger::load`] must be given, in this order.
-const LOADED: [&[u8]; 13] = [
+const LOADED: [&[u8]; 14] = [
     key::OPEN,
     key::TOKEN,
     key::SEEN,
@@ -29,6 +29,7 @@ const LOADED: [&[u8]; 13] = [
     key::TOPIC,
     key::THROWN,
     key::POSITION,
+    key::NOTICE,
 ];
 
 impl Ledger {
@@ -45,6 +46,7 @@ impl Ledger {
     ) -> Result<Self, Malformed> {
         let mut ledger = Self::new(boot);
         ledger.tables = tables;
+        ledger.look_who_tells_hops();
         let mut stays: HashMap<InstanceId, Vec<Stay>> = HashMap::new();
         let mut seen: HashMap<InstanceId, Vec<ActivationId>> = HashMap::new();
         for (key, value) in entries {
@@ -81,11 +83,13 @@ impl Ledger {
                 Some(key::TOPIC) => ledger.exchange.topics.load(text(&key[2..])?, &value)?,
                 Some(key::THROWN) => ledger.broker.load_thrown(number(&key)?, &value)?,
                 Some(key::POSITION) => ledger.broker.load_position(text(&key[2..])?, &value)?,
+                Some(key::NOTICE) => ledger.notices.load(number(&key)?, &value)?,
                 Some(key::START) => ledger.exchange.starts.load(&value)?,
                 _ => {}
             }
         }
         ledger.load_records(stays, &seen);
+        ledger.recover_announced();
         ledger.forget_finished_leavers();
         Ok(ledger)
     }

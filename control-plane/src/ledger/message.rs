@@ -103,7 +103,7 @@ impl Ledger {
     pub(super) fn exchange(&mut self, now: Timestamp, stored: bool, out: &mut Vec<Output>) {
         let (listening, mut seen) = (self.exchange.listening, 0);
         for told in 0.. {
-            self.notify(&mut seen, out);
+            self.notify(now, &mut seen, out);
             let posted = match self.exchange.posted.pop_front() {
                 Some(posted) => Some(posted),
                 None if stored && listening && told < AT_ONCE => self.next_stored(),

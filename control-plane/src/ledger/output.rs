@@ -25,6 +25,10 @@ pub enum Output {
     Appended(String),
     /// There is something to be produced to a broker.
     Thrown,
+    /// There is a notice to be delivered.
+    Noticed,
+    /// There were too many notices: the oldest is given up.
+    NoticeLost,
     /// Topics of a broker are to be listened to, or not any more.
     Listening,
     /// An event has started this instance.

@@ -347,6 +347,7 @@ impl Ledger {
             known: None,
             trace: TraceContext::default(),
             stopped: false,
+            graphql_uri: None,
         })
     }
 }

@@ -45,6 +45,8 @@ pub mod key {
     pub const THROWN: &[u8] = b"p/";
     /// How far topics of a broker were consumed.
     pub const POSITION: &[u8] = b"c/";
+    /// Notices that are to be delivered.
+    pub const NOTICE: &[u8] = b"h/";
     /// Timer start events.
     pub const START: &[u8] = b"t/";
 
@@ -98,6 +100,10 @@ pub mod key {
     /// A message to be produced, in the order of throwing.
     pub fn thrown(number: u64) -> Vec<u8> {
         joined(THROWN, &[format!("{number:016x}").as_bytes()])
+    }
+    /// A notice, in the order of what happened.
+    pub fn notice(number: u64) -> Vec<u8> {
+        joined(NOTICE, &[format!("{number:016x}").as_bytes()])
     }
     /// How far a topic was consumed.
     pub fn position(topic: &str) -> Vec<u8> {
@@ -250,6 +256,7 @@ pub(super) fn encode_instance(view: &InstanceView) -> Vec<u8> {
         operations: view.operations.iter().map(|it| it.clone().into()).collect(),
         timed: view.timed.results.iter().map(|it| it.clone().into()).collect(),
         timed_left_out: view.timed.left_out,
+        graphql_uri: view.graphql_uri.clone().unwrap_or_default(),
     }
     .encode_to_vec()
 }
@@ -279,6 +286,7 @@ pub fn decode_instance(bytes: &[u8]) -> Result<InstanceView, Malformed> {
         reason: stored.reason,
         correlation_key: (!stored.correlation_key.is_empty()).then_some(stored.correlation_key),
         operations: stored.operations.into_iter().map(Into::into).collect(),
+        graphql_uri: (!stored.graphql_uri.is_empty()).then_some(stored.graphql_uri),
         timed: Timed {
             results: stored.timed.into_iter().map(TimedResult::try_from).collect::<Result<_, _>>()?,
             left_out: stored.timed_left_out,

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use routing::callback::Callback;
 use routing::evaluate::Variables;
 use routing::form::{Checked, Judgement};
 use routing::instance::Published;
 use routing::table::Timer;
-use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Payload, ProcessId, Product};
+use routing::{
+    ActivationId, Compiled, DeploymentId, Digest, HopRecord, Incarnation, InstanceId, Payload, ProcessId, Product,
+};
 use tokio::sync::{oneshot, watch};
 
 use super::LedgerTask;
 use crate::ledger::{
-    self, Actor, Answer, Consumed, Deployed, Input, InstanceView, Leaving, Listed, Operation, Operator, Position,
-    Record, Reopening, Seen, Start, TaskAction, Thrown, TimerView, TopicView,
+    self, Actor, Answer, Consumed, Deployed, Input, InstanceView, Leaving, Listed, Notice, Operation, Operator,
+    Position, Record, Reopening, Seen, Start, TaskAction, Thrown, TimerView, TopicView,
 };
 use crate::store;
 
@@ -26,6 +29,9 @@ pub(crate) type Wanted = Box<dyn Fn(&Listed) -> bool + Send>;
 
 /// An open task, or why there is none.
 pub(super) type FoundTask = Result<(InstanceId, ActivationId), String>;
+
+/// Addresses of notices, each with the notice's number, and how many notices there are in all.
+pub(crate) type Addresses = (Vec<(u64, Arc<str>)>, usize);
 
 /// See [`Handle`](super::Handle).
 pub(super) enum Command {
@@ -60,6 +66,10 @@ pub(super) enum Command {
     Renewed(String, oneshot::Sender<()>),
     Produced(Vec<u64>, oneshot::Sender<()>),
     Thrown(u64, usize, oneshot::Sender<(Vec<Thrown>, usize)>),
+    Hops(Vec<HopRecord>),
+    Noticed(Vec<u64>, oneshot::Sender<()>),
+    Notices(u64, usize, oneshot::Sender<Addresses>),
+    NextNotice(Arc<str>, oneshot::Sender<Option<Arc<Notice>>>),
     Positions(oneshot::Sender<BTreeMap<String, Position>>),
     Definition(Digest, Arc<Compiled>),
     Retired(Digest),
@@ -109,9 +119,12 @@ pub(crate) enum Refused {
     },
 }
 
-/// What a broker's client is told: that there is something new of a kind, and never what.
+/// What those that carry things outside are told: that there is something new of a kind, and never what.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ForBroker {
+pub(super) struct ForCarriers {
+    pub(super) noticed: watch::Sender<()>,
+    /// Whether hops are told at all.
+    pub(super) tells_hops: Arc<AtomicBool>,
     pub(super) thrown: watch::Sender<()>,
     pub(super) listening: watch::Sender<()>,
 }
@@ -203,15 +216,33 @@ impl LedgerTask {
                 let found = self.parts.ledger.thrown(after, limit);
                 self.reply(move || drop(reply.send(found)));
             }
+            Command::Hops(records) => self.input(Input::Hops(records)),
+            Command::Noticed(numbers, reply) => {
+                self.input(Input::Noticed(numbers));
+                self.done(reply);
+            }
+            Command::Notices(after, limit, reply) => {
+                let found = self.parts.ledger.notices(after, limit);
+                self.reply(move || drop(reply.send(found)));
+            }
+            Command::NextNotice(url, reply) => {
+                let found = self.parts.ledger.next_notice(&url);
+                self.reply(move || drop(reply.send(found)));
+            }
             Command::Positions(reply) => {
                 let positions = self.parts.ledger.positions().clone();
                 self.reply(move || drop(reply.send(positions)));
             }
             Command::Tombstones(reply) => self.asks(reply, Input::Tombstones),
-            Command::Definition(digest, table) => self.input(Input::Definition(digest, table)),
-            Command::Retired(digest) => self.input(Input::Retired(digest)),
+            Command::Definition(digest, table) => self.defined(Input::Definition(digest, table)),
+            Command::Retired(digest) => self.defined(Input::Retired(digest)),
             Command::Endpoints => self.endpoints(),
         }
+    }
+
+    pub(super) fn defined(&mut self, input: Input) {
+        self.input(input);
+        self.carriers.tells_hops.store(self.parts.ledger.tells_hops(), Ordering::Relaxed);
     }
 
     fn done(&mut self, reply: oneshot::Sender<()>) {

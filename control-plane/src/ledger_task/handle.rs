@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use prost::Message as _;
+use proto::v1;
 use routing::callback::Callback;
 use routing::instance::Published;
 use routing::table::Timer;
-use routing::{ActivationId, Compiled, DeploymentId, Digest, Incarnation, InstanceId, Payload, ProcessId, Product};
+use routing::{
+    ActivationId, Compiled, DeploymentId, Digest, HopRecord, Incarnation, InstanceId, Payload, ProcessId, Product,
+};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::command::{Command, Filter, ForBroker, Refused, Settled};
+use super::command::{Addresses, Command, Filter, ForCarriers, Refused, Settled};
 use crate::ledger::{
-    Answer, Consumed, Deployed, InstanceView, Leaving, Operation, Operator, Position, Record, Reopening, Start, Thrown,
-    TimerView, TopicView, decode_instance, key,
+    Answer, Consumed, Deployed, InstanceView, Leaving, Notice, Operation, Operator, Position, Record, Reopening, Start,
+    Thrown, TimerView, TopicView, decode_instance, key,
 };
 use crate::store::{AnyStore, Store};
 
@@ -22,7 +27,7 @@ pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
     changes: broadcast::Sender<Arc<InstanceView>>,
     appended: broadcast::Sender<Arc<str>>,
-    broker: ForBroker,
+    carriers: ForCarriers,
     store: AnyStore,
 }
 
@@ -31,10 +36,10 @@ impl Handle {
         commands: mpsc::Sender<Command>,
         changes: broadcast::Sender<Arc<InstanceView>>,
         appended: broadcast::Sender<Arc<str>>,
-        broker: ForBroker,
+        carriers: ForCarriers,
         store: AnyStore,
     ) -> Self {
-        Self { commands, changes, appended, broker, store }
+        Self { commands, changes, appended, carriers, store }
     }
 
     pub(super) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
@@ -225,14 +230,44 @@ impl Handle {
         self.ask(Command::Positions).await
     }
 
+    /// Hops that sidecars tell of, if any process wants to hear of hops.
+    pub(crate) async fn hops<R: AsRef<[u8]>>(&self, records: &[R]) -> Result<(), Refused> {
+        if !self.carriers.tells_hops.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let read = |it: &R| HopRecord::try_from(v1::HopRecord::decode(it.as_ref()).ok()?).ok();
+        let records: Vec<HopRecord> = records.iter().filter_map(read).collect();
+        if records.is_empty() { Ok(()) } else { self.tell(Command::Hops(records)).await }
+    }
+
+    /// Notices are over: delivered, or given up; answers when they are durably forgotten.
+    pub(crate) async fn noticed(&self, numbers: Vec<u64>) -> Result<(), Refused> {
+        self.ask(|reply| Command::Noticed(numbers, reply)).await
+    }
+
+    /// Addresses of durable notices behind a number, at most so many, each with the number, and how many notices there are in all.
+    pub(crate) async fn notices(&self, after: u64, limit: usize) -> Result<Addresses, Refused> {
+        self.ask(|reply| Command::Notices(after, limit, reply)).await
+    }
+
+    /// The oldest notice for an address.
+    pub(crate) async fn next_notice(&self, url: Arc<str>) -> Result<Option<Arc<Notice>>, Refused> {
+        self.ask(|reply| Command::NextNotice(url, reply)).await
+    }
+
+    /// Sees that there is a notice to be delivered.
+    pub(crate) fn notices_come(&self) -> watch::Receiver<()> {
+        self.carriers.noticed.subscribe()
+    }
+
     /// Sees that there is something to be produced.
     pub(crate) fn throws(&self) -> watch::Receiver<()> {
-        self.broker.thrown.subscribe()
+        self.carriers.thrown.subscribe()
     }
 
     /// Sees that other topics are listened to.
     pub(crate) fn listens(&self) -> watch::Receiver<()> {
-        self.broker.listening.subscribe()
+        self.carriers.listening.subscribe()
     }
 
     /// Broadcasts a signal; answers when what it does is durable.

@@ -31,7 +31,8 @@ impl LedgerTask {
             }
         }
         if !hops.is_empty() {
-            self.parts.hops.add(hops);
+            // the ledger has told of its own already
+            let _ = self.parts.hops.add(hops);
         }
     }
 
@@ -47,8 +48,10 @@ impl LedgerTask {
             Output::HandTables(replica, definition, element) => self.hand_tables(replica, definition, &element),
             // nobody reads: nobody is told
             Output::Appended(topic) => drop(self.appended.send(Arc::from(topic))),
-            Output::Thrown => self.broker.thrown.send_replace(()),
-            Output::Listening => self.broker.listening.send_replace(()),
+            Output::Thrown => self.carriers.thrown.send_replace(()),
+            Output::Noticed => self.carriers.noticed.send_replace(()),
+            Output::NoticeLost => drop(self.parts.metrics.notices.given_up.inc()),
+            Output::Listening => self.carriers.listening.send_replace(()),
             Output::Started(instance) => self.parts.metrics.instances.started(&instance),
             Output::Changed(view) => self.changed(Arc::from(view)),
             Output::Tombstone(instance, kept) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use routing::{InstanceId, Payload};
+use runtime::outbound;
 use runtime::telemetry::{SpanKind, TraceContext};
 use tokio::sync::oneshot;
 
@@ -15,6 +16,8 @@ use crate::store::Write;
 
 /// Pairs of metadata that an instance may have, and bytes of each.
 const MAX_METADATA: (usize, usize) = (64, 4096);
+/// Bytes of a user interface's address.
+const MAX_URI: usize = 2048;
 /// Bytes of an idempotency key.
 const MAX_KEY: usize = 1024;
 
@@ -30,6 +33,8 @@ pub(crate) struct Run {
     pub(crate) key: Option<String>,
     pub(crate) trace: TraceContext,
     pub(crate) stopped: bool,
+    /// The user interface that is told of its user tasks and of its end.
+    pub(crate) graphql_uri: Option<String>,
 }
 
 impl Operations {
@@ -76,6 +81,7 @@ impl Operations {
                 baggage: trace.baggage().to_owned(),
             },
             stopped: run.stopped,
+            graphql_uri: run.graphql_uri,
         };
         self.told.tell(&self.mesh, &self.ledger).await?;
         let started = self.ledger.start(Box::new(start), settled).await;
@@ -169,6 +175,13 @@ fn check(run: &Run, definition: &Definition) -> Result<(), Error> {
     let (pairs, bytes) = MAX_METADATA;
     if run.metadata.len() > pairs || run.metadata.iter().any(|(key, value)| key.len() + value.len() > bytes) {
         return Err(Error::Invalid(format!("metadata may have {pairs} pairs of {bytes} bytes each")));
+    }
+    if let Some(uri) = &run.graphql_uri {
+        if uri.len() > MAX_URI {
+            return Err(Error::Invalid(format!("the graphqlUri may have {MAX_URI} bytes")));
+        }
+        outbound::Target::parse(uri)
+            .map_err(|why| Error::Invalid(format!("the graphqlUri cannot be called: {why}")))?;
     }
     match &run.key {
         Some(key) if key.is_empty() || key.len() > MAX_KEY => {

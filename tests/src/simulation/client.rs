@@ -85,6 +85,7 @@ impl World {
             known,
             trace: TraceContext::default(),
             stopped: client.stopped,
+            graphql_uri: None,
         };
         if client.key.is_some() {
             self.after(retry, Event::Client(number));

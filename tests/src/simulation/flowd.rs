@@ -203,6 +203,8 @@ impl World {
             | Output::Measured(_)
             | Output::Appended(_)
             | Output::Thrown
+            | Output::Noticed
+            | Output::NoticeLost
             | Output::Listening => return,
             Output::Answer(request, answer) => return self.flowd_answer(request, answer),
             Output::Alarm(what) => return self.history.alarm(what),
