@@ -1,5 +1,7 @@
 //! User tasks and their forms.
 
+use std::time::Duration;
+
 use routing::evaluate::Variables;
 use routing::form::{Checked, Judgement};
 use routing::{ActivationId, InstanceId, Payload};
@@ -44,6 +46,43 @@ impl TaskSelection {
 pub(crate) struct TaskName {
     pub(crate) task: String,
     pub(crate) instance: Option<InstanceId>,
+}
+
+/// How long listeners of a user task may take until who acts on it is told without their answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+/// When it is looked again whether they have answered.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// What listeners may deny.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Claim,
+    Complete,
+}
+
+impl Asked {
+    fn by(action: &TaskAction) -> Option<Self> {
+        match action {
+            TaskAction::Claim => Some(Self::Claim),
+            TaskAction::Complete(_) => Some(Self::Complete),
+            TaskAction::Unclaim | TaskAction::Save(_) | TaskAction::Fail(..) => None,
+        }
+    }
+
+    /// The task is open: it would not be, or not without somebody, if they had agreed.
+    fn is_denied(self, task: &Listed) -> bool {
+        match self {
+            Self::Claim => task.view.assigned.assignee.is_none(),
+            Self::Complete => true,
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::Claim => "the claim of",
+            Self::Complete => "the completion of",
+        }
+    }
 }
 
 /// What came of an action: the task, as it was if it is done, and what its data was judged to be.
@@ -103,6 +142,7 @@ impl Operations {
         }
         let (instance, activation) = self.find(task).await?;
         let before = self.listed(&instance, activation).await?;
+        let asked = Asked::by(&action);
         let checked = match self.ledger.act_on_task(instance.clone(), activation, actor, action).await? {
             Answer::Done => None,
             Answer::Checked(checked) if checked.passed() => Some(*checked),
@@ -111,8 +151,42 @@ impl Operations {
             Answer::Invalid(why) => return Err(Error::Invalid(why)),
             _ => return Err(no_task(task)),
         };
-        let after = self.listed(&instance, activation).await?;
+        let after = match asked {
+            None => self.listed(&instance, activation).await?,
+            Some(asked) => self.answered(&instance, activation, asked).await?,
+        };
         Ok((after.or(before).ok_or_else(|| no_task(task))?, checked))
+    }
+
+    /// The task once its listeners have answered, or as it is known by then; none if it is over.
+    ///
+    /// # Errors
+    /// A listener denied it.
+    async fn answered(
+        &self,
+        instance: &InstanceId,
+        activation: ActivationId,
+        asked: Asked,
+    ) -> Result<Option<Listed>, Error> {
+        let until = tokio::time::Instant::now() + ANSWERED_WITHIN;
+        loop {
+            match self.listed(instance, activation).await? {
+                Some(task) if asked.is_denied(&task) => {
+                    let (element, what) = (&task.view.element, asked.what());
+                    return Err(Error::WrongState(format!(
+                        "a listener denied {what} {element}; `flowctl trace {instance}` has its reason"
+                    )));
+                }
+                Some(task) => return Ok(Some(task)),
+                None => {}
+            }
+            // it is there and not listed: a listener is asked
+            let held = self.ledger.find_task(Some(instance.clone()), activation.to_string()).await?.is_ok();
+            if !held || tokio::time::Instant::now() >= until {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Which open user task a caller means.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use flow_tests::harness::{Mesh, post, request};
+use flow_tests::harness::{Answer, Call, Mesh, Service, post, request};
 use serde_json::{Value, json};
 
 const MODEL: &str = r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" targetNamespace="urn:test">
@@ -191,4 +191,35 @@ async fn another_form_is_another_deployment_and_a_bad_one_is_refused() {
     std::fs::remove_file(folder.path().join("terms.json")).unwrap();
     let warned = mesh.flowctl.run(&["apply", &model]).await.expect_code(0);
     assert!(warned.stderr.contains("form-missing"), "{warned:?}");
+}
+
+#[tokio::test]
+async fn a_claim_or_completion_that_a_listener_denies_is_answered_as_such() {
+    let judge = Service::start(|call: Call| {
+        let task = call.json();
+        let denied = task["userTask"]["assignee"] == "eve" || task["little"] == true;
+        async move { Answer::Json(json!({"denied": denied, "deniedReason": "not so"})) }
+    })
+    .await;
+    let mut mesh = Mesh::start().await;
+    mesh.sidecar(&[("judge", &judge.url())]).await;
+    let listener = |event: &str| format!(r#"<zeebe:taskListener eventType="{event}" type="judge"/>"#);
+    let model = format!(
+        r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:zeebe="http://camunda.org/schema/zeebe/1.0"
+          targetNamespace="urn:test"><process id="asks" isExecutable="true"><startEvent id="S"/>
+        <userTask id="U"><extensionElements><zeebe:userTask/><zeebe:taskListeners>{}{}</zeebe:taskListeners></extensionElements></userTask>
+        <endEvent id="E"/><sequenceFlow id="f" sourceRef="S" targetRef="U"/><sequenceFlow id="g" sourceRef="U" targetRef="E"/>
+        </process></definitions>"#,
+        listener("assigning"),
+        listener("completing")
+    );
+    let id = mesh.deploy(model).await;
+    let instance = mesh.begin(&id, &json!({})).await;
+    let claim = async |who: &str| mesh.flowctl.run(&["claim", "U", "-i", &instance, "--by", who, "-o", "json"]).await;
+    claim("eve").await.expect_code(1).says(&["a listener denied the claim of U"]);
+    assert_eq!(claim("ann").await.expect_code(0).json()["assignee"], "ann");
+    let complete = async |data: &str| mesh.flowctl.run(&["complete", "U", "-i", &instance, "-d", data]).await;
+    complete(r#"{"little": true}"#).await.expect_code(1).says(&["a listener denied the completion of U"]);
+    complete(r#"{"little": false}"#).await.expect_code(0);
+    mesh.until(&instance, "COMPLETED").await;
 }
