@@ -22,11 +22,12 @@ impl MeshState {
     /// The bindings of a sidecar, without a version.
     pub(super) fn bindings(&self, incarnation: Incarnation) -> v1::Bindings {
         let Some(sidecar) = self.sidecars.get(&incarnation) else { return v1::Bindings::default() };
+        let index = self.index();
         let mut services: BTreeSet<&ServiceName> = sidecar.serves.keys().collect();
         let mut known = services.clone();
-        for deployment in self.served_by(sidecar) {
-            services.extend(successors(&deployment.definition, sidecar));
-            known.extend(predecessors(&deployment.definition, sidecar));
+        for neighbours in sidecar.serves.keys().filter_map(|it| index.neighbours(it)) {
+            services.extend(&neighbours.after);
+            known.extend(&neighbours.before);
         }
         known.extend(&services);
         let endpoints = services
@@ -70,22 +71,6 @@ impl MeshState {
             tasks.find_map(|(element, _)| deployment.bound(element, service))
         })
     }
-}
-
-/// The services that get tokens directly from tasks of `sidecar`.
-fn successors<'a>(definition: &'a Definition, sidecar: &Sidecar) -> impl Iterator<Item = &'a ServiceName> {
-    let own = definition.tasks.values().filter(|task| sidecar.serves.contains_key(&task.service));
-    let own: Vec<_> = own.collect();
-    own.into_iter().flat_map(|task| &task.successors).filter_map(|it| Some(&definition.tasks.get(it)?.service))
-}
-
-/// The services whose tasks send tokens directly to tasks of `sidecar`.
-fn predecessors<'a>(definition: &'a Definition, sidecar: &'a Sidecar) -> impl Iterator<Item = &'a ServiceName> {
-    let serves = |element: &ElementId| {
-        definition.tasks.get(element).is_some_and(|task| sidecar.serves.contains_key(&task.service))
-    };
-    let before = definition.tasks.values().filter(move |task| task.successors.iter().any(&serves));
-    before.map(|task| &task.service)
 }
 
 /// The tables that a sidecar is sent of a definition, and which of them it serves.

@@ -2,7 +2,7 @@
 //!
 //! Made anew when the mesh's version has grown, which whatever is in it does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use routing::{DeploymentId, Incarnation, ServiceName};
@@ -14,6 +14,16 @@ use super::MeshState;
 pub(super) struct Index {
     serving: HashMap<ServiceName, Vec<Incarnation>>,
     naming: HashMap<ServiceName, Vec<DeploymentId>>,
+    neighbours: HashMap<ServiceName, Neighbours>,
+}
+
+/// Whom a service's tasks exchange tokens with directly, in whatever deployment.
+#[derive(Debug, Default)]
+pub(super) struct Neighbours {
+    /// They get tokens from it.
+    pub(super) after: BTreeSet<ServiceName>,
+    /// They send tokens to it.
+    pub(super) before: BTreeSet<ServiceName>,
 }
 
 impl Index {
@@ -27,6 +37,11 @@ impl Index {
         self.naming.get(service).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Whom it exchanges tokens with, if anybody.
+    pub(super) fn neighbours(&self, service: &ServiceName) -> Option<&Neighbours> {
+        self.neighbours.get(service)
+    }
+
     fn of(state: &MeshState) -> Self {
         let mut index = Self::default();
         for (incarnation, sidecar) in &state.sidecars {
@@ -35,10 +50,15 @@ impl Index {
             }
         }
         for (id, deployment) in &state.deployments {
-            for task in deployment.definition.tasks.values() {
+            let tasks = &deployment.definition.tasks;
+            for task in tasks.values() {
                 let naming = index.naming.entry(task.service.clone()).or_default();
                 if naming.last() != Some(id) {
                     naming.push(id.clone());
+                }
+                for next in task.successors.iter().filter_map(|it| tasks.get(it)) {
+                    index.neighbours.entry(task.service.clone()).or_default().after.insert(next.service.clone());
+                    index.neighbours.entry(next.service.clone()).or_default().before.insert(task.service.clone());
                 }
             }
         }
