@@ -169,7 +169,7 @@ impl Session {
     ) -> Result<(), Status> {
         let operations = &self.operations;
         let mut told = self.told.clone();
-        let mut changes = operations.mesh.changes();
+        let mut changes = operations.mesh.news();
         let mut hello = Some(own_hello(operations));
         let (mut news, mut gathered_by) = (true, None);
         if self.hear(first).await? {

@@ -49,6 +49,9 @@ pub(crate) struct Mesh {
 struct Inner {
     state: Mutex<MeshState>,
     changed: watch::Sender<u64>,
+    /// The version of the state: what sidecars are to be told has changed. Most changes are acknowledgements and probes, of which nobody is told: with
+    /// many sidecars each would wake all of them.
+    news: watch::Sender<u64>,
 }
 
 /// What the store held about it.
@@ -109,7 +112,8 @@ impl Mesh {
             }
             state.insert(deployment);
         }
-        Self { inner: Arc::new(Inner { state: Mutex::new(state), changed: watch::Sender::new(0) }) }
+        let news = watch::Sender::new(state.version);
+        Self { inner: Arc::new(Inner { state: Mutex::new(state), changed: watch::Sender::new(0), news }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, MeshState> {
@@ -126,9 +130,24 @@ impl Mesh {
         *self.inner.changed.borrow()
     }
 
+    /// Sees every change that sidecars are to be told of.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.inner.news.subscribe()
+    }
+
     fn change<T>(&self, what: impl FnOnce(&mut MeshState) -> T) -> T {
-        let done = what(&mut self.lock());
-        self.inner.changed.send_modify(|version| *version += 1);
+        let (done, version) = {
+            let mut state = self.lock();
+            (what(&mut state), state.version)
+        };
+        self.inner.changed.send_modify(|changes| *changes += 1);
+        // another thread may have told of a later one
+        self.inner.news.send_if_modified(|told| {
+            *told < version && {
+                *told = version;
+                true
+            }
+        });
         done
     }
 

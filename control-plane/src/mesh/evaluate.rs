@@ -22,7 +22,7 @@ impl Mesh {
     pub(crate) fn evaluate(&self, now: Timestamp) -> Evaluated {
         let (evaluated, changed) = self.lock().evaluate(now);
         if changed {
-            self.inner.changed.send_modify(|version| *version += 1);
+            self.change(|_| ());
         }
         evaluated
     }

@@ -296,3 +296,40 @@ fn probed(sidecar: &mut Sidecar, health: &v1::TaskHealth) {
     };
     *probe = Probe { health: state, reason, latency: health.latency_us, count: probe.count + 1 };
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::mesh::Stored;
+
+    /// Of a sidecar with this number, which does one service.
+    pub(in crate::mesh) fn hello(number: u128, service: &str) -> Hello {
+        Hello {
+            incarnation: Incarnation(number),
+            boot: 1,
+            address: format!("10.0.0.{number}:7001"),
+            serves: BTreeMap::from([(service.into(), String::new())]),
+            version: String::new(),
+            holds: BTreeSet::new(),
+            identity: None,
+            pod: None,
+            unproven: false,
+        }
+    }
+
+    #[test]
+    fn what_a_sidecar_acknowledges_wakes_no_other_and_what_is_to_be_told_does() {
+        let mesh = Mesh::new(Stored::default(), 0);
+        let (session, ..) = mesh.attach(&hello(1, "pay"), 0);
+        let (mut news, before) = (mesh.news(), mesh.changed());
+        let acknowledged = v1::SidecarMessage { bindings_ack: 1, ..v1::SidecarMessage::default() };
+        mesh.heard(Incarnation(1), session, &acknowledged, 1);
+        assert!(mesh.changed() > before, "whoever waits for it sees it");
+        assert!(!news.has_changed().unwrap(), "nobody is told of it");
+        mesh.attach(&hello(2, "ship"), 1);
+        assert!(news.has_changed().unwrap(), "others are told where it is");
+        news.mark_unchanged();
+        mesh.call_back_to("http://10.0.0.9:9002".to_owned());
+        assert!(news.has_changed().unwrap());
+    }
+}
