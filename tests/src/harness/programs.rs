@@ -51,13 +51,15 @@ fn build() -> Programs {
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     // The whole workspace, so that its crates have the features that `cargo test --workspace` has built them with.
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--workspace", "--bins", "--locked", "--quiet", "--profile", profile])
-        .arg("--target-dir")
-        .arg(folder.parent().unwrap())
-        .current_dir(root)
-        .output()
-        .unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--workspace", "--bins", "--locked", "--quiet", "--profile", profile]);
+    cargo.arg("--target-dir").arg(folder.parent().unwrap()).current_dir(root);
+    // What cargo has set for this program would be news to build scripts that look at it, and all that is behind them be built anew.
+    let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)) {
+        cargo.env_remove(name);
+    }
+    let output = cargo.output().unwrap();
     assert!(output.status.success(), "cannot build the programs: {}", String::from_utf8_lossy(&output.stderr));
     Programs { folder }
 }
