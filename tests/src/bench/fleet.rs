@@ -23,8 +23,9 @@ use tonic::transport::Channel;
 use self::crowd::Crowd;
 use super::process::{Process, Until, free_port};
 use super::usage;
+use crate::harness;
 
-/// The bar: a changed table is with every sidecar that needs it, from the first to the last of them.
+/// The bar: a changed table is with the last sidecar that needs it, from the call that applies its model.
 const PUSHED_WITHIN: Duration = Duration::from_millis(50);
 /// How long anything may take.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -72,7 +73,8 @@ async fn measure(options: &Options) -> anyhow::Result<bool> {
     rustix::process::setrlimit(rustix::process::Resource::Nofile, limit)
         .with_context(|| format!("cannot have {FILES} open files"))?;
     let folder = tempfile::tempdir()?;
-    let control = free_port()?.port();
+    // not one that a sidecar that tries to come back connects to itself from
+    let control = harness::free_port();
     let mut flowd = start(folder.path(), control).await?;
     let empty = usage::resident(flowd.pid())?;
     let crowd = Arc::new(Crowd::new(options.sidecars, options.services, control));
@@ -94,17 +96,14 @@ async fn measure(options: &Options) -> anyhow::Result<bool> {
         let replicas = crowd.replicas(0);
         single.push(push(&crowd, control, &model::process("single", 1, round), replicas).await?);
     }
-    let spread = median(whole.iter().map(|it| it.spread));
-    println!("a process of all services: apply to last sidecar  {}", ms(median(whole.iter().map(|it| it.all))));
-    println!("  of that, first sidecar to last                  {}", ms(spread));
-    println!("a process of one service: apply to last sidecar   {}", ms(median(single.iter().map(|it| it.all))));
-    println!("  of that, first sidecar to last                  {}", ms(median(single.iter().map(|it| it.spread))));
+    let all = told("all services", options.sidecars, &whole);
+    let one = told("one service", crowd.replicas(0), &single);
 
     let full = usage::resident(flowd.pid())?;
     let each = full.saturating_sub(empty) / options.sidecars as u64;
     println!("flowd's memory                                    {} MiB, {} KiB a sidecar", full >> 20, each >> 10);
 
-    drop(flowd);
+    flowd.kill().await?;
     crowd.forget();
     let began = Instant::now();
     flowd = start(folder.path(), control).await?;
@@ -115,15 +114,32 @@ async fn measure(options: &Options) -> anyhow::Result<bool> {
     println!("flowd killed: it serves again after               {}", ms(served));
     println!("  all {tables} tables are there again after it       {}, {} of CPU", ms(resync), ms(cpu));
 
-    let met = spread <= PUSHED_WITHIN;
-    println!("{} changed tables reach all sidecars within {}", if met { "PASS" } else { "FAIL" }, ms(PUSHED_WITHIN));
+    let met = all.max(one) <= PUSHED_WITHIN;
+    println!(
+        "{} changed tables are with the last sidecar within {}, the median of {} rounds",
+        if met { "PASS" } else { "FAIL" },
+        ms(PUSHED_WITHIN),
+        options.rounds
+    );
     Ok(met)
+}
+
+/// Prints how long pushes took; gives the median of them.
+fn told(what: &str, sidecars: usize, pushes: &[Pushed]) -> Duration {
+    let all = median(pushes.iter().map(|it| it.all));
+    let slowest = pushes.iter().map(|it| it.all).max().unwrap_or_default();
+    println!("a process of {what}, {sidecars} sidecars: apply to the last  {}, the slowest {}", ms(all), ms(slowest));
+    println!("  of that, the call that applies                  {}", ms(median(pushes.iter().map(|it| it.applied))));
+    println!("  and the first sidecar to the last               {}", ms(median(pushes.iter().map(|it| it.spread))));
+    all
 }
 
 /// How long a push took.
 struct Pushed {
-    /// From the call that applies the model.
+    /// From the call that applies the model until the last sidecar has its tables.
     all: Duration,
+    /// Until that call was answered.
+    applied: Duration,
     /// From the first sidecar to the last.
     spread: Duration,
 }
@@ -134,12 +150,13 @@ async fn push(crowd: &Crowd, control: u16, model: &str, to: usize) -> anyhow::Re
     let began = Instant::now();
     let request = v1::ApplyRequest { bpmn_xml: model.to_owned().into(), ..v1::ApplyRequest::default() };
     let applied = flow.apply(request).await?.into_inner();
+    let answered = began.elapsed();
     if applied.deployments.is_empty() {
         bail!("the model was refused: {applied:?}");
     }
     crowd.until("the tables are there", |it| it.tables() >= to).await?;
     let (first, last) = crowd.between().context("no table came")?;
-    Ok(Pushed { all: last - began, spread: last - first })
+    Ok(Pushed { all: last - began, applied: answered, spread: last - first })
 }
 
 async fn start(folder: &Path, control: u16) -> anyhow::Result<Process> {

@@ -72,6 +72,11 @@ impl Process {
         self.pid
     }
 
+    /// Kills it and waits until it is gone, and with it what it held.
+    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill().await.with_context(|| format!("cannot kill {}", self.name))
+    }
+
     /// The address in its `ready http://ADDRESS` line.
     pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
         let (_, address) = self.ready.split_once("http://").context("no address in its ready line")?;
