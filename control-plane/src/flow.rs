@@ -426,17 +426,29 @@ impl Flow for Service {
     }
 
     async fn swap(&self, request: Request<v1::SwapRequest>) -> Result<Response<v1::SwapResponse>, Status> {
-        let v1::SwapRequest { task, url, deployment, undo, image, timeout_ms } = request.into_inner();
-        let to = match (undo, url.is_empty(), image.is_empty()) {
-            (false, false, true) => SwapTo::Url(url),
-            (false, true, false) => SwapTo::Image(image),
-            (true, true, true) => SwapTo::Undone,
-            _ => return Err(Status::invalid_argument("give either a URL, or an image, or undo")),
+        let v1::SwapRequest { task, url, deployment, undo, image, timeout_ms, service, weight } = request.into_inner();
+        let weight = if weight == 0 { hop::WHOLE } else { u8::try_from(weight).unwrap_or(u8::MAX) };
+        let to = match (undo, url.is_empty(), image.is_empty(), service.is_empty()) {
+            (false, false, true, true) => SwapTo::Url(url),
+            (false, true, false, true) => SwapTo::Image(image),
+            (false, true, true, false) => SwapTo::Service(service.into(), weight),
+            (true, true, true, true) => SwapTo::Undone,
+            _ => return Err(Status::invalid_argument("give either a URL, or a service, or an image, or undo")),
         };
         let within = if timeout_ms == 0 { ROLLED_WITHIN } else { Duration::from_millis(timeout_ms).min(MAX_WAIT) };
         let swap = Swap { task, to, deployment: (!deployment.is_empty()).then_some(deployment), within };
         let outcome = self.pass()?.swap(swap).await.map_err(status)?;
         Ok(Response::new(wire::swap(outcome)))
+    }
+
+    async fn list_swaps(
+        &self,
+        request: Request<v1::ListSwapsRequest>,
+    ) -> Result<Response<v1::ListSwapsResponse>, Status> {
+        let v1::ListSwapsRequest { task, deployment } = request.into_inner();
+        let deployment = (!deployment.is_empty()).then_some(deployment);
+        let swaps = self.pass()?.swaps(&task, deployment.as_deref()).map_err(status)?;
+        Ok(Response::new(v1::ListSwapsResponse { swaps: swaps.into_iter().map(wire::past_swap).collect() }))
     }
 
     async fn update(&self, request: Request<v1::UpdateRequest>) -> Result<Response<v1::OperateResponse>, Status> {

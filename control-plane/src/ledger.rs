@@ -188,6 +188,7 @@ impl Ledger {
             Input::Unreachable(replica) => self.unreachable(replica),
             Input::Answered(replica, accepted, refused) => self.answered(now, replica, accepted, refused, &mut effects),
             Input::Endpoints(endpoints) => self.endpoints(endpoints),
+            Input::Splits(splits) => self.outbox.split(splits),
             Input::Cancel(request, instance, by) => self.cancel(now, request, &instance, by, &mut effects),
             Input::Operate(request, instance, by, operation) => {
                 self.operate(now, request, &instance, by, operation, &mut effects);

@@ -8,26 +8,30 @@
 mod accounts;
 mod desired;
 mod evaluate;
+mod history;
 mod image;
 mod index;
 mod ingress;
 mod listening;
 mod pods;
 mod session;
+mod split;
 mod swap;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hop::Endpoint;
+use hop::{Endpoint, Splits};
 use routing::{DeploymentId, Digest, Incarnation, ServiceName, Timestamp};
 use tokio::sync::watch;
 
 pub(crate) use accounts::{Accounts, Admission, Refusal};
+pub(crate) use history::{History, Past, STORED as SWAPS};
 pub(crate) use image::STORED as IMAGES;
 pub(crate) use ingress::Routed;
 pub(crate) use session::Hello;
+pub(crate) use split::{STORED as SPLITS, Share};
 pub(crate) use swap::{InForce, STORED as URLS, Target};
 
 use self::index::Index;
@@ -61,6 +65,8 @@ pub(crate) struct Stored {
     pub(crate) sidecars: Vec<(Incarnation, Sidecar)>,
     pub(crate) overrides: BTreeMap<ServiceName, String>,
     pub(crate) images: Images,
+    pub(crate) splits: Splits,
+    pub(crate) history: History,
     pub(crate) retired: BTreeSet<Digest>,
     /// Counts the lives of this store; versions of bindings grow with it.
     pub(crate) boot: u64,
@@ -75,6 +81,10 @@ struct MeshState {
     overrides: BTreeMap<ServiceName, String>,
     /// Images by swap.
     images: Images,
+    /// Services that do the work of others, by swap.
+    splits: Splits,
+    /// What services were swapped to.
+    history: History,
     /// How far the pods of services are.
     rollouts: BTreeMap<ServiceName, Rollout>,
     retired: BTreeSet<Digest>,
@@ -100,6 +110,8 @@ impl Mesh {
         let mut state = MeshState {
             overrides: stored.overrides,
             images: stored.images,
+            splits: stored.splits,
+            history: stored.history,
             retired: stored.retired,
             sidecars: stored.sidecars.into_iter().collect(),
             version: (stored.boot << 32) + 1,

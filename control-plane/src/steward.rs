@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hop::Endpoint;
 use hop::identity::Listed;
+use hop::{Backends, Endpoint, Splits};
 use routing::{Compiled, Digest, Incarnation, ServiceName};
 use runtime::drain::DrainWatcher;
 
 use crate::definitions::{State, record};
 use crate::ledger::Leaving;
-use crate::mesh::{IMAGES, Stored, URLS};
+use crate::mesh::{IMAGES, SPLITS, SWAPS, Stored, URLS};
 use crate::operations::Operations;
 use crate::sidecars::{self, Remembered};
 use crate::store::{self, AnyStore, Batch, Entry, Store, Write};
@@ -95,6 +95,18 @@ pub(crate) async fn load(store: &AnyStore, now: u64) -> Result<Found, Error> {
         let swapped = serde_json::from_slice(&value).map_err(|e| broken(&service, e))?;
         stored.images.insert(ServiceName::from(service), swapped);
     }
+    let mut splits = Vec::new();
+    for (key, value) in all(store, SPLITS).await? {
+        let service = after(SPLITS, &key);
+        let backends: Backends = serde_json::from_slice(&value).map_err(|e| broken(&service, e))?;
+        splits.push((ServiceName::from(service), backends));
+    }
+    stored.splits = Splits::new(splits);
+    for (key, value) in all(store, SWAPS).await? {
+        let service = after(SWAPS, &key);
+        let past = serde_json::from_slice(&value).map_err(|e| broken(&service, e))?;
+        stored.history.insert(ServiceName::from(service), past);
+    }
     for (key, _) in all(store, RETIRED).await? {
         let hex = after(RETIRED, &key);
         let digest = serde_json::from_value(hex.clone().into()).map_err(|e| broken(&hex, e))?;
@@ -137,7 +149,7 @@ fn broken(key: &str, reason: impl ToString) -> Error {
 /// Runs until the drain.
 pub(crate) async fn run(operations: Operations, mut drain: DrainWatcher) -> Result<(), store::Error> {
     let mut changes = operations.mesh.changes();
-    let mut known: (HashMap<ServiceName, Vec<Endpoint>>, Option<Listed>) = Default::default();
+    let mut known: (HashMap<ServiceName, Vec<Endpoint>>, Option<Listed>, Splits) = Default::default();
     loop {
         changes.mark_unchanged();
         let evaluated = operations.mesh.evaluate(operations.now());
@@ -151,7 +163,7 @@ pub(crate) async fn run(operations: Operations, mut drain: DrainWatcher) -> Resu
         if bury(&operations).await?.is_none() {
             return Ok(());
         }
-        let now = (operations.mesh.endpoints(), operations.mesh.listed());
+        let now = (operations.mesh.endpoints(), operations.mesh.listed(), operations.mesh.splits());
         if now != known {
             known = now;
             if operations.ledger.endpoints().await.is_err() {

@@ -87,12 +87,15 @@ impl Selection {
     }
 }
 
-/// What to swap, and to what; one of the URL, the image and `undo`.
+/// What to swap, and to what; one of the URL, the service, the image and `undo`.
 #[derive(Debug)]
 pub(crate) struct Repoint {
     pub(crate) task: String,
     pub(crate) url: String,
     pub(crate) image: String,
+    pub(crate) service: String,
+    /// Of 100 activations; 0: all.
+    pub(crate) weight: u32,
     /// How long to wait for pods to be replaced.
     pub(crate) timeout: Duration,
     /// Empty: everywhere.
@@ -384,10 +387,20 @@ impl Client {
             deployment: repoint.deployment,
             undo: repoint.undo,
             image: repoint.image,
+            service: repoint.service,
+            weight: repoint.weight,
             timeout_ms: u64::try_from(repoint.timeout.as_millis()).unwrap_or(u64::MAX),
         };
         let answer = self.flow.swap(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
         Ok(wire::swap(repoint.task, answer.into_inner()))
+    }
+
+    /// What a task was swapped to.
+    pub(crate) async fn swaps(&mut self, task: String, deployment: String) -> anyhow::Result<swap::History> {
+        let attempt = format!("cannot list the swaps of {task}");
+        let request = v1::ListSwapsRequest { task, deployment };
+        let answer = self.flow.list_swaps(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
+        Ok(wire::swaps(answer.into_inner()))
     }
 
     /// Carries out the actions of YAML documents; what could not be done is an answer too.

@@ -3,7 +3,8 @@
 //! Spoken between sidecars, and by flowd when it offers tokens to sidecars, so both daemons use this
 //! crate. The rules are pure state machines, given what happened and the time:
 //! * [`Outbox`], the sender's half: which replica, stickiness, what is unanswered, the watermark;
-//! * [`Inbox`], the receiver's half: duplicates, and when an id may be forgotten.
+//! * [`Inbox`], the receiver's half: duplicates, and when an id may be forgotten;
+//! * [`Splits`], which services do the work of others.
 //!
 //! The wire around them:
 //! * [`mod@address`], where a replica is; [`link`], the sender's links; [`serve`], the receiver's port; [`identity`], who may claim what; [`spans`], the
@@ -24,8 +25,10 @@ pub mod metrics;
 mod outbox;
 pub mod serve;
 pub mod spans;
+mod split;
 mod wire;
 
 pub use inbox::{Inbox, Origin, Seen};
 pub use outbox::{Assignment, Endpoint, Offer, Outbox, Refusal, Switches};
 pub use serve::{Link, Sender};
+pub use split::{Backends, Splits, WHOLE};

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use routing::{ActivationId, Incarnation, Product, ServiceName, Timestamp, To, Token};
 
+use crate::split::Splits;
+
 /// Where a replica of a service is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -75,6 +77,7 @@ pub struct Outbox {
     entries: HashMap<ActivationId, Entry>,
     peers: HashMap<Incarnation, Peer>,
     endpoints: std::collections::HashMap<ServiceName, Vec<Endpoint>>,
+    splits: Splits,
     unassigned: BTreeSet<ActivationId>,
     later: BTreeMap<(Timestamp, ActivationId), ()>,
     ready: Vec<ActivationId>,
@@ -289,6 +292,16 @@ impl Outbox {
     /// A replica has left: nothing is assigned to it any more.
     pub fn left(&mut self, replica: Incarnation) {
         self.endpoints.values_mut().for_each(|list| list.retain(|e| e.incarnation != replica));
+    }
+
+    /// Which services do the work of others from now on; what is assigned already stays where it is.
+    pub fn split(&mut self, splits: Splits) {
+        self.splits = splits;
+    }
+
+    /// Which services do the work of others.
+    pub fn splits(&self) -> &Splits {
+        &self.splits
     }
 
     /// Where replicas are now. Gives the assignments that changed, to be recorded and then released:

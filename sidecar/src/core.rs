@@ -8,6 +8,7 @@
 
 mod activity;
 mod closed;
+mod held;
 mod leave;
 mod receive;
 mod recover;
@@ -17,10 +18,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
-use hop::{Assignment, Endpoint, Inbox, Offer, Origin, Outbox, Refusal};
+use hop::{Assignment, Endpoint, Inbox, Offer, Origin, Outbox, Refusal, Splits};
 use routing::mapping::{Answer, Request};
-use routing::step::{Activity, CallFailure};
-use routing::table::NodeIx;
+use routing::step::CallFailure;
 use routing::{
     ActivationId, Compiled, Digest, ElementId, HopRecord, Incarnation, InstanceId, Product, ServiceName, Timestamp,
     Token, TraceContext,
@@ -33,6 +33,7 @@ pub use closed::Closed;
 pub use hop::{Link, Sender};
 
 use closed::AllClosed;
+use held::{After, Alarm, Held, Service};
 
 /// What the sidecar is.
 #[derive(Clone, Debug)]
@@ -113,6 +114,8 @@ pub enum Input {
     LedgerAcked(u64),
     /// Where replicas are, which have left, and which have settled.
     Bindings(Bindings),
+    /// Which services do the work of others.
+    Splits(Splits),
     /// Tables of a definition, checked and compiled.
     Tables(Digest, Vec<(ElementId, Arc<Compiled>)>),
     /// Definitions that no instance runs on any more.
@@ -219,44 +222,6 @@ pub struct Leaving {
     pub accepted: Vec<ActivationId>,
 }
 
-/// What waits for a record to be durable.
-#[derive(Debug)]
-enum After {
-    Accept(ActivationId),
-    Decided(ActivationId, Vec<(ActivationId, u64)>),
-    Release(ActivationId, u64),
-    Done(ActivationId),
-    Leave,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Alarm {
-    Accept,
-    Again,
-    Boundary(NodeIx),
-}
-
-#[derive(Debug)]
-struct Held {
-    token: Arc<Token>,
-    table: Arc<Compiled>,
-    node: NodeIx,
-    service: ServiceName,
-    activity: Activity,
-    origin: Origin,
-    recorded: bool,
-    calls: u32,
-    calling: bool,
-    waiting: Option<Request>,
-}
-
-#[derive(Debug, Default)]
-struct Service {
-    calling: usize,
-    queue: VecDeque<ActivationId>,
-    down: Option<String>,
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Core {
@@ -346,6 +311,7 @@ impl Core {
             Input::LedgerUnlinked => self.peer_unlinked(Outbox::LEDGER, out),
             Input::LedgerAcked(seq) => self.ledger_acked(now, seq),
             Input::Bindings(bindings) => self.bindings(now, bindings, out),
+            Input::Splits(splits) => self.outbox.split(splits),
             Input::Tables(definition, tables) => self.tables(now, definition, tables, out),
             Input::Retired(definitions) => self.retired(&definitions),
             Input::Closed(instances) => self.closed(now, instances, false, out),

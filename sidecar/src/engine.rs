@@ -177,9 +177,13 @@ impl Engine {
         }
     }
 
-    /// What was known before: tables, then the journal's tokens, then where others are.
+    /// What was known before: whose work is done here, tables, then the journal's tokens, then where others are.
     fn begin(&mut self) {
         let now = now();
+        let bindings = self.parts.tables.bindings();
+        if let Some(bindings) = &bindings {
+            self.split(bindings);
+        }
         for (definition, served) in std::mem::take(&mut self.parts.loaded) {
             self.learn(definition, served);
         }
@@ -187,7 +191,7 @@ impl Engine {
             self.parts.core.handle(now, input, &mut self.out);
         }
         self.parts.core.begin(now, &mut self.out);
-        if let Some(bindings) = self.parts.tables.bindings()
+        if let Some(bindings) = bindings
             && let Err(error) = self.rebind(&bindings)
         {
             tracing::warn!(%error, "left out the bindings on disk");

@@ -16,6 +16,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hop::Splits;
 use prost::Message as _;
 use proto::{convert, v1};
 use routing::table::{Host, Manifest, Place, TableError};
@@ -85,6 +86,7 @@ pub struct Tables {
     folder: PathBuf,
     bindings: PathBuf,
     serves: BTreeSet<ServiceName>,
+    splits: Splits,
     manifests: BTreeMap<Digest, Manifest>,
 }
 
@@ -130,7 +132,9 @@ impl Tables {
             names.push(entry.map_err(failed)?.path());
         }
         let bindings = data_dir.join("bindings");
-        let mut tables = Self { folder: folder.clone(), bindings, serves, manifests: BTreeMap::new() };
+        let mut tables =
+            Self { folder: folder.clone(), bindings, serves, splits: Splits::default(), manifests: BTreeMap::new() };
+        tables.split(Splits::from_wire(&tables.bindings().unwrap_or_default().splits));
         let mut loaded = Vec::new();
         for path in names.iter().filter(|path| path.extension().is_some_and(|e| e == "manifest")) {
             match tables.load(path) {
@@ -139,6 +143,11 @@ impl Tables {
             }
         }
         Ok((tables, loaded))
+    }
+
+    /// Tables that come are looked at for what is done here for other services, too.
+    pub fn split(&mut self, splits: Splits) {
+        self.splits = splits;
     }
 
     fn load(&mut self, path: &Path) -> Result<Loaded, Error> {
@@ -194,7 +203,8 @@ impl Tables {
             return Err(TableError::Unreadable(format!("it is not that of {element}")).into());
         }
         let place = table.find(element.as_str()).map(|node| &table.node(node).place);
-        let here = matches!(place, Some(Place::Service(service)) if self.serves.contains(service));
+        let here =
+            matches!(place, Some(Place::Service(service)) if self.splits.done_by(service, &self.serves).is_some());
         Ok(here.then(|| Arc::new(compiled)))
     }
 

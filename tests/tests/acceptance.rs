@@ -26,6 +26,7 @@ mod outage;
 mod security;
 mod start_event;
 mod swap;
+mod swap_service;
 mod takeover;
 mod timers;
 mod topics;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hop::Endpoint;
+use hop::{Backends, Endpoint, Refusal, Splits};
 use routing::mapping::Answer;
 use routing::{ActivationId, Compiled, Incarnation, Payload, Token, TraceContext, Weight, Written};
 use sidecar::core::{Bindings, Config, Core, Input, Output, Sender};
@@ -267,4 +267,58 @@ fn acceptances_wait_a_little_for_company_and_not_when_the_sidecar_goes() {
     assert_eq!(accepts(&bench), 1, "nobody waits for a sidecar that goes");
     bench.wait(100);
     assert_eq!(accepts(&bench), 1, "told once");
+}
+
+#[test]
+fn a_sidecar_does_the_work_of_another_service_when_it_is_in_its_split_and_hands_it_over_as_that() {
+    let mut bench = Bench::new(&["c"]);
+    bench.offer();
+    let refused = |bench: &Bench| bench.outputs.iter().any(|o| matches!(o, Output::Refuse(_, _, Refusal::NotServed)));
+    assert!(refused(&bench), "{:?}", bench.outputs);
+    bench.outputs.clear();
+    // no share any more: what is on its way here is done here
+    bench.handle(Input::Splits(split("a", "c", 0)));
+    bench.offer();
+    let called =
+        bench.outputs.iter().find_map(|o| if let Output::Call(call) = o { Some(call.service.clone()) } else { None });
+    assert_eq!(called.unwrap().as_str(), "c", "its own task is called");
+    bench.wait(10);
+    let mut out = Vec::new();
+    bench.core.leave(bench.now, &mut out);
+    let Some(Output::Write(mark, _)) = out.last() else { panic!("{out:?}") };
+    bench.handle(Input::Written(*mark));
+    let leaves = bench.leaves();
+    assert!(leaves.iter().any(|it| it.contains(r#"Service("a")"#)), "for the service of the model: {leaves:?}");
+}
+
+#[test]
+fn a_product_goes_to_the_service_that_a_split_chooses_and_a_token_comes_from_whoever_is_in_one() {
+    let mut bench = Bench::new(&["a"]);
+    let next = Endpoint { incarnation: Incarnation(9), address: "2".into(), draining: false };
+    let old = Endpoint { incarnation: OTHER, address: "1".into(), draining: false };
+    let endpoints = HashMap::from([("b".into(), vec![old]), ("b-next".into(), vec![next])]);
+    bench.handle(Input::Splits(split("b", "b-next", 100)));
+    bench.handle(Input::Bindings(Bindings { endpoints, ..Bindings::default() }));
+    bench.handle(Input::PeerLinked(Incarnation(9)));
+    bench.offer();
+    bench.answer(token().activation, 200);
+    bench.durable();
+    let to = bench.outputs.iter().filter_map(|o| match o {
+        Output::Send(to, _, offers) if !offers.is_empty() => Some(*to),
+        _ => None,
+    });
+    assert_eq!(to.collect::<Vec<_>>(), [Incarnation(9)]);
+
+    let sent = bench.sent();
+    let mut after = Bench::new(&["b"]);
+    after.handle(Input::Linked(2, Sender { incarnation: OTHER, ledger: false, serves: ["a-next".into()].into() }));
+    after.handle(Input::Offered(2, 0, vec![(1, sent.clone())]));
+    assert_eq!(after.calls(), 0, "a-next is no predecessor");
+    after.handle(Input::Splits(split("a", "a-next", 10)));
+    after.handle(Input::Offered(2, 0, vec![(1, sent)]));
+    assert_eq!(after.calls(), 1);
+}
+
+fn split(service: &str, backend: &str, weight: u8) -> Splits {
+    Splits::new([(service.into(), Backends::from([(backend.into(), weight)]))])
 }

@@ -12,6 +12,7 @@ use crate::definitions::state::TaskView;
 use crate::definitions::{Definition, Deployment};
 use crate::kubernetes::objects::Rollout;
 use crate::ledger::{InstanceView, Receipt, State, TimerView};
+use crate::mesh::{Past, Share};
 use crate::operations::{Applied, Error, Operations, Probed, Resource, SwapOutcome, Swapped, instance_name};
 
 /// What an instance is started with: an empty object unless there is something.
@@ -274,7 +275,28 @@ pub(super) fn swap(outcome: SwapOutcome) -> v1::SwapResponse {
     v1::SwapResponse {
         sidecars: outcome.sidecars.into_iter().map(swapped).collect(),
         rollouts: outcome.rollouts.into_iter().map(rollout).collect(),
+        shares: outcome.shares.into_iter().map(share).collect(),
     }
+}
+
+fn share(share: Share) -> v1::Share {
+    let Share { service, backend, weight, replicas, behind } = share;
+    let error = match (behind.is_empty(), replicas) {
+        (false, _) => format!("not in force yet at {}; they take it when they go on", behind.join(", ")),
+        (true, 0) if weight > 0 => format!("no sidecar of {backend} is connected: {service} does all of it"),
+        (true, _) => String::new(),
+    };
+    v1::Share {
+        service: service.as_str().to_owned(),
+        backend: backend.as_str().to_owned(),
+        weight: weight.into(),
+        replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
+        error,
+    }
+}
+
+pub(super) fn past_swap((service, Past { at, to }): (routing::ServiceName, Past)) -> v1::PastSwap {
+    v1::PastSwap { service: service.as_str().to_owned(), at_ms: at, to }
 }
 
 /// The original's numbers: -1 not there, -2 not in this state, -3 the store.

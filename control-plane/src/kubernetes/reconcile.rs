@@ -131,7 +131,8 @@ impl Reconciler {
         let deployments = mesh.orchestrated();
         let mut problems = Problems::new();
         let present = self.present(&deployments, &mut problems).await?;
-        let edges: Vec<_> = deployments.iter().map(|it| it.definition.edges()).collect();
+        let splits = mesh.splits();
+        let edges: Vec<_> = deployments.iter().map(|it| splits.edges(it.definition.edges())).collect();
         let applied: Vec<Applied<'_>> = (deployments.iter().zip(&edges))
             .map(|(it, edges)| Applied {
                 deployment: it.definition.deployment.as_str(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use hop::{Endpoint, Refusal};
+use hop::{Endpoint, Refusal, Splits};
 use routing::callback::Callback;
 use routing::instance::Published;
 use routing::table::Timer;
@@ -89,6 +89,8 @@ pub enum Input {
     Answered(Incarnation, Vec<ActivationId>, Vec<(ActivationId, Refusal)>),
     /// Where replicas are.
     Endpoints(HashMap<ServiceName, Vec<Endpoint>>),
+    /// Which services do the work of others.
+    Splits(Splits),
     /// An operator cancels an instance, and why.
     Cancel(Request, InstanceId, Operator),
     /// An operator changes how an open instance goes on, and who and why.

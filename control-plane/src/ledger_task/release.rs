@@ -219,6 +219,7 @@ impl LedgerTask {
         }
         let gone: Vec<Incarnation> = self.parts.links.wanted().filter(|it| !self.addresses.contains_key(it)).collect();
         gone.into_iter().for_each(|it| self.parts.links.unwant(it));
+        self.input(Input::Splits(self.parts.mesh.splits()));
         self.input(Input::Endpoints(endpoints));
         self.link();
     }

@@ -11,11 +11,11 @@ use crate::definitions::{Definition, Deployment};
 use crate::sidecars::Sidecar;
 
 impl MeshState {
-    /// The deployments of which `sidecar` serves a task.
+    /// The deployments of which `sidecar` does a task.
     pub(super) fn served_by<'a>(&'a self, sidecar: &Sidecar) -> impl Iterator<Item = &'a Deployment> {
         let index = self.index();
         let ids: BTreeSet<DeploymentId> =
-            sidecar.serves.keys().flat_map(|service| index.naming(service)).cloned().collect();
+            self.does(sidecar).into_iter().flat_map(|service| index.naming(service)).cloned().collect();
         ids.into_iter().filter_map(|id| self.deployments.get(&id))
     }
 
@@ -23,13 +23,15 @@ impl MeshState {
     pub(super) fn bindings(&self, incarnation: Incarnation) -> v1::Bindings {
         let Some(sidecar) = self.sidecars.get(&incarnation) else { return v1::Bindings::default() };
         let index = self.index();
-        let mut services: BTreeSet<&ServiceName> = sidecar.serves.keys().collect();
-        let mut known = services.clone();
-        for neighbours in sidecar.serves.keys().filter_map(|it| index.neighbours(it)) {
+        let does = self.does(sidecar);
+        let (mut services, mut known) = (does.clone(), does.clone());
+        for neighbours in does.into_iter().filter_map(|it| index.neighbours(it)) {
             services.extend(&neighbours.after);
             known.extend(&neighbours.before);
         }
+        let services = self.with_backends(services);
         known.extend(&services);
+        let known = self.with_backends(known);
         let endpoints = services
             .into_iter()
             .map(|service| v1::Endpoints { service: service.as_str().to_owned(), replicas: self.replicas(service) });
@@ -41,8 +43,17 @@ impl MeshState {
             left: ids(&self.left),
             settled: ids(&self.settled),
             callbacks: self.callbacks.clone(),
+            splits: known.iter().flat_map(|service| self.split_of(service)).collect(),
             accounts: self.accounts_of(known),
         }
+    }
+
+    fn split_of(&self, service: &ServiceName) -> impl Iterator<Item = v1::Split> {
+        self.splits.backends(service).map(|(backend, weight)| v1::Split {
+            service: service.as_str().to_owned(),
+            backend: backend.as_str().to_owned(),
+            weight: weight.into(),
+        })
     }
 
     fn replicas(&self, service: &ServiceName) -> Vec<v1::Endpoint> {
@@ -72,11 +83,10 @@ impl MeshState {
         })
     }
 }
-
-/// The tables that a sidecar is sent of a definition, and which of them it serves.
-pub(super) fn bundle(definition: &Definition, sidecar: &Sidecar, nonce: u64) -> v1::TablePush {
+/// The tables that a sidecar is sent of a definition, and which of them it does.
+pub(super) fn bundle(definition: &Definition, does: &BTreeSet<&ServiceName>, nonce: u64) -> v1::TablePush {
     let own: Vec<&ElementId> = (definition.tasks.iter())
-        .filter(|(_, task)| sidecar.serves.contains_key(&task.service))
+        .filter(|(_, task)| does.contains(&task.service))
         .map(|(element, _)| element)
         .collect();
     let next = own.iter().filter_map(|element| definition.tasks.get(*element)).flat_map(|task| &task.successors);

@@ -80,9 +80,11 @@ impl MeshState {
                 ..TaskView::default()
             };
             let mut down = String::new();
-            let serving = index.serving(&task.service).iter().filter_map(|it| self.sidecars.get(it));
-            let serving = serving.filter(|it| it.is_connected());
-            for sidecar in serving {
+            let shares = self.splits.backends(&task.service).filter(|(_, weight)| *weight > 0);
+            let services = std::iter::once(&task.service).chain(shares.map(|(backend, _)| backend));
+            let serving = services.flat_map(|service| index.serving(service).iter().map(move |it| (service, it)));
+            let serving = serving.filter_map(|(service, it)| Some((service, self.sidecars.get(it)?)));
+            for (service, sidecar) in serving.filter(|(_, it)| it.is_connected()) {
                 view.replicas += 1;
                 view.ready += u32::from(sidecar.has_acked(definition.digest) && sidecar.unproven.is_none());
                 if let Some(lacks) = sidecar.unproven.as_ref().filter(|it| !it.is_empty()) {
@@ -91,7 +93,7 @@ impl MeshState {
                 if let Some(reason) = sidecar.refusal(definition.digest) {
                     view.reason = reason.to_owned();
                 }
-                match sidecar.health.get(&task.service) {
+                match sidecar.health.get(service) {
                     Some(probe) if probe.health == Health::Up => view.health = Health::Up,
                     Some(probe) if probe.health == Health::Down => down.clone_from(&probe.reason),
                     _ => {}

@@ -245,6 +245,7 @@ impl MeshState {
         next: &mut Next,
     ) {
         let Some(sidecar) = self.sidecars.get(&incarnation) else { return };
+        let does = self.does(sidecar);
         let due = self.served_by(sidecar).filter(|it| {
             let digest = it.definition.digest;
             wanted.contains(&digest) || (it.state.is_served() && !sidecar.tables.contains_key(&digest))
@@ -256,7 +257,7 @@ impl MeshState {
                 break;
             }
             let nonce = sidecar.tables.get(&deployment.definition.digest).map_or(0, |it| it.nonce) + 1;
-            let push = desired::bundle(&deployment.definition, sidecar, nonce);
+            let push = desired::bundle(&deployment.definition, &does, nonce);
             bytes += desired::size(&push);
             pushes.push((deployment.definition.digest, nonce, push));
         }

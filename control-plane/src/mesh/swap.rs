@@ -110,13 +110,16 @@ impl Mesh {
 }
 
 impl MeshState {
-    fn in_force(&self, incarnation: Incarnation) -> InForce {
+    pub(super) fn in_force(&self, incarnation: Incarnation) -> InForce {
         let Some(sidecar) = self.sidecars.get(&incarnation).filter(|it| it.is_connected()) else {
             return InForce::Away;
         };
-        let desired = self.bindings(incarnation);
         match &sidecar.sent {
-            Some((version, sent)) if *sent == desired && sidecar.acked >= *version => InForce::Yes,
+            // whoever was told of the newest version has what it should have: nothing is to be put together and compared
+            Some((version, sent)) if sidecar.acked >= *version => {
+                let all = sidecar.told == self.version || *sent == self.bindings(incarnation);
+                if all { InForce::Yes } else { InForce::NotYet }
+            }
             _ => InForce::NotYet,
         }
     }

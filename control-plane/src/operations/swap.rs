@@ -1,4 +1,6 @@
-//! Swapping a task's service: another URL at once, running instances included, or another image for its container, pod by pod.
+//! Swapping a task: another URL or another service at once, running instances included, or another image for its container, pod by pod.
+
+mod share;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +10,7 @@ use routing::table::CONNECTORS;
 
 use super::{Error, Operations};
 use crate::kubernetes::objects::Rollout;
-use crate::mesh::{InForce, Target};
+use crate::mesh::{InForce, Past, Share, Target};
 
 /// How long connected sidecars have to take a new binding.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(10);
@@ -32,8 +34,10 @@ pub(crate) struct Swap {
 /// What a service is swapped to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SwapTo {
-    /// Another service.
+    /// Another URL of the service.
     Url(String),
+    /// Another service that does so many of 100 of its activations.
+    Service(ServiceName, u8),
     /// Another image of its container.
     Image(String),
     /// What it was before any swap.
@@ -47,6 +51,19 @@ pub(crate) struct Outcome {
     pub(crate) sidecars: Vec<Swapped>,
     /// Services whose pods are replaced.
     pub(crate) rollouts: Vec<(ServiceName, Rollout)>,
+    /// Services whose work others do, or did.
+    pub(crate) shares: Vec<Share>,
+}
+
+impl std::fmt::Display for SwapTo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Url(url) => write!(f, "URL {url}"),
+            Self::Service(service, weight) => write!(f, "service {service}, weight {weight}"),
+            Self::Image(image) => write!(f, "image {image}"),
+            Self::Undone => f.write_str("as before any swap"),
+        }
+    }
 }
 
 /// What became of it at one sidecar.
@@ -68,15 +85,24 @@ impl Operations {
             SwapTo::Image(image) => {
                 check_image(image).map_err(|why| Error::Invalid(format!("--image {image:?}: {why}")))?
             }
+            SwapTo::Service(_, weight) => share::check(*weight)?,
             SwapTo::Undone => {}
         }
-        let services = self.services_meant(&swap)?;
+        let services = self.services_meant(&swap.task, swap.deployment.as_deref())?;
         match &swap.to {
+            SwapTo::Service(backend, _) => self.may_do(&services, backend)?,
+            SwapTo::Image(_) => self.brought(&services)?,
+            SwapTo::Url(_) | SwapTo::Undone => {}
+        }
+        self.commit(self.mesh.record_swap(&services, &swap.to.to_string(), self.now())).await?;
+        match &swap.to {
+            SwapTo::Service(backend, weight) => {
+                Ok(Outcome { shares: self.share(&services, backend, *weight).await?, ..Outcome::default() })
+            }
             SwapTo::Url(url) => {
                 Ok(Outcome { sidecars: self.repoint(&services, Some(url)).await?, ..Outcome::default() })
             }
             SwapTo::Image(image) => {
-                self.brought(&services)?;
                 Ok(Outcome { rollouts: self.reimage(&services, Some(image), swap.within).await?, ..Outcome::default() })
             }
             SwapTo::Undone => {
@@ -84,28 +110,35 @@ impl Operations {
                 let imaged: BTreeSet<_> = services.iter().filter(|it| images.contains_key(*it)).cloned().collect();
                 let rollouts =
                     if imaged.is_empty() { Vec::new() } else { self.reimage(&imaged, None, swap.within).await? };
-                // what has another image alone stays where it is
+                let shares = self.unshare(&services).await?;
+                // what has another image or others that did its work alone stays where it is
                 let urls = self.mesh.swapped();
-                let repointed = services.iter().filter(|it| urls.contains_key(*it) || !imaged.contains(*it));
+                let alone = |it: &ServiceName| !imaged.contains(it) && !shares.iter().any(|share| share.service == *it);
+                let repointed = services.iter().filter(|it| urls.contains_key(*it) || alone(it));
                 let repointed: BTreeSet<_> = repointed.cloned().collect();
-                Ok(Outcome { sidecars: self.repoint(&repointed, None).await?, rollouts })
+                Ok(Outcome { sidecars: self.repoint(&repointed, None).await?, rollouts, shares })
             }
         }
     }
 
-    fn services_meant(&self, swap: &Swap) -> Result<BTreeSet<ServiceName>, Error> {
-        let deployment = match &swap.deployment {
+    /// What was swapped to what, newest first.
+    pub(crate) fn swaps(&self, task: &str, deployment: Option<&str>) -> Result<Vec<(ServiceName, Past)>, Error> {
+        Ok(self.mesh.past_swaps(&self.services_meant(task, deployment)?))
+    }
+
+    fn services_meant(&self, task: &str, deployment: Option<&str>) -> Result<BTreeSet<ServiceName>, Error> {
+        let deployment = match deployment {
             Some(text) => Some(self.mesh.resolve(text)?.definition.deployment.clone()),
             None => None,
         };
-        let services = self.mesh.services_named(&swap.task, deployment.as_ref().map(|it| it.as_str()));
+        let services = self.mesh.services_named(task, deployment.as_ref().map(|it| it.as_str()));
         if services.iter().any(|it| it.as_str() == CONNECTORS) {
-            let why = format!("{:?} is a connector, which calls what its model says: apply the model anew", swap.task);
+            let why = format!("{task:?} is a connector, which calls what its model says: apply the model anew");
             return Err(Error::Invalid(why));
         }
         if services.is_empty() {
             let place = deployment.map(|it| format!(" in {it}")).unwrap_or_default();
-            return Err(Error::NotFound(format!("there is no task or service {:?}{place}", swap.task)));
+            return Err(Error::NotFound(format!("there is no task or service {task:?}{place}")));
         }
         Ok(services)
     }

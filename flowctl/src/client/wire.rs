@@ -336,11 +336,24 @@ pub(super) fn swap(task: String, wire: v1::SwapResponse) -> swap::Swap {
         image: it.image,
         error: it.error,
     };
+    let share = |it: v1::Share| swap::Share {
+        service: it.service,
+        backend: it.backend,
+        weight: it.weight,
+        replicas: it.replicas,
+        error: it.error,
+    };
     swap::Swap {
         task,
         sidecars: wire.sidecars.into_iter().map(sidecar).collect(),
         rollouts: wire.rollouts.into_iter().map(rollout).collect(),
+        shares: wire.shares.into_iter().map(share).collect(),
     }
+}
+
+pub(super) fn swaps(wire: v1::ListSwapsResponse) -> swap::History {
+    let past = |it: v1::PastSwap| swap::Past { at: instant(it.at_ms), service: it.service, to: it.to };
+    swap::History { swaps: wire.swaps.into_iter().map(past).collect() }
 }
 
 #[cfg(test)]

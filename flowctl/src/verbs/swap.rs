@@ -1,4 +1,4 @@
-//! `flowctl swap`: repoint a task to another service at once, running instances included, or give its container another image, pod by pod.
+//! `flowctl swap`: repoint a task to another service at once, all of it or a share, running instances included, or give its container another image, pod by pod.
 
 use std::time::Duration;
 
@@ -21,6 +21,16 @@ pub(crate) struct Swap {
     #[arg(long, value_name = "URL", group = "to")]
     url: Option<String>,
 
+    /// Another service, with sidecars of its own, that does its work from now on, running instances included
+    #[arg(long, value_name = "SERVICE", group = "to")]
+    service: Option<String>,
+
+    /// How much of the work that service does, of 100 activations; all of it if nothing is said
+    #[arg(long, value_name = "1-100", requires = "service", value_parser = clap::value_parser!(u32).range(1..=100))]
+    // what rules the service out would rule out that it is required, too
+    #[arg(conflicts_with_all = ["url", "image", "undo", "history"])]
+    weight: Option<u32>,
+
     /// Image of its container from now on, in a cluster: new pods come first, old ones finish what they run
     #[arg(long, value_name = "IMAGE", group = "to")]
     image: Option<String>,
@@ -33,6 +43,10 @@ pub(crate) struct Swap {
     #[arg(long, group = "to")]
     undo: bool,
 
+    /// The last swaps of it, newest first
+    #[arg(long, group = "to")]
+    history: bool,
+
     /// How long to wait for pods to be replaced at most; they go on afterwards
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration::parse)]
     timeout: Duration,
@@ -43,10 +57,18 @@ pub(crate) struct Swap {
 
 impl Swap {
     pub(crate) async fn run(self, flowd: &Flowd) -> anyhow::Result<Exit> {
+        if self.history {
+            let deployment = self.deployment.unwrap_or_default();
+            let history = Client::connect(flowd).await?.swaps(self.task, deployment).await?;
+            output::show(&history, self.output.output)?;
+            return Ok(Exit::Ok);
+        }
         let repoint = Repoint {
             task: self.task,
             url: self.url.unwrap_or_default(),
             image: self.image.unwrap_or_default(),
+            service: self.service.unwrap_or_default(),
+            weight: self.weight.unwrap_or_default(),
             timeout: self.timeout,
             deployment: self.deployment.unwrap_or_default(),
             undo: self.undo,
@@ -64,6 +86,9 @@ impl Swap {
                 "error: the pods of {} are not replaced yet: {}; the earlier ones go on meanwhile. Wait, or take it back: flowctl swap {} --undo",
                 rollout.service, rollout.error, swap.task
             ));
+        }
+        for share in swap.unshared() {
+            output::note(format_args!("error: {} for {}: {}", share.backend, share.service, share.error));
         }
         Ok(swap.exit())
     }

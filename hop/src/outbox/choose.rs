@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use routing::{ActivationId, Incarnation, Product, To};
+use routing::{ActivationId, Incarnation, Product, ServiceName, To};
 
 use super::{Assignment, Entry, Outbox};
 
@@ -36,9 +36,17 @@ impl Outbox {
         Some(assignment)
     }
 
-    /// Linked replicas before others, in turn; never one that drains or has refused this product.
+    /// A replica of the service that is to do it; where that one has none, of one of the others that do its work.
     pub(super) fn choose(&self, product: &Product, refused: &BTreeSet<Incarnation>) -> Option<Incarnation> {
         let To::Service(service) = &product.to else { return Some(Self::LEDGER) };
+        let chosen = self.splits.chosen(service, product.token.activation);
+        let shares = self.splits.backends(service).filter(|(_, weight)| *weight > 0).map(|(backend, _)| backend);
+        let others = std::iter::once(service).chain(shares).filter(|it| *it != chosen);
+        std::iter::once(chosen).chain(others).find_map(|it| self.replica(it, refused))
+    }
+
+    /// Linked replicas before others, in turn; never one that drains or has refused this product.
+    fn replica(&self, service: &ServiceName, refused: &BTreeSet<Incarnation>) -> Option<Incarnation> {
         let all = self.endpoints.get(service)?.iter();
         let candidates = all.filter(|e| !e.draining && !refused.contains(&e.incarnation)).map(|e| e.incarnation);
         let is_linked = |replica: &Incarnation| self.peers.get(replica).is_some_and(|peer| peer.linked);

@@ -2,6 +2,7 @@
 
 use hop::Origin;
 use routing::step::CallFailure;
+use routing::table::Place;
 use routing::{Product, To};
 
 use super::{ActivationId, After, Core, Incarnation, Input, Leaving, Output, Record, Timestamp, Token};
@@ -41,9 +42,12 @@ impl Core {
     /// What is handed over: the same, whether asked before a crash or after it.
     fn everything(&self, now: Timestamp) -> Leaving {
         // what was not recorded was not accepted either: its sender still has it and may go elsewhere
+        // it is for the service of the model, whoever was to do it here
         let held = self.held.values().filter(|h| h.recorded).map(|h| {
+            let place = &h.table.table().node(h.node).place;
+            let service = if let Place::Service(service) = place { service } else { &h.service };
             let token = Token { attempts: h.activity.attempts, ..Token::clone(&h.token) };
-            Product { token, to: To::Service(h.service.clone()) }
+            Product { token, to: To::Service(service.clone()) }
         });
         let orphans =
             self.orphans.iter().map(|(token, _, _)| Product { token: Token::clone(token), to: To::Wait(now) });

@@ -2,7 +2,7 @@
 
 use hop::{Origin, Refusal, Seen};
 use routing::step::Activity;
-use routing::table::Place;
+use routing::table::{Place, Predecessor};
 
 use super::{
     ActivationId, After, Alarm, Arc, Compiled, Core, Digest, ElementId, Held, Incarnation, Link, Output, Record,
@@ -104,11 +104,13 @@ impl Core {
         let table =
             self.tables.get(&token.definition).and_then(|t| t.get(&token.element)).ok_or(Refusal::UnknownTable)?;
         let node = table.find(token.element.as_str()).ok_or(Refusal::NotServed)?;
+        let splits = self.outbox.splits();
         match &table.table().node(node).place {
-            Place::Service(service) if self.config.serves.contains(service) => {}
+            Place::Service(service) if splits.done_by(service, &self.config.serves).is_some() => {}
             Place::Service(_) | Place::Ledger | Place::Folded => return Err(Refusal::NotServed),
         }
-        let known = sender.ledger || table.table().predecessors.iter().any(|p| sender.serves.contains(&p.service));
+        let sends = |it: &Predecessor| splits.done_by(&it.service, &sender.serves).is_some();
+        let known = sender.ledger || table.table().predecessors.iter().any(sends);
         if !known {
             return Err(Refusal::Forbidden);
         }
@@ -145,7 +147,8 @@ impl Core {
         activity: Activity,
         recorded: bool,
     ) {
-        let Place::Service(service) = table.table().node(node).place.clone() else { return };
+        let Place::Service(service) = &table.table().node(node).place else { return };
+        let service = self.outbox.splits().done_by(service, &self.config.serves).unwrap_or(service).clone();
         let held =
             Held { token, table, node, service, activity, origin, recorded, calls: 0, calling: false, waiting: None };
         self.held.insert(held.token.activation, held);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use hop::Splits;
 use hop::identity::Listed;
 use proto::{convert, v1};
 use routing::table::CONNECTORS;
@@ -74,6 +75,10 @@ impl Engine {
             tracing::debug!(?version, "flowd has greeted");
             self.greet();
         }
+        if let Some(bindings) = &bindings {
+            // before tables: they may be of work that is done here for other services
+            self.split(bindings);
+        }
         tables.iter().for_each(|push| self.pushed(push));
         if let Some(bindings) = bindings {
             self.bind(&bindings);
@@ -130,6 +135,14 @@ impl Engine {
         };
         let ack = v1::TableAck { definition: bundle.definition.clone(), nonce: push.nonce, error };
         self.parts.control.outgoing.table_ack(ack);
+    }
+
+    pub(super) fn split(&mut self, bindings: &v1::Bindings) {
+        if bindings.version >= self.bindings_version {
+            let splits = Splits::from_wire(&bindings.splits);
+            self.parts.tables.split(splits.clone());
+            self.inputs.push(Input::Splits(splits));
+        }
     }
 
     /// Takes new bindings into force, then acknowledges them: calls that start from now on go by them.

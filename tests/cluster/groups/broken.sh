@@ -58,6 +58,36 @@ swap() {
   undone() { flow swap "secret-sauce.$DEPLOYMENT" --undo >"$WORK/swap"; settled; }
   under_load "the swap taken back" undone
   check "it is made of what its model says" "^$image:$VERSION$" made_of
+  swap_service
+}
+
+# Another service, of another deployment, for a share of a task's work
+swap_service() {
+  local other
+  sed 's/"underpants"/"kitchen"/g' "$MODEL" >"$WORK/kitchen.bpmn"
+  other=kitchen-$(flow validate "$WORK/kitchen.bpmn" -o=name | sed 's/.*kitchen-//')
+  flow apply "$WORK/kitchen.bpmn" >/dev/null
+  WITHIN=120 check "a process with another secret-sauce is RUNNING" "kitchen +RUNNING" flow ps -d
+  calls_of() {
+    local address; address=$(k -n "$1" get pod -l app=secret-sauce -o 'jsonpath={.items[0].status.podIP}')
+    in_net curl -sS -m 5 "http://$address:7002/metrics" | sed -n 's/^flow_task_requests_total{.* //p' | python3 -c 'import sys; print(sum(map(int, sys.stdin)))'
+  }
+  shared() {
+    flow swap "secret-sauce.$DEPLOYMENT" --service "secret-sauce.$other" --weight 50 >"$WORK/share"
+    runs 60 6 underpants >"$WORK/during"
+    calls_of "$other" >"$WORK/calls"
+  }
+  under_load "half of a task's work to another service" shared
+  check "flowctl says that it is in force" "secret-sauce.$DEPLOYMENT +secret-sauce.$other +50 % +1 +ok" cat "$WORK/share"
+  check "the other one has done some of it" "^[1-9][0-9]*$" cat "$WORK/calls"
+  whole() { flow swap "secret-sauce.$DEPLOYMENT" --service "secret-sauce.$other" >"$WORK/share"; k -n "$DEPLOYMENT" rollout restart deploy/secret-sauce; settled; }
+  under_load "all of it, while the task's own pods are replaced" whole
+  check "flowctl says so" "secret-sauce.$other +100 % +1 +ok" cat "$WORK/share"
+  back() { flow swap "secret-sauce.$DEPLOYMENT" --undo >"$WORK/share"; }
+  under_load "and back" back
+  check "the history has it all" "service secret-sauce.$other, weight 50" flow swap "secret-sauce.$DEPLOYMENT" --history
+  check "none ended otherwise, and none is open" "^\{'COMPLETED': [0-9]+\}$" states underpants
+  for it in stop delete; do flow $it -d kitchen --force >/dev/null; done
 }
 
 drift() {
