@@ -209,6 +209,10 @@ impl Flow for Rote {
         Err(absent())
     }
 
+    async fn list_swaps(&self, _: Request<v1::ListSwapsRequest>) -> Answer<v1::ListSwapsResponse> {
+        Err(absent())
+    }
+
     async fn swap(&self, _: Request<v1::SwapRequest>) -> Answer<v1::SwapResponse> {
         Err(absent())
     }
