@@ -7,6 +7,7 @@ use flow_tests::harness::{Answer, Mesh, Model, PATIENCE, Ran, Service, eventuall
 use proto::rexflow::flow_daemon_client::FlowDaemonClient;
 use proto::rexflow::{RequestKind, StartRequest};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 /// A service that fails until it is told to work; then it adds its name.
 async fn fragile(name: &'static str) -> (Service, Arc<AtomicBool>) {
@@ -86,16 +87,13 @@ fn branches() -> String {
     model.path(&["fork", "wait", "join"]).xml()
 }
 
-/// Answers never while it is told not to; then adds its name.
-async fn hanging(name: &'static str) -> (Service, Arc<AtomicBool>) {
-    let answers = Arc::new(AtomicBool::new(false));
-    let told = answers.clone();
+/// Answers nobody until it is told to, then everybody; adds its name.
+async fn hanging(name: &'static str) -> (Service, watch::Sender<bool>) {
+    let (answers, told) = watch::channel(false);
     let service = Service::start(move |call| {
-        let answers = told.load(Ordering::SeqCst);
+        let mut told = told.clone();
         async move {
-            if !answers {
-                std::future::pending::<()>().await;
-            }
+            let _ = told.wait_for(|answers| *answers).await;
             let mut body = call.json();
             body[name] = json!(true);
             Answer::Json(body)
@@ -129,7 +127,7 @@ async fn killed_at_any_moment_all_branches_of_an_instance_in_error_go_on_when_it
     mesh.flowd.kill().await;
     mesh.sidecars[0].process.kill().await;
     works.store(true, Ordering::SeqCst);
-    answers.store(true, Ordering::SeqCst);
+    answers.send_replace(true);
     mesh.sidecars[0].start_again().await;
     mesh.start_flowd_again().await;
     mesh.until_deployment(&id, "RUNNING").await;
