@@ -72,12 +72,12 @@ swap_service() {
     local address; address=$(k -n "$1" get pod -l app=secret-sauce -o 'jsonpath={.items[0].status.podIP}')
     in_net curl -sS -m 5 "http://$address:7002/metrics" | sed -n 's/^flow_task_requests_total{.* //p' | python3 -c 'import sys; print(sum(map(int, sys.stdin)))'
   }
-  shared() {
+  halved() {
     flow swap "secret-sauce.$DEPLOYMENT" --service "secret-sauce.$other" --weight 50 >"$WORK/share"
     runs 60 6 underpants >"$WORK/during"
     calls_of "$other" >"$WORK/calls"
   }
-  under_load "half of a task's work to another service" shared
+  under_load "half of a task's work to another service" halved
   check "flowctl says that it is in force" "secret-sauce.$DEPLOYMENT +secret-sauce.$other +50 % +1 +ok" cat "$WORK/share"
   check "the other one has done some of it" "^[1-9][0-9]*$" cat "$WORK/calls"
   whole() { flow swap "secret-sauce.$DEPLOYMENT" --service "secret-sauce.$other" >"$WORK/share"; k -n "$DEPLOYMENT" rollout restart deploy/secret-sauce; settled; }
