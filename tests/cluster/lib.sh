@@ -84,10 +84,10 @@ chart() {
 metric() {
   local address
   for address in $(k -n $NS get pod -l app.kubernetes.io/name=flowd -o 'jsonpath={.items[*].status.podIP}'); do
-    in_net curl -sS -m 5 "http://$address:9002/metrics" 2>/dev/null | sed -n "s/^$1 //p"
+    in_net curl -sS -m 5 "http://$address:9002/metrics" 2>/dev/null | sed -n "s/^$1\({[^}]*}\)\? //p"
   done | python3 -c 'import sys; print(sum(map(int, sys.stdin)))'
 }
-open_ones() { metric flow_instances_open; }
+open_ones() { metric flow_instances_active; }
 # Instances go on all the time while COMMAND breaks things, and a while after; each must complete, once.
 under_load() { # under_load NAME COMMAND...
   local name=$1 load all end=$((SECONDS + ${LONG:-0})); shift
