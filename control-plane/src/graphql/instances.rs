@@ -16,7 +16,7 @@ use super::types::{
 };
 use crate::definitions::{self, Definition, Deployment};
 use crate::ledger::{InstanceView, State};
-use crate::operations::{Run, Selection};
+use crate::operations::{Error as Refused, Run, Selection};
 
 /// What a list of instances weighs among the fields of a document.
 const LIST: usize = 50;
@@ -107,10 +107,16 @@ impl Mutation {
     ) -> Result<Option<CancelInstancePayload>> {
         let bridge = ctx.data::<Bridge>()?;
         let id = InstanceId::from(input.iid.0.as_str());
-        let before = bridge.operations.instance(&id).await.ok();
-        // one that has ended meanwhile cannot be cancelled, and need not be
-        let _ = bridge.operations.cancel(&id, "").await;
-        let after = bridge.operations.instance(&id).await.ok().or(before);
+        match bridge.operations.cancel(&id, "").await {
+            // one that has ended, or is not there, cannot be cancelled, and need not be
+            Ok(()) | Err(Refused::WrongState(_) | Refused::NotFound(_)) => {}
+            Err(error) => return Err(said(error)),
+        }
+        let after = match bridge.operations.instance(&id).await {
+            Ok(view) => Some(view),
+            Err(Refused::NotFound(_)) => None,
+            Err(error) => return Err(said(error)),
+        };
         let (deployment, iid_status, status) = match &after {
             Some(view) => (view.deployment.as_str().to_owned(), status(view.state), OperationStatus::Success),
             None => {
@@ -127,7 +133,7 @@ impl Mutation {
 }
 
 /// What the client is told of an error.
-pub(super) fn said(error: crate::operations::Error) -> Error {
+pub(super) fn said(error: Refused) -> Error {
     Error::new(error.to_string())
 }
 
