@@ -15,6 +15,7 @@ use proto::convert::{self, Malformed};
 use proto::v1;
 use proto::v1::control_server::{Control, ControlServer};
 use routing::{Digest, Incarnation, Product};
+use runtime::clock::sleep;
 use runtime::drain::DrainWatcher;
 use runtime::tls::PeerIdentity;
 use tokio::sync::mpsc;
@@ -27,7 +28,7 @@ use crate::flow::status;
 use crate::ledger::{Answer, Leaving};
 use crate::mesh::{Hello, Refusal};
 use crate::operations::{Gate, Operations};
-use crate::sidecars::{Mailbox, Remembered};
+use crate::sidecars::Mailbox;
 use crate::store::{Batch, Store, Write};
 
 /// How long a sidecar may take for its hello.
@@ -171,7 +172,7 @@ impl Session {
         let mut told = self.told.clone();
         let mut changes = operations.mesh.news();
         let mut hello = Some(own_hello(operations));
-        let (mut news, mut gathered_by) = (true, None);
+        let (mut news, mut gathered_by) = (true, None::<Instant>);
         if self.hear(first).await? {
             return Ok(());
         }
@@ -206,7 +207,7 @@ impl Session {
                     true => news = true,
                     false => _ = gathered_by.get_or_insert_with(|| Instant::now() + ACKS_FOR),
                 },
-                () = until(gathered_by), if !news => news = true,
+                () = sleep(gathered_by.map(|at| at.saturating_duration_since(Instant::now()))), if !news => news = true,
             }
         }
     }
@@ -270,20 +271,10 @@ impl Session {
         tracing::info!(sidecar = %self.incarnation, held, unfinished, "a sidecar has left; the ledger goes on for it");
         // it is gone by its own wish: whether it still hears this does not matter
         let _ = self.out.send(Ok(v1::FlowdMessage { left: true, ..v1::FlowdMessage::default() })).await;
-        self.operations.mesh.left(self.incarnation);
-        let forget = vec![Write::delete(Remembered::key(self.incarnation))];
-        if let Err(error) = self.operations.store.commit(Batch::one(forget)).await {
+        if let Err(error) = self.operations.sidecar_left(self.incarnation).await {
             tracing::debug!(%error, "the address of a sidecar that has left stays stored; nobody uses it");
         }
         Ok(true)
-    }
-}
-
-/// Never without a time.
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 use hop::identity::Accounts;
 use hop::link::{self, Links};
 use routing::{Incarnation, Timestamp};
-use runtime::clock::Clock;
+use runtime::clock::{self, Clock};
 use runtime::drain::DrainWatcher;
 use runtime::memory::Activity;
 use runtime::telemetry::Tracer;
@@ -189,13 +189,7 @@ impl LedgerTask {
     /// Until the ledger has something to do by itself.
     fn sleep(&self) -> impl Future<Output = ()> + use<> {
         let at = self.parts.ledger.next_tick();
-        let wait = at.map(|at| Duration::from_millis(at.saturating_sub(self.now())));
-        async move {
-            match wait {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => std::future::pending().await,
-            }
-        }
+        clock::sleep(at.map(|at| Duration::from_millis(at.saturating_sub(self.now()))))
     }
 
     fn input(&mut self, input: Input) {

@@ -17,6 +17,7 @@ mod timers;
 mod update;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bpmn::Diagnostic;
 use routing::form::Checked;
@@ -42,6 +43,7 @@ use crate::definitions::resolve::Unresolved;
 use crate::ledger_task::{Handle, Refused};
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
+use crate::sidecars::Remembered;
 use crate::store::{self, AnyStore, Batch, Store, Write};
 use crate::topics::client::AnyClient;
 use crate::trace::Hops;
@@ -181,6 +183,26 @@ impl Operations {
 
     pub(crate) fn now(&self) -> u64 {
         self.clock.now().as_millis()
+    }
+
+    /// A sidecar is gone for good, and what it held is the ledger's: nobody looks for it any more.
+    pub(crate) async fn sidecar_left(&self, incarnation: Incarnation) -> Result<(), store::Error> {
+        self.mesh.left(incarnation);
+        self.store.commit(Batch::one(vec![Write::delete(Remembered::key(incarnation))])).await
+    }
+
+    /// Waits until it is so of the mesh, at most so long; false when the time is over.
+    async fn until(&self, within: Duration, so: impl Fn() -> bool) -> bool {
+        let mut changes = self.mesh.changes();
+        let all = async {
+            loop {
+                changes.mark_unchanged();
+                if so() || changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(within, all).await.is_ok()
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {

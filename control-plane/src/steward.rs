@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hop::identity::Listed;
 use hop::{Backends, Endpoint, Splits};
 use routing::{Compiled, Digest, Incarnation, ServiceName};
+use runtime::clock::sleep;
 use runtime::drain::DrainWatcher;
 
 use crate::definitions::{State, record};
@@ -193,17 +194,9 @@ async fn bury(operations: &Operations) -> Result<Option<()>, store::Error> {
             "the pod of a sidecar is gone without a word: what it had not answered goes to others; what it had taken and not passed on is lost with it"
         );
         operations.metrics.lost.inc();
-        operations.mesh.left(incarnation);
-        operations.store.commit(Batch::one(vec![Write::delete(Remembered::key(incarnation))])).await?;
+        operations.sidecar_left(incarnation).await?;
     }
     Ok(Some(()))
-}
-
-async fn sleep(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// STOPPING becomes STOPPED when no instance is open. True while some deployment is STOPPING.

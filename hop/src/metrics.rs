@@ -74,6 +74,5 @@ impl Hops {
 
 /// The process that a token's instance is of, without its table.
 pub fn process_of(token: &Token) -> String {
-    let deployment = token.instance.deployment();
-    deployment.as_str().rsplit_once('-').map_or("", |(process, _)| process).to_owned()
+    token.instance.deployment().process().to_owned()
 }

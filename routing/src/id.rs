@@ -94,6 +94,13 @@ name!(
     ServiceName
 );
 
+impl DeploymentId {
+    /// The name of the process this deployment is of: all before the last dash.
+    pub fn process(&self) -> &str {
+        self.as_str().rsplit_once('-').map_or("", |(process, _)| process)
+    }
+}
+
 impl InstanceId {
     /// The deployment this instance belongs to: all before the last dash.
     pub fn deployment(&self) -> DeploymentId {

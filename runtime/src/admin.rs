@@ -30,6 +30,8 @@ pub const MAX_HEADERS: usize = 64;
 pub const MAX_HEAD: usize = 16 * 1024;
 /// How long a client may take to send the head of a request, and how long an idle connection stays open.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client may take to send the body of a request.
+pub const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 

@@ -1,11 +1,19 @@
 //! The time, handed in where it is needed, so that the pure parts never read it and tests turn it by hand.
 //!
 //! Promises: [`Clock::monotonic`] never goes back; [`Clock::now`] may (it follows the machine's clock).
-//! Does not sleep: timers belong to tokio.
+//! Timers are tokio's, and [`sleep`] is one: for loops that may have nothing to wait for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Sleeps for so long; without end if there is nothing to wait for.
+pub async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// A moment of the wall clock, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

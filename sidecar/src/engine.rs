@@ -24,6 +24,7 @@ use hop::link::{self, Links};
 use hop::serve::{self, Receiver};
 use proto::v1;
 use routing::{ActivationId, Digest, Incarnation, ServiceName, Timestamp, table};
+use runtime::clock::sleep;
 use runtime::drain::DrainWatcher;
 use runtime::journal::{Journal, Lsn, Status};
 use runtime::memory::Activity;
@@ -459,13 +460,6 @@ impl Engine {
             version: self.bindings_version,
             flowd: control.is_linked() && self.greeted,
         });
-    }
-}
-
-async fn sleep(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
     }
 }
 

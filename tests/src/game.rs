@@ -2,6 +2,8 @@
 //! test of an element reads as five lines. Tasks take the time that their behaviour says, side by side; nothing else takes any.
 //! Nothing is lost or late here; the simulation is for that.
 
+mod model;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use routing::{
     ActivationId, Compiled, Digest, ElementId, Incarnation, InstanceId, Payload, Product, Timestamp, To, Token,
 };
 use serde_json::Value;
+
+pub use model::{flow, flow_if, model, model_beside, task};
 
 /// What a task does when it is called: how long it takes (milliseconds), and its answer.
 pub type Behaviour = Box<dyn FnMut(&str, u32, &Value) -> (u64, Result<Answer, CallFailure>)>;
@@ -37,39 +41,6 @@ pub fn echo() -> Behaviour {
         output[element] = Value::Bool(true);
         (1, answer(200, &output))
     })
-}
-
-/// A model's body wrapped into definitions with one process `p`.
-pub fn model(body: &str) -> String {
-    format!(
-        r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
-        xmlns:zeebe="http://camunda.org/schema/zeebe/1.0" id="d" targetNamespace="t"><process id="p" isExecutable="true">{body}</process></definitions>"#
-    )
-}
-
-/// A model's body wrapped into definitions with one process `p`, beside root elements such as messages and errors, or other processes.
-pub fn model_beside(root: &str, body: &str) -> String {
-    model(body).replacen("<process", &format!("{root}<process"), 1)
-}
-
-/// A service task bound to a type of its own name.
-pub fn task(id: &str) -> String {
-    format!(
-        r#"<serviceTask id="{id}"><extensionElements><zeebe:taskDefinition type="{id}"/></extensionElements></serviceTask>"#
-    )
-}
-
-/// A sequence flow.
-pub fn flow(id: &str, from: &str, to: &str) -> String {
-    format!(r#"<sequenceFlow id="{id}" sourceRef="{from}" targetRef="{to}"/>"#)
-}
-
-/// A conditional sequence flow.
-pub fn flow_if(id: &str, from: &str, to: &str, condition: &str) -> String {
-    let condition = condition.replace('<', "&lt;");
-    format!(
-        r#"<sequenceFlow id="{id}" sourceRef="{from}" targetRef="{to}"><conditionExpression xsi:type="tFormalExpression">={condition}</conditionExpression></sequenceFlow>"#
-    )
 }
 
 fn compiled(table: &bpmn::Table) -> Arc<Compiled> {

@@ -1,7 +1,5 @@
 //! `POST /graphql[?did=DEPLOYMENT]` and `POST /graphql/DEPLOYMENT[/graphql]`: the original's GraphQL; `GET` has its schema.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
@@ -13,8 +11,6 @@ use crate::definitions::Deployment;
 use crate::graphql;
 use crate::operations::{Error, Operations};
 
-/// How long a client may take for its body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 const PATH: &str = "/graphql";
 
 /// Whether this module answers a path.
@@ -32,7 +28,7 @@ pub(super) async fn answer(operations: &Operations, request: Request<Body>) -> A
 
 async fn post(operations: &Operations, request: Request<Body>) -> Result<Answer, Answer> {
     let deployment = called(operations, &request).map_err(|error| told(&error))?;
-    let read = admin::read_body(request.into_body(), graphql::MAX_REQUEST, BODY_WITHIN).await;
+    let read = admin::read_body(request.into_body(), graphql::MAX_REQUEST, admin::BODY_WITHIN).await;
     let read = read.map_err(|error| failed(error.status(), &error.to_string()))?;
     let (status, answer) = graphql::execute(operations, deployment, &read).await;
     Ok(json_answer(status, &answer))

@@ -2,8 +2,6 @@
 //!
 //! Answers have the shape of the other routes: `status` 0 and what happened, or an error's envelope.
 
-use std::time::Duration;
-
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming as Body;
@@ -17,9 +15,6 @@ use super::start::payload;
 use super::{Answer, failed, json_answer, not_allowed, told};
 use crate::ledger::Receipt;
 use crate::operations::{MAX_PAYLOAD, Operations};
-
-/// How long a client may take for its body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Whether this module answers a path.
 pub(super) fn answers(path: &str) -> bool {
@@ -100,7 +95,7 @@ pub(super) fn bad(why: String) -> Answer {
 pub(super) async fn body(request: Request<Body>) -> Result<Payload, Answer> {
     let header = request.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let content_type = header.unwrap_or_default().to_owned();
-    let read = admin::read_body(request.into_body(), MAX_PAYLOAD, BODY_WITHIN).await;
+    let read = admin::read_body(request.into_body(), MAX_PAYLOAD, admin::BODY_WITHIN).await;
     let read = read.map_err(|error| failed(error.status(), &error.to_string()))?;
     Ok(payload(content_type, read))
 }

@@ -23,8 +23,6 @@ use crate::flow::failure_record;
 use crate::ledger::{InstanceView, State};
 use crate::operations::{Operations, Run, no_instance};
 
-/// How long a client may take for its body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// The header that names the instance, as the original's.
 const INSTANCE: &str = "x-rexflow-iid";
 /// The original's way in that answers with the result.
@@ -73,7 +71,7 @@ pub(super) async fn enter(operations: &Operations, entry: Entry, request: Reques
     let content_type = header(CONTENT_TYPE.as_str()).unwrap_or_default();
     let key = header("idempotency-key").filter(|it| !it.is_empty());
     let trace = TraceContext::extract(request.headers());
-    let read = match admin::read_body(request.into_body(), limit, BODY_WITHIN).await {
+    let read = match admin::read_body(request.into_body(), limit, admin::BODY_WITHIN).await {
         Ok(read) => read,
         Err(error) => return failed(error.status(), &error.to_string()),
     };

@@ -146,9 +146,11 @@ impl Ledger {
         for (activation, subscriptions) in subscribed {
             self.unindex(instance, activation, &subscriptions);
         }
-        let tombstone = Tombstone::of(&open.inner, view.definition, ending.state == State::Error);
-        if ending.state != State::Completed && !tombstone.is_over() {
-            self.bury(instance, tombstone, out);
+        if ending.state != State::Completed {
+            let tombstone = Tombstone::of(&open.inner, view.definition, ending.state == State::Error);
+            if !tombstone.is_over() {
+                self.bury(instance, tombstone, out);
+            }
         }
         if let Some(k) = &view.correlation_key {
             let singleton = (view.process.clone(), k.clone());

@@ -1,9 +1,9 @@
 //! Notices: what is posted to an address outside, until it was delivered.
 //!
 //! The user interface that an instance was created by (the original's `graphql_uri`) is told of each user task that is entered, and of the
-//! instance's end; a webhook of what its process says (`notification`). Promises: a notice is in the atomic group of what it tells, so that none is lost and none tells of what has not happened;
-//! those for one address keep their order. They are kept in limits: of too many the oldest are given up, and counted; no instance waits for
-//! them. How they are delivered is `notices`'s.
+//! instance's end; a webhook of what its process says (`notification`). Promises: a notice is in the atomic group of what it tells, so that none
+//! is lost and none tells of what has not happened; those for one address keep their order. They are kept in limits: of too many the oldest are
+//! given up, and counted; no instance waits for them. How they are delivered is `notices`'s.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

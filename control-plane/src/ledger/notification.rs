@@ -70,15 +70,15 @@ impl Ledger {
         if !self.tells_hops {
             return None;
         }
-        let deployment = record.instance.as_str().rsplit_once('-')?.0;
+        let deployment = record.instance.deployment();
         let open = self.instances.get(&record.instance).map(|it| it.base.definition);
-        let named = || self.tables.iter().find(|(_, it)| it.table().deployment.as_str() == deployment);
+        let named = || self.tables.iter().find(|(_, it)| it.table().deployment == deployment);
         let definition = open.or_else(|| named().map(|(digest, _)| *digest))?;
         if !self.tables.get(&definition)?.table().settings.notify_hops {
             return None;
         }
         let told = self.told_of(definition, &record.instance)?;
-        Some(Told { what: hop(record, deployment), ..told })
+        Some(Told { what: hop(record, deployment.as_str()), ..told })
     }
 
     fn told_of(&self, definition: Digest, instance: &InstanceId) -> Option<Told> {

@@ -83,6 +83,7 @@ impl MeshState {
         })
     }
 }
+
 /// The tables that a sidecar is sent of a definition, and which of them it does.
 pub(super) fn bundle(definition: &Definition, does: &BTreeSet<&ServiceName>, nonce: u64) -> v1::TablePush {
     let own: Vec<&ElementId> = (definition.tasks.iter())

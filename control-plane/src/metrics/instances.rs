@@ -22,9 +22,8 @@ struct Version {
 
 impl Version {
     fn of(instance: &InstanceId) -> Self {
-        let version = instance.deployment().as_str().to_owned();
-        let process = version.rsplit_once('-').map_or("", |(process, _)| process).to_owned();
-        Self { process, version }
+        let deployment = instance.deployment();
+        Self { process: deployment.process().to_owned(), version: deployment.as_str().to_owned() }
     }
 }
 

@@ -181,24 +181,15 @@ impl Operations {
     }
 
     async fn probe_services(&self, services: &BTreeSet<ServiceName>) -> bool {
-        let mut changes = self.mesh.changes();
         let before = self.mesh.probes(services);
         let sidecars: BTreeSet<_> = before.keys().map(|(incarnation, _)| *incarnation).collect();
         for mailbox in sidecars.into_iter().filter_map(|it| self.mesh.mailbox(it)) {
             mailbox.post(|letters| letters.probe = true);
         }
-        let all = async {
-            loop {
-                changes.mark_unchanged();
-                let now = self.mesh.probes(services);
-                if before.iter().all(|(key, count)| now.get(key).is_none_or(|it| it > count)) {
-                    return;
-                }
-                if changes.changed().await.is_err() {
-                    return;
-                }
-            }
+        let all = || {
+            let now = self.mesh.probes(services);
+            before.iter().all(|(key, count)| now.get(key).is_none_or(|it| it > count))
         };
-        tokio::time::timeout(PROBED_WITHIN, all).await.is_ok()
+        self.until(PROBED_WITHIN, all).await
     }
 }

@@ -188,20 +188,6 @@ impl Operations {
         Ok(self.told(services, url))
     }
 
-    /// Waits until it is so, or the time is over; what is not so by then is told.
-    async fn until(&self, within: Duration, so: impl Fn() -> bool) {
-        let mut changes = self.mesh.changes();
-        let all = async {
-            loop {
-                changes.mark_unchanged();
-                if so() || changes.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(within, all).await;
-    }
-
     fn told(&self, services: &BTreeSet<ServiceName>, url: Option<&str>) -> Vec<Swapped> {
         let targets = self.mesh.targets(services);
         let unserved = services.iter().filter(|it| !targets.iter().any(|target| target.service == **it));

@@ -1,7 +1,5 @@
 //! One HTTP request, passed on to the leader's HTTP port.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -16,8 +14,6 @@ use super::{Address, PAUSE, Standby, TAKEOVER, Whom, whom};
 
 /// Bodies passed on, in bytes: the leader has limits of its own, which are lower.
 const MAX_BODY: usize = proto::MAX_MESSAGE;
-/// How long a client may take for its body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// What became of a request.
 pub(crate) enum Passed {
@@ -67,7 +63,7 @@ impl Standby {
 
 async fn pass(request: Request<Body>, stream: Stream, address: &Address) -> Response<Full<Bytes>> {
     let (mut head, body) = request.into_parts();
-    let body = match admin::read_body(body, MAX_BODY, BODY_WITHIN).await {
+    let body = match admin::read_body(body, MAX_BODY, admin::BODY_WITHIN).await {
         Ok(body) => body,
         Err(error) => return answer(error.status(), &error.to_string()),
     };
