@@ -13,6 +13,7 @@ mod image;
 mod index;
 mod ingress;
 mod listening;
+mod news;
 mod pods;
 mod session;
 mod split;
@@ -35,6 +36,7 @@ pub(crate) use split::{STORED as SPLITS, Share};
 pub(crate) use swap::{InForce, STORED as URLS, Target};
 
 use self::index::Index;
+use self::news::News;
 use crate::definitions::resolve::{self, Unresolved};
 use crate::definitions::state::TaskView;
 use crate::definitions::{Deployment, State, record};
@@ -92,8 +94,7 @@ struct MeshState {
     routes: HashMap<String, Vec<(DeploymentId, Route)>>,
     left: BTreeSet<Incarnation>,
     settled: BTreeSet<Incarnation>,
-    /// Grows with whatever sidecars are to be told; the version of the next bindings that are sent.
-    version: u64,
+    news: News,
     /// By service, as of a version.
     index: RefCell<(u64, Arc<Index>)>,
     sessions: u64,
@@ -114,7 +115,7 @@ impl Mesh {
             history: stored.history,
             retired: stored.retired,
             sidecars: stored.sidecars.into_iter().collect(),
-            version: (stored.boot << 32) + 1,
+            news: News::from((stored.boot << 32) + 1),
             ..MeshState::default()
         };
         for mut deployment in stored.deployments {
@@ -124,7 +125,7 @@ impl Mesh {
             }
             state.insert(deployment);
         }
-        let news = watch::Sender::new(state.version);
+        let news = watch::Sender::new(state.news.version());
         Self { inner: Arc::new(Inner { state: Mutex::new(state), changed: watch::Sender::new(0), news }) }
     }
 
@@ -150,7 +151,7 @@ impl Mesh {
     fn change<T>(&self, what: impl FnOnce(&mut MeshState) -> T) -> T {
         let (done, version) = {
             let mut state = self.lock();
-            (what(&mut state), state.version)
+            (what(&mut state), state.news.version())
         };
         self.inner.changed.send_modify(|changes| *changes += 1);
         // another thread may have told of a later one
@@ -166,7 +167,7 @@ impl Mesh {
     /// Where tasks call back; sidecars are told.
     pub(crate) fn call_back_to(&self, url: String) {
         self.change(|state| {
-            state.version += 1;
+            state.news.for_all();
             state.callbacks = url;
         });
     }
@@ -236,8 +237,10 @@ impl Mesh {
     /// Changes a deployment's state; gives the write that makes it durable.
     pub(crate) fn set_state(&self, id: &DeploymentId, to: State, message: &str, now: Timestamp) -> Option<Write> {
         self.change(|state| {
-            state.version += 1;
             let deployment = state.deployments.get_mut(id)?;
+            if deployment.state.is_served() != to.is_served() {
+                state.news.of(deployment.definition.services());
+            }
             (deployment.state, deployment.message, deployment.since) = (to, message.to_owned(), now);
             Some(record::put_state(deployment))
         })
@@ -246,8 +249,8 @@ impl Mesh {
     /// Changes what apply bound; gives the write.
     pub(crate) fn rebind(&self, id: &DeploymentId, bindings: BTreeMap<String, String>) -> Option<Write> {
         self.change(|state| {
-            state.version += 1;
             let deployment = state.deployments.get_mut(id)?;
+            state.news.of(deployment.definition.services());
             deployment.bindings = bindings;
             Some(record::put_state(deployment))
         })
@@ -257,7 +260,7 @@ impl Mesh {
     pub(crate) fn remove(&self, id: &DeploymentId) {
         self.change(|state| {
             if let Some(gone) = state.deployments.remove(id) {
-                state.version += 1;
+                state.news.of(gone.definition.services());
                 state.by_digest.remove(&gone.definition.digest);
                 state.index_routes();
                 state.retired.insert(gone.definition.digest);
@@ -294,7 +297,7 @@ impl Mesh {
     pub(crate) fn levels(&self) -> (u64, usize, usize) {
         let state = self.lock();
         let connected = state.sidecars.values().filter(|it| it.is_connected()).count();
-        (state.version, connected, state.sidecars.values().filter(|it| it.is_stale()).count())
+        (state.news.version(), connected, state.sidecars.values().filter(|it| it.is_stale()).count())
     }
 
     /// Looks at every sidecar.
@@ -312,7 +315,7 @@ impl Mesh {
         self.change(|state| {
             state.left.insert(incarnation);
             state.sidecars.remove(&incarnation);
-            state.version += 1;
+            state.news.for_all();
         });
     }
 
@@ -321,7 +324,7 @@ impl Mesh {
         self.change(|state| {
             state.sidecars.retain(|incarnation, _| !left.contains(incarnation));
             (state.left, state.settled) = (left, settled);
-            state.version += 1;
+            state.news.for_all();
         });
     }
 }
@@ -331,9 +334,11 @@ impl MeshState {
         let id = deployment.definition.deployment.clone();
         self.retired.remove(&deployment.definition.digest);
         self.by_digest.insert(deployment.definition.digest, id.clone());
-        self.deployments.insert(id, deployment);
+        self.news.of(deployment.definition.services());
+        if let Some(before) = self.deployments.insert(id, deployment) {
+            self.news.of(before.definition.services());
+        }
         self.index_routes();
-        self.version += 1;
     }
 
     fn endpoints(&self) -> HashMap<ServiceName, Vec<Endpoint>> {

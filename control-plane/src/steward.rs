@@ -13,6 +13,7 @@ use hop::{Backends, Endpoint, Splits};
 use routing::{Compiled, Digest, Incarnation, ServiceName};
 use runtime::clock::sleep;
 use runtime::drain::DrainWatcher;
+use tokio::time::Instant;
 
 use crate::definitions::{State, record};
 use crate::ledger::Leaving;
@@ -31,6 +32,10 @@ const INCARNATION: &str = "d/incarnation";
 const PAGE: usize = 256;
 /// How often a deployment that is STOPPING is looked at.
 const STOPPING: Duration = Duration::from_millis(250);
+/// Rests so many times as long as a look took: what many sidecars say at once is looked at together, and is not kept waiting by looks.
+const REST: u32 = 4;
+/// The shortest rest, below which there is none, and the longest.
+const RESTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 
 /// Why what is stored cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +158,9 @@ pub(crate) async fn run(operations: Operations, mut drain: DrainWatcher) -> Resu
     let mut known: (HashMap<ServiceName, Vec<Endpoint>>, Option<Listed>, Splits) = Default::default();
     loop {
         changes.mark_unchanged();
+        let began = Instant::now();
         let evaluated = operations.mesh.evaluate(operations.now());
+        let took = began.elapsed();
         if !evaluated.writes.is_empty() {
             operations.store.commit(Batch::one(evaluated.writes)).await?;
         }
@@ -179,6 +186,14 @@ pub(crate) async fn run(operations: Operations, mut drain: DrainWatcher) -> Resu
             () = drain.signaled() => return Ok(()),
             changed = changes.changed() => if changed.is_err() { return Ok(()) },
             () = sleep(again) => {}
+        }
+        let rest = (took * REST).min(RESTS.1);
+        if rest >= RESTS.0 {
+            tokio::select! {
+                biased;
+                () = drain.signaled() => return Ok(()),
+                () = tokio::time::sleep(rest) => {}
+            }
         }
     }
 }

@@ -85,7 +85,7 @@ impl Mesh {
         }
         self.change(|state| {
             state.admission = admission;
-            state.version += 1;
+            state.news.for_all();
             let refused: Vec<(Incarnation, Refusal)> = (state.sidecars.iter())
                 .filter_map(|(incarnation, it)| Some((*incarnation, state.admits(it).err()?)))
                 .collect();

@@ -7,6 +7,7 @@ use proto::v1;
 use routing::{DeploymentId, Digest, ElementId, Incarnation, ServiceName};
 
 use super::MeshState;
+use super::index::Index;
 use crate::definitions::{Definition, Deployment};
 use crate::sidecars::Sidecar;
 
@@ -19,10 +20,22 @@ impl MeshState {
         ids.into_iter().filter_map(|id| self.deployments.get(&id))
     }
 
-    /// The bindings of a sidecar, without a version.
-    pub(super) fn bindings(&self, incarnation: Incarnation) -> v1::Bindings {
-        let Some(sidecar) = self.sidecars.get(&incarnation) else { return v1::Bindings::default() };
-        let index = self.index();
+    /// Whether anything has changed of what a sidecar is told since it was told last.
+    pub(super) fn concerns(&self, incarnation: Incarnation) -> bool {
+        let Some(sidecar) = self.sidecars.get(&incarnation) else { return false };
+        sidecar.told != self.news.version() && {
+            let index = self.index();
+            let (_, known) = self.around(sidecar, &index);
+            self.news.since(sidecar.told, known)
+        }
+    }
+
+    /// The services that a sidecar sends to or does itself, and all that it exchanges tokens with; with whoever may do their work.
+    fn around<'a>(
+        &'a self,
+        sidecar: &'a Sidecar,
+        index: &'a Index,
+    ) -> (BTreeSet<&'a ServiceName>, BTreeSet<&'a ServiceName>) {
         let does = self.does(sidecar);
         let (mut services, mut known) = (does.clone(), does.clone());
         for neighbours in does.into_iter().filter_map(|it| index.neighbours(it)) {
@@ -31,7 +44,14 @@ impl MeshState {
         }
         let services = self.with_backends(services);
         known.extend(&services);
-        let known = self.with_backends(known);
+        (services, self.with_backends(known))
+    }
+
+    /// The bindings of a sidecar, without a version.
+    pub(super) fn bindings(&self, incarnation: Incarnation) -> v1::Bindings {
+        let Some(sidecar) = self.sidecars.get(&incarnation) else { return v1::Bindings::default() };
+        let index = self.index();
+        let (services, known) = self.around(sidecar, &index);
         let endpoints = services
             .into_iter()
             .map(|service| v1::Endpoints { service: service.as_str().to_owned(), replicas: self.replicas(service) });

@@ -45,8 +45,10 @@ impl MeshState {
                 tracing::info!(deployment = %id, from = %deployment.state, %to, message, "deployment changed state");
                 deployment.since = now;
             }
+            if deployment.state.is_served() != to.is_served() {
+                self.news.of(deployment.definition.services());
+            }
             (deployment.state, deployment.message) = (to, message);
-            self.version += 1;
             evaluated.writes.push(record::put_state(deployment));
             changed = true;
         }
@@ -60,8 +62,9 @@ impl MeshState {
         let gone = |it: &Sidecar| !it.is_connected() && now.saturating_sub(it.seen) >= REMEMBERED;
         let forgotten: Vec<Incarnation> = self.sidecars.iter().filter(|(_, it)| gone(it)).map(|(i, _)| *i).collect();
         for incarnation in &forgotten {
-            self.sidecars.remove(incarnation);
-            self.version += 1;
+            if let Some(sidecar) = self.sidecars.remove(incarnation) {
+                self.news.of(sidecar.serves.keys());
+            }
             evaluated.writes.push(Write::delete(Remembered::key(*incarnation)));
             tracing::warn!(sidecar = %incarnation, "forgot a sidecar that has been away for long");
         }

@@ -70,8 +70,8 @@ impl MeshState {
     /// As of now.
     pub(super) fn index(&self) -> Arc<Index> {
         let mut kept = self.index.borrow_mut();
-        if kept.0 != self.version {
-            *kept = (self.version, Arc::new(Index::of(self)));
+        if kept.0 != self.news.version() {
+            *kept = (self.news.version(), Arc::new(Index::of(self)));
         }
         kept.1.clone()
     }

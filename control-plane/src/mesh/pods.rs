@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use routing::Incarnation;
 
-use super::Mesh;
+use super::{Mesh, MeshState};
 use crate::sidecars::Pod;
 
 impl Mesh {
@@ -15,10 +15,14 @@ impl Mesh {
     pub(crate) fn pods_going(&self, going: &BTreeSet<String>) {
         let mut state = self.lock();
         let goes = |pod: &Option<Pod>| pod.as_ref().is_some_and(|it| going.contains(&it.uid));
-        let changed = state.sidecars.values_mut().filter(|it| it.draining != goes(&it.pod));
-        let changed = changed.map(|it| it.draining = !it.draining).count();
-        if changed > 0 {
-            state.version += 1;
+        let MeshState { sidecars, news, .. } = &mut *state;
+        let mut changed = false;
+        for sidecar in sidecars.values_mut().filter(|it| it.draining != goes(&it.pod)) {
+            sidecar.draining = !sidecar.draining;
+            news.of(sidecar.serves.keys());
+            changed = true;
+        }
+        if changed {
             drop(state);
             self.change(|_| ());
         }

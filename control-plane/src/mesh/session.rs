@@ -102,9 +102,10 @@ impl Mesh {
     pub(crate) fn attach(&self, hello: &Hello, now: Timestamp) -> (u64, Arc<Mailbox>, Write) {
         self.change(|state| {
             state.sessions += 1;
-            state.version += 1;
             let mailbox = Arc::<Mailbox>::default();
-            let health = state.sidecars.remove(&hello.incarnation).map(|it| it.health).unwrap_or_default();
+            let before = state.sidecars.remove(&hello.incarnation);
+            state.news.of(hello.serves.keys().chain(before.iter().flat_map(|it| it.serves.keys())));
+            let health = before.map(|it| it.health).unwrap_or_default();
             let sidecar = Sidecar {
                 session: Some(state.sessions),
                 mailbox: mailbox.clone(),
@@ -123,7 +124,14 @@ impl Mesh {
             };
             let stored = serde_json::to_vec(&Remembered::of(&sidecar)).expect("a record of strings and numbers");
             // a port that was taken over belongs to the newer one
-            state.sidecars.retain(|_, it| it.is_connected() || it.address != sidecar.address);
+            let MeshState { sidecars, news, .. } = state;
+            sidecars.retain(|_, it| {
+                let stays = it.is_connected() || it.address != sidecar.address;
+                if !stays {
+                    news.of(it.serves.keys());
+                }
+                stays
+            });
             state.sidecars.insert(hello.incarnation, sidecar);
             (state.sessions, mailbox, Write::put(Remembered::key(hello.incarnation), stored))
         })
@@ -136,8 +144,8 @@ impl Mesh {
             (sidecar.session, sidecar.seen) = (None, now);
             sidecar.health.clear();
             if sidecar.refused.is_some() {
+                state.news.of(sidecar.serves.keys());
                 state.sidecars.remove(&incarnation);
-                state.version += 1;
             }
             Some(())
         });
@@ -211,14 +219,13 @@ impl Mesh {
             proof: letters.proof,
             ..v1::FlowdMessage::default()
         };
-        let version = state.version;
-        // most changes are acknowledgements and probes, of which nobody is told
-        if state.sidecars.get(&incarnation).is_some_and(|it| it.told != version) || !letters.wanted.is_empty() {
+        if !letters.wanted.is_empty() || state.concerns(incarnation) {
             state.push_bindings(incarnation, &mut next);
             state.push_tables(incarnation, &letters.wanted, told, &mut next);
-            if let Some(sidecar) = state.sidecars.get_mut(&incarnation).filter(|_| !next.more) {
-                sidecar.told = version;
-            }
+        }
+        let version = state.news.version();
+        if let Some(sidecar) = state.sidecars.get_mut(&incarnation).filter(|_| !next.more) {
+            sidecar.told = version;
         }
         next
     }
@@ -227,7 +234,7 @@ impl Mesh {
 impl MeshState {
     fn push_bindings(&mut self, incarnation: Incarnation, next: &mut Next) {
         let bindings = self.bindings(incarnation);
-        let version = self.version;
+        let version = self.news.version();
         let Some(sidecar) = self.sidecars.get_mut(&incarnation) else { return };
         if sidecar.sent.as_ref().is_some_and(|(_, sent)| *sent == bindings) {
             return;

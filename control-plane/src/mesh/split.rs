@@ -33,7 +33,7 @@ impl Mesh {
     /// From now on `share` is how much of the services' work another one does; `None`: nobody else does any. Gives what makes it durable.
     pub(crate) fn split(&self, services: &BTreeSet<ServiceName>, share: Option<(&ServiceName, u8)>) -> Vec<Write> {
         self.change(|state| {
-            state.version += 1;
+            state.news.for_all();
             services.iter().for_each(|it| state.splits.give(it, share));
             services.iter().filter_map(|it| state.stored_split(it)).collect()
         })
@@ -42,7 +42,7 @@ impl Mesh {
     /// `backend` may do the services' work, and gets their tables, but does none yet. Gives what makes it durable.
     pub(crate) fn admit_backend(&self, services: &BTreeSet<ServiceName>, backend: &ServiceName) -> Vec<Write> {
         self.change(|state| {
-            state.version += 1;
+            state.news.for_all();
             services.iter().for_each(|it| state.splits.admit(it, backend));
             state.send_tables_of(services, backend);
             services.iter().filter_map(|it| state.stored_split(it)).collect()

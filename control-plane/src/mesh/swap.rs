@@ -54,7 +54,7 @@ impl Mesh {
     /// Where the services are, unless `url` is none: then as before any swap. Gives what makes it durable.
     pub(crate) fn repoint(&self, services: &BTreeSet<ServiceName>, url: Option<&str>) -> Vec<Write> {
         self.change(|state| {
-            state.version += 1;
+            state.news.of(services);
             let repoint = |service: &ServiceName| {
                 let key = format!("{STORED}{service}");
                 match url {
@@ -117,7 +117,7 @@ impl MeshState {
         match &sidecar.sent {
             // whoever was told of the newest version has what it should have: nothing is to be put together and compared
             Some((version, sent)) if sidecar.acked >= *version => {
-                let all = sidecar.told == self.version || *sent == self.bindings(incarnation);
+                let all = sidecar.told == self.news.version() || *sent == self.bindings(incarnation);
                 if all { InForce::Yes } else { InForce::NotYet }
             }
             _ => InForce::NotYet,
