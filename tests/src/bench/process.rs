@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 const START: Duration = Duration::from_secs(60);
 /// Time between two attempts to connect.
 const ATTEMPT: Duration = Duration::from_millis(20);
+/// How long a process that was told to end may take for it.
+const END: Duration = Duration::from_secs(15);
 
 /// How one knows that a process serves.
 pub(crate) enum Until {
@@ -70,6 +72,17 @@ impl Process {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Tells it to end as a supervisor does, and kills it should it not.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = rustix::process::Pid::from_raw(self.pid.try_into()?).context("no such process id")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .with_context(|| format!("cannot end {}", self.name))?;
+        match timeout(END, self.child.wait()).await {
+            Ok(status) => status.map(drop).with_context(|| format!("cannot wait for {}", self.name)),
+            Err(_) => self.kill().await,
+        }
     }
 
     /// Kills it and waits until it is gone, and with it what it held.

@@ -115,6 +115,10 @@ async fn measure(options: &Options, beside: &Path, folder: &Path, lean: bool) ->
     if let Some(mesh) = mesh {
         results.after_burst = Some(checks::burst(mesh, bars::BURST_RESIDENT).await?);
     }
+    // sidecars before their flowd, which takes what they hold
+    for process in sides.into_iter().flat_map(|side| side.processes.into_iter().rev()) {
+        process.stop().await?;
+    }
     Ok(results)
 }
 
