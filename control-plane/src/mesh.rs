@@ -35,11 +35,12 @@ pub(crate) use session::Hello;
 pub(crate) use split::{STORED as SPLITS, Share};
 pub(crate) use swap::{InForce, STORED as URLS, Target};
 
+use self::evaluate::Unseen;
 use self::index::Index;
 use self::news::News;
 use crate::definitions::resolve::{self, Unresolved};
 use crate::definitions::state::TaskView;
-use crate::definitions::{Deployment, State, record};
+use crate::definitions::{Definition, Deployment, State, record};
 use crate::ingress::Route;
 use crate::kubernetes::objects::{Images, Rollout};
 use crate::sidecars::{Mailbox, Sidecar};
@@ -95,6 +96,7 @@ struct MeshState {
     left: BTreeSet<Incarnation>,
     settled: BTreeSet<Incarnation>,
     news: News,
+    unseen: Unseen,
     /// By service, as of a version.
     index: RefCell<(u64, Arc<Index>)>,
     sessions: u64,
@@ -149,6 +151,14 @@ impl Mesh {
     }
 
     fn change<T>(&self, what: impl FnOnce(&mut MeshState) -> T) -> T {
+        self.change_of(|state| {
+            state.unseen.all();
+            what(state)
+        })
+    }
+
+    /// A change that says itself which deployments are to be looked at.
+    fn change_of<T>(&self, what: impl FnOnce(&mut MeshState) -> T) -> T {
         let (done, version) = {
             let mut state = self.lock();
             (what(&mut state), state.news.version())
@@ -221,6 +231,13 @@ impl Mesh {
         let mut all: Vec<_> = state.deployments.values().map(|it| (it.clone(), state.tasks(it))).collect();
         all.sort_by_key(|(it, _)| std::cmp::Reverse(it.applied));
         all
+    }
+
+    /// Those that are STOPPING.
+    pub(crate) fn stopping(&self) -> Vec<Arc<Definition>> {
+        let state = self.lock();
+        let stopping = state.deployments.values().filter(|it| it.state == State::Stopping);
+        stopping.map(|it| it.definition.clone()).collect()
     }
 
     /// One with its tasks.

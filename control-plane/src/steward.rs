@@ -216,10 +216,8 @@ async fn bury(operations: &Operations) -> Result<Option<()>, store::Error> {
 
 /// STOPPING becomes STOPPED when no instance is open. True while some deployment is STOPPING.
 async fn finish_stopping(operations: &Operations) -> Result<bool, store::Error> {
-    let all = operations.mesh.deployments();
-    let stopping = all.into_iter().filter(|(it, _)| it.state == State::Stopping).map(|(it, _)| it.definition);
     let mut left = false;
-    for definition in stopping {
+    for definition in operations.mesh.stopping() {
         let id = &definition.deployment;
         if operations.ledger.open_on(id).await.unwrap_or(1) > 0 {
             left = true;

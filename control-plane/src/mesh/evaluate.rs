@@ -1,6 +1,8 @@
 //! How deployments fare by what their sidecars say, and which sidecars are forgotten.
 
-use routing::{Incarnation, Timestamp};
+use std::collections::BTreeSet;
+
+use routing::{DeploymentId, Incarnation, Timestamp};
 
 use super::{Mesh, MeshState};
 use crate::definitions::state::{self, Health, TaskView};
@@ -17,12 +19,46 @@ pub(crate) struct Evaluated {
     pub(crate) again: Option<Timestamp>,
 }
 
+/// Deployments that something may have happened to since they were looked at.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    all: bool,
+    of: BTreeSet<DeploymentId>,
+    /// When they were looked at last.
+    looked: Timestamp,
+}
+
+impl Unseen {
+    /// To any of them.
+    pub(super) fn all(&mut self) {
+        self.all = true;
+    }
+
+    /// To these.
+    pub(super) fn of<'a>(&mut self, ids: impl IntoIterator<Item = &'a DeploymentId>) {
+        if !self.all {
+            self.of.extend(ids.into_iter().cloned());
+        }
+    }
+
+    /// All that there is to be seen now.
+    fn take(&mut self, now: Timestamp) -> Self {
+        let seen = std::mem::replace(self, Self { looked: now, ..Self::default() });
+        // a clock that was set back says nothing of what is due
+        Self { all: seen.all || now < seen.looked, ..seen }
+    }
+
+    fn has(&self, id: &DeploymentId, deployment: &Deployment, now: Timestamp) -> bool {
+        self.all || self.of.contains(id) || look(deployment, self.looked).is_some_and(|due| due <= now)
+    }
+}
+
 impl Mesh {
     /// Brings the states of deployments up to date.
     pub(crate) fn evaluate(&self, now: Timestamp) -> Evaluated {
         let (evaluated, changed) = self.lock().evaluate(now);
         if changed {
-            self.change(|_| ());
+            self.change_of(|_| ());
         }
         evaluated
     }
@@ -32,7 +68,9 @@ impl MeshState {
     fn evaluate(&mut self, now: Timestamp) -> (Evaluated, bool) {
         let mut evaluated = Evaluated::default();
         let mut changed = self.forget(now, &mut evaluated);
+        let unseen = self.unseen.take(now);
         let next: Vec<_> = (self.deployments.iter())
+            .filter(|(id, it)| unseen.has(id, it, now))
             .filter_map(|(id, it)| {
                 let tasks = self.tasks(it);
                 let (state, message) = state::next(it.state, it.since, now, it.definition.timeout, &tasks)?;

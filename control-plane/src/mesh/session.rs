@@ -178,14 +178,23 @@ impl Mesh {
         if message.table_acks.is_empty() && message.health.is_empty() && message.bindings_ack == 0 {
             return Vec::new();
         }
-        self.change(|state| {
+        self.change_of(|state| {
             let Some(sidecar) = state.sidecars.get_mut(&incarnation).filter(|it| it.session == Some(session)) else {
                 return Vec::new();
             };
             sidecar.seen = now;
             sidecar.acked = sidecar.acked.max(message.bindings_ack);
-            message.health.iter().for_each(|it| probed(sidecar, it));
-            message.table_acks.iter().filter_map(|ack| acknowledged(incarnation, sidecar, ack)).collect()
+            let probed: Vec<ServiceName> = message.health.iter().filter_map(|it| probed(sidecar, it)).collect();
+            let (acknowledged, took): (Vec<Digest>, Vec<Duration>) =
+                message.table_acks.iter().filter_map(|ack| acknowledged(incarnation, sidecar, ack)).unzip();
+            state.unseen.of(acknowledged.iter().filter_map(|it| state.by_digest.get(it)));
+            let index = state.index();
+            for service in &probed {
+                for does in std::iter::once(service).chain(state.splits.stands_for(service)) {
+                    state.unseen.of(index.naming(does));
+                }
+            }
+            took
         })
     }
 
@@ -279,19 +288,20 @@ impl MeshState {
     }
 }
 
-/// How long the answer took; `None` when it is to nothing that was sent last.
-fn acknowledged(incarnation: Incarnation, sidecar: &mut Sidecar, ack: &v1::TableAck) -> Option<Duration> {
+/// To which definition, and how long the answer took; `None` when it is to nothing that was sent last.
+fn acknowledged(incarnation: Incarnation, sidecar: &mut Sidecar, ack: &v1::TableAck) -> Option<(Digest, Duration)> {
     let definition = convert::digest(&ack.definition).ok()?;
     let table = sidecar.tables.get_mut(&definition).filter(|it| it.nonce == ack.nonce)?;
     table.answer = Some(if ack.error.is_empty() { Ok(()) } else { Err(ack.error.clone()) });
     if !ack.error.is_empty() {
         tracing::warn!(sidecar = %incarnation, ?definition, error = ack.error, "a sidecar refused tables");
     }
-    Some(table.sent.elapsed())
+    Some((definition, table.sent.elapsed()))
 }
 
-fn probed(sidecar: &mut Sidecar, health: &v1::TaskHealth) {
-    let Some((service, _)) = sidecar.serves.get_key_value(health.service.as_str()) else { return };
+/// The service, if it fares otherwise than before.
+fn probed(sidecar: &mut Sidecar, health: &v1::TaskHealth) -> Option<ServiceName> {
+    let (service, _) = sidecar.serves.get_key_value(health.service.as_str())?;
     let state = match health.health() {
         v1::task_health::Health::Unknown => Health::Unknown,
         v1::task_health::Health::Up => Health::Up,
@@ -302,7 +312,9 @@ fn probed(sidecar: &mut Sidecar, health: &v1::TaskHealth) {
         (Health::Down, true) => "its probe fails".to_owned(),
         _ => health.reason.clone(),
     };
+    let as_before = probe.health == state && probe.reason == reason;
     *probe = Probe { health: state, reason, latency: health.latency_us, count: probe.count + 1 };
+    (!as_before).then(|| service.clone())
 }
 
 #[cfg(test)]

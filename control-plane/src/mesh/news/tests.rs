@@ -1,13 +1,15 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use proto::convert::digest_bytes;
+use proto::v1;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use routing::{DeploymentId, Incarnation};
+use routing::{DeploymentId, Digest, Incarnation};
 
 use super::*;
-use crate::definitions::{Definition, Deployment, State};
+use crate::definitions::{Definition, Deployment, State, state};
 use crate::mesh::session::tests::hello;
 use crate::mesh::{Mesh, Stored};
 
@@ -65,7 +67,29 @@ fn deployment(random: &mut StdRng) -> Deployment {
 }
 
 /// The sessions of the random mesh, by sidecar.
-type Sessions = BTreeMap<u128, (u64, std::collections::BTreeSet<routing::Digest>)>;
+type Sessions = BTreeMap<u128, (u64, BTreeSet<Digest>)>;
+
+/// A sidecar acknowledges the tables that it was sent last, and says how its service fares.
+fn speak(mesh: &Mesh, number: u128, (session, told): &(u64, BTreeSet<Digest>), random: &mut StdRng) {
+    let acks: Vec<v1::TableAck> = {
+        let state = mesh.lock();
+        let Some(sidecar) = state.sidecars.get(&Incarnation(number)) else { return };
+        let sent = told.iter().filter_map(|digest| Some((digest, sidecar.tables.get(digest)?.nonce)));
+        let ack = |(digest, nonce): (&Digest, u64)| v1::TableAck {
+            definition: digest_bytes(*digest),
+            nonce,
+            error: if random.random_bool(0.2) { "no room".to_owned() } else { String::new() },
+        };
+        sent.map(ack).collect()
+    };
+    let health = v1::TaskHealth {
+        service: service(random).as_str().to_owned(),
+        health: random.random_range(0..3),
+        ..v1::TaskHealth::default()
+    };
+    let message = v1::SidecarMessage { table_acks: acks, health: vec![health], ..v1::SidecarMessage::default() };
+    mesh.heard(Incarnation(number), *session, &message, 0);
+}
 
 fn change(mesh: &Mesh, sessions: &mut Sessions, random: &mut StdRng) {
     let number = random.random_range(1..=MANY as u128);
@@ -73,7 +97,7 @@ fn change(mesh: &Mesh, sessions: &mut Sessions, random: &mut StdRng) {
     let ids: Vec<DeploymentId> =
         mesh.deployments().into_iter().map(|(it, _)| it.definition.deployment.clone()).collect();
     let id = (!ids.is_empty()).then(|| ids[random.random_range(0..ids.len())].clone());
-    match (random.random_range(0..13), id) {
+    match (random.random_range(0..15), id) {
         (0..=2, _) => {
             let (session, ..) = mesh.attach(&hello(number, service(random).as_str()), 0);
             sessions.insert(number, (session, Default::default()));
@@ -102,18 +126,22 @@ fn change(mesh: &Mesh, sessions: &mut Sessions, random: &mut StdRng) {
             sessions.remove(&number);
             mesh.left(incarnation);
         }
-        (12, _) => drop(mesh.evaluate(random.random_range(0..10_000_000))),
+        (12..=14, _) => {
+            if let Some(session) = sessions.get(&number) {
+                speak(mesh, number, session, random);
+            }
+        }
         _ => {}
     }
 }
 
 #[test]
-fn whoever_is_not_concerned_by_changes_has_all_that_it_should_have() {
+fn whoever_is_not_concerned_by_changes_has_and_is_all_that_it_should() {
     let seed: u64 = rand::rng().random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mesh = Mesh::new(Stored::default(), 0);
-    let mut sessions = Sessions::default();
+    let (mut sessions, mut now) = (Sessions::default(), 0);
     for round in 0..400 {
         for _ in 0..random.random_range(1..4) {
             change(&mesh, &mut sessions, &mut random);
@@ -129,6 +157,14 @@ fn whoever_is_not_concerned_by_changes_has_all_that_it_should_have() {
                 lacks.all(|it| sidecar.tables.contains_key(&it.definition.digest)),
                 "round {round}, sidecar {number}"
             );
+        }
+        now += random.random_range(0..3_000);
+        mesh.evaluate(now);
+        let state = mesh.lock();
+        for (id, it) in &state.deployments {
+            let next = state::next(it.state, it.since, now, it.definition.timeout, &state.tasks(it));
+            let stays = next.is_none_or(|next| next == (it.state, it.message.clone()));
+            assert!(stays, "round {round}: {id} is {}, and was not looked at", it.state);
         }
     }
 }
