@@ -1,6 +1,12 @@
 //! Logs of flowctl itself, on standard error, at the original's numeric levels.
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Logs every answer that it does not like as an error; what is one, flowctl says itself.
+const KUBE: &str = "kube_client";
 
 /// The levels of the original: 10 is debug, 20 info, 30 warning, 40 error; below 10 everything.
 pub(crate) fn level(number: u16) -> LevelFilter {
@@ -17,11 +23,14 @@ pub(crate) fn level(number: u16) -> LevelFilter {
 /// Starts logging; called once.
 pub(crate) fn init(number: u16) {
     let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    let kube = if number < 20 { level(number) } else { LevelFilter::OFF };
     tracing_subscriber::fmt()
-        .with_max_level(level(number))
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         .with_target(number < 20)
+        .finish()
+        .with(Targets::new().with_default(level(number)).with_target(KUBE, kube))
         .init();
 }
 

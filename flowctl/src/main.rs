@@ -2,12 +2,19 @@
 //!
 //! One file per verb under `verbs/`, each with its arguments and its `run`. `client.rs` speaks to flowd,
 //! `output/` shows answers (data on standard output, everything else on standard error), `exit.rs` has the
-//! exit codes. `dev` alone starts anything.
+//! exit codes. `dev` alone starts anything. `cluster.rs` speaks to a Kubernetes API server for `check` and
+//! `install` (the feature `kubernetes`).
 
 mod args;
+#[cfg(feature = "kubernetes")]
+mod check;
 mod client;
+#[cfg(feature = "kubernetes")]
+mod cluster;
 mod dev;
 mod exit;
+#[cfg(feature = "kubernetes")]
+mod install;
 mod log;
 mod output;
 mod payload;

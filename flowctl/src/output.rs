@@ -5,11 +5,15 @@
 //! renamed or dropped; the snapshots beside the modules hold them.
 
 pub(crate) mod apply;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod check;
 pub(crate) mod deployment;
 pub(crate) mod describe;
 pub(crate) mod diagnostic;
 pub(crate) mod form;
 pub(crate) mod import;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod install;
 pub(crate) mod instance;
 pub(crate) mod message;
 pub(crate) mod probe;

@@ -4,6 +4,8 @@
 //! failed, and ends with that failure's code.
 
 mod apply;
+#[cfg(feature = "kubernetes")]
+mod check;
 mod complete;
 mod completion;
 mod delete;
@@ -12,6 +14,8 @@ mod dev;
 mod eval;
 mod import;
 mod inject;
+#[cfg(feature = "kubernetes")]
+mod install;
 mod probe;
 mod ps;
 mod resources;
@@ -69,6 +73,14 @@ pub(crate) enum Verb {
     Eval(eval::Eval),
     Inject(inject::Inject),
     Uninject(inject::Uninject),
+    #[cfg(feature = "kubernetes")]
+    Check(check::Check),
+    #[cfg(feature = "kubernetes")]
+    Install(install::Install),
+    #[cfg(feature = "kubernetes")]
+    Upgrade(install::Upgrade),
+    #[cfg(feature = "kubernetes")]
+    Uninstall(install::Uninstall),
     Dev(dev::Dev),
     Version(version::Version),
     Completion(completion::Completion),
@@ -108,6 +120,14 @@ impl Verb {
             Verb::Eval(verb) => verb.run(),
             Verb::Inject(verb) => verb.run(),
             Verb::Uninject(verb) => verb.run(),
+            #[cfg(feature = "kubernetes")]
+            Verb::Check(verb) => verb.run().await,
+            #[cfg(feature = "kubernetes")]
+            Verb::Install(verb) => verb.run().await,
+            #[cfg(feature = "kubernetes")]
+            Verb::Upgrade(verb) => verb.run().await,
+            #[cfg(feature = "kubernetes")]
+            Verb::Uninstall(verb) => verb.run().await,
             Verb::Dev(verb) => verb.run().await,
             Verb::Version(verb) => verb.run(flowd).await,
             Verb::Completion(verb) => verb.run(),

@@ -15,6 +15,8 @@ install() {
 tutorial() {
   check "the process is applied" "underpants-[0-9a-f]{8}" flow apply "$ROOT/examples/istio/underpants.bpmn"
   WITHIN=120 check "it is RUNNING" "underpants +RUNNING" flow ps -d
+  check "check finds every hop port guarded" "ok +every hop port is guarded: 3 of 3" flow check
+  check "and nothing that has failed" "^0$" count "^ +failed" flow check
   check "the sidecar runs behind Istio's proxy and before the task" "istio-proxy:Always flow-sidecar:Always" \
     k -n "$DEPLOYMENT" get pod -l app=collect -o 'jsonpath={range .items[0].spec.initContainers[*]}{.name}:{.restartPolicy} {end}'
   check "the pod is not root's" "true 65532" \

@@ -1,0 +1,78 @@
+//! Takes an installation away, and says what stays: what holds data, and what runs.
+
+use serde_json::Value;
+
+use super::bring::remove;
+use super::flowd;
+use crate::cluster::{Cluster, Error, text};
+use crate::exit::{Exit, Failure};
+use crate::output::install::{Change, What};
+
+/// Removes what `install` has made in `namespace`.
+///
+/// # Errors
+/// When there is nothing of ours, or the API server refuses.
+pub(crate) async fn leave(cluster: &Cluster, namespace: &str) -> anyhow::Result<Vec<Change>> {
+    let found = flowd(cluster, namespace).await.map_err(Failure::from)?;
+    if found.is_some_and(|it| super::manager(&it) == "Helm") {
+        let failure = Failure::new(Exit::Error, format!("flowd in {namespace} was installed by Helm"));
+        return Err(failure.hint(format!("helm uninstall rexflow -n {namespace}")).into());
+    }
+    let mut changes = remove(cluster, namespace, |_| true).await?;
+    if changes.is_empty() {
+        let failure =
+            Failure::new(Exit::NotFound, format!("there is no installation of flowctl's in the namespace {namespace}"));
+        return Err(failure.hint("name its namespace with -n; `kubectl get statefulset -A -l app.kubernetes.io/part-of=rexflow` finds it").into());
+    }
+    changes.extend(left(cluster, namespace).await.map_err(Failure::from)?);
+    Ok(changes)
+}
+
+/// What is not ours to take away.
+async fn left(cluster: &Cluster, namespace: &str) -> Result<Vec<Change>, Error> {
+    let mut left = Vec::new();
+    let mut stays = |what: String, note: String| left.push(Change { note, ..Change::new(What::Left, what) });
+    let name = |it: &Value| text(&it["metadata"]["name"]).to_owned();
+    let kept =
+        format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector=app.kubernetes.io%2Fname%3Dflowd");
+    for claim in seen(cluster.list(&kept).await)? {
+        let name = name(&claim);
+        stays(
+            format!("persistentvolumeclaim/{name}"),
+            format!("what flowd knows; kubectl -n {namespace} delete pvc {name}"),
+        );
+    }
+    if let Ok(Some(_)) = cluster.get(&format!("/api/v1/namespaces/{namespace}/secrets/flowd-ca")).await {
+        stays("secret/flowd-ca".into(), format!("the CA of the mesh; kubectl -n {namespace} delete secret flowd-ca"));
+    }
+    let mine = format!("app.kubernetes.io%2Fmanaged-by%3Drexflow%2Crexflow.io%2Fmesh%3D{namespace}");
+    let selector = format!("app.kubernetes.io/managed-by=rexflow,rexflow.io/mesh={namespace}");
+    let running = seen(cluster.list(&format!("/apis/apps/v1/deployments?labelSelector={mine}")).await)?;
+    if !running.is_empty() {
+        let note = format!("tasks of applied processes, which run on; kubectl delete deploy,svc,sa -A -l {selector}");
+        stays(format!("{} deployments", running.len()), note);
+    }
+    for space in seen(cluster.list(&format!("/api/v1/namespaces?labelSelector={mine}")).await)? {
+        let name = name(&space);
+        stays(format!("namespace/{name}"), format!("of an applied process; kubectl delete namespace {name}"));
+    }
+    for definition in seen(cluster.list("/apis/apiextensions.k8s.io/v1/customresourcedefinitions").await)? {
+        if definition["spec"]["group"] == "rexflow.io" {
+            let name = name(&definition);
+            stays(
+                format!("customresourcedefinition/{name}"),
+                format!("and all objects of its kind; kubectl delete crd {name}"),
+            );
+        }
+    }
+    stays(format!("namespace/{namespace}"), format!("kubectl delete namespace {namespace}"));
+    Ok(left)
+}
+
+/// What may not be looked at is left, too, but nobody can say what it is.
+fn seen(found: Result<Vec<Value>, Error>) -> Result<Vec<Value>, Error> {
+    match found {
+        Err(Error::Forbidden(_)) => Ok(Vec::new()),
+        other => other,
+    }
+}
