@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images as OCI tars, without a container engine: build.sh [DIR]; target/images by default.
-# One static binary each and nothing else. PROFILE=release builds faster, dist (the default) runs faster.
+# One static binary each and nothing else. PROFILE=release builds faster, dist (the default) runs faster; PROGRAMS=DIR takes static programs that are
+# there already, as tools/dist/build.sh makes them, which run fastest.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -10,10 +11,12 @@ prefix=${IMAGE_PREFIX:-localhost}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -1)
 triple=$(rustc -vV | sed -n 's/^host: //p')
 cd "$root"
-# static: the C library is in the binary, and the image needs none. For the target alone, not for build scripts and macros.
-RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile "$profile" --target "$triple" \
-  --bin flowd --bin flow-sidecar --bin example-service
-bin=${CARGO_TARGET_DIR:-$root/target}/$triple/$profile
+bin=${PROGRAMS:-${CARGO_TARGET_DIR:-$root/target}/$triple/$profile}
+if [ -z "${PROGRAMS:-}" ]; then
+  # static: the C library is in the binary, and the image needs none. For the target alone, not for build scripts and macros.
+  RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile "$profile" --target "$triple" \
+    --bin flowd --bin flow-sidecar --bin example-service
+fi
 mkdir -p "$out"
 image() { # image NAME BINARY ARGUMENT...
   local name=$1 binary=$2 entry=() word

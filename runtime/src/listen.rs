@@ -5,8 +5,14 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
+
+/// More attempts at a port that is taken.
+const ATTEMPTS: usize = 10;
+/// From one to the next.
+const BETWEEN: Duration = Duration::from_millis(50);
 
 /// Why a socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +67,22 @@ pub enum Error {
     },
 }
 
-/// Binds `address` for `what` ("the hop port"), set by `flag` ("--hop").
+/// Binds `address` for `what` ("the hop port"), set by `flag` ("--hop"). Waits half a second for a port that is taken: of a process with many
+/// connections that was killed a moment ago the system still closes them.
 ///
 /// # Errors
 /// [`Error::InUse`] or [`Error::Bind`].
 pub async fn bind(address: SocketAddr, what: &str, flag: &str) -> Result<TcpListener, Error> {
     let (what, flag) = (what.to_owned(), flag.to_owned());
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+    let mut bound = TcpListener::bind(address).await;
+    for _ in 0..ATTEMPTS {
+        if !matches!(&bound, Err(error) if error.kind() == io::ErrorKind::AddrInUse) {
+            break;
+        }
+        tokio::time::sleep(BETWEEN).await;
+        bound = TcpListener::bind(address).await;
+    }
+    bound.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => Error::InUse { what, address, port: address.port(), flag },
         _ => Error::Bind { what, address, flag, source },
     })
@@ -131,6 +146,17 @@ mod tests {
         assert!(matches!(error, Error::InUse { port, .. } if port == taken.port()));
         let text = error.to_string();
         assert!(text.contains(&taken.port().to_string()) && text.contains("--hop"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_given_back_in_a_moment_is_taken() {
+        let first = bind(address("127.0.0.1:0"), "the hop port", "--hop").await.unwrap();
+        let taken = first.local_addr().unwrap();
+        let second = tokio::spawn(async move { bind(taken, "the hop port", "--hop").await.map(drop) });
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished(), "it is taken, and waited for");
+        drop(first);
+        second.await.unwrap().unwrap();
     }
 
     #[tokio::test]
