@@ -248,7 +248,7 @@ impl Mesh {
 
     /// Adds a deployment or replaces it. Gives what makes it durable; commit it first.
     pub(crate) fn insert(&self, deployment: Deployment) {
-        self.change(|state| state.insert(deployment));
+        self.change_of(|state| state.insert(deployment));
     }
 
     /// Changes a deployment's state; gives the write that makes it durable.
@@ -351,6 +351,7 @@ impl MeshState {
         let id = deployment.definition.deployment.clone();
         self.retired.remove(&deployment.definition.digest);
         self.by_digest.insert(deployment.definition.digest, id.clone());
+        self.unseen.of([&id]);
         self.news.of(deployment.definition.services());
         if let Some(before) = self.deployments.insert(id, deployment) {
             self.news.of(before.definition.services());

@@ -33,7 +33,7 @@ const PAGE: usize = 256;
 /// How often a deployment that is STOPPING is looked at.
 const STOPPING: Duration = Duration::from_millis(250);
 /// Rests so many times as long as a look took: what many sidecars say at once is looked at together, and is not kept waiting by looks.
-const REST: u32 = 4;
+const REST: u32 = 16;
 /// The shortest rest, below which there is none, and the longest.
 const RESTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 
