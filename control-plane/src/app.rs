@@ -301,7 +301,12 @@ struct Starting<'a> {
 
 impl Starting<'_> {
     /// Reads the state and begins to work on it.
-    async fn lead(self, gate: &Gate, trigger: &DrainTrigger, cluster: Option<&mut Cluster>) -> anyhow::Result<Leading> {
+    async fn lead(
+        self,
+        gate: &Gate,
+        trigger: &DrainTrigger,
+        mut cluster: Option<&mut Cluster>,
+    ) -> anyhow::Result<Leading> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let found = steward::load(&self.store, clock.now().as_millis()).await?;
         let boot = found.stored.boot;
@@ -332,7 +337,7 @@ impl Starting<'_> {
         ledger.instances().for_each(|(instance, halted)| self.metrics.instances.found(instance, halted));
 
         let mut tls = self.tls;
-        if let Some(cluster) = cluster {
+        if let Some(cluster) = &mut cluster {
             mesh.admit_by(Admission::Awaited);
             cluster.lead(mesh.clone(), trigger.watch());
             tls = cluster.hops();
@@ -385,6 +390,9 @@ impl Starting<'_> {
         });
         let retention = retention::run(operations.clone(), self.config.retention_days, self.config.retention_count);
         gate.open(operations.clone());
+        if let Some(cluster) = cluster {
+            cluster.declare(operations.clone(), trigger.watch());
+        }
         Ok(Leading {
             ledger: AbortOnDropHandle::new(tokio::spawn(task.run(trigger.watch(), stopped))),
             steward: AbortOnDropHandle::new(tokio::spawn(steward::run(operations, trigger.watch()))),

@@ -4,6 +4,7 @@
 //! flowd does not change a deployed process. A [`Deployment`] is a definition and how it fares ([`state`]).
 //! Does not know how many sidecars there are: that is `mesh`.
 
+mod claim;
 pub(crate) mod record;
 pub(crate) mod resolve;
 pub(crate) mod state;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use routing::table::{CONNECTORS, NodeKind, Place, RoutingTable, TableError};
 use routing::{Compiled, DeploymentId, Digest, ElementId, ProcessId, ServiceName, Timestamp};
 
+pub(crate) use claim::Claim;
 pub(crate) use state::State;
 
 use crate::ingress::Route;
@@ -232,6 +234,8 @@ pub(crate) struct Deployment {
     pub(crate) topics: Vec<Listening>,
     /// Why it is not RUNNING; empty when it is.
     pub(crate) message: String,
+    /// The Workflow that it is of; none: flowctl's.
+    pub(crate) claim: Option<Claim>,
 }
 
 impl Deployment {
@@ -246,7 +250,17 @@ impl Deployment {
             true => (State::Stopped, "applied with --stopped".to_owned()),
             false => (State::Starting, "waits for its sidecars".to_owned()),
         };
-        Self { definition, state, since: now, applied: now, bindings, ingress: Vec::new(), topics: Vec::new(), message }
+        Self {
+            definition,
+            state,
+            since: now,
+            applied: now,
+            bindings,
+            ingress: Vec::new(),
+            topics: Vec::new(),
+            message,
+            claim: None,
+        }
     }
 
     /// The URL that apply gave for a task, if any; connectors call what the model says.

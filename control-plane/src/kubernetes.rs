@@ -3,6 +3,7 @@
 //! * [`objects`]: what is to be there for the deployments that are applied; [`container`]: the sidecar as a container; [`inject`]: how it gets into
 //!   pods. Pure: JSON in, JSON out; `flowctl inject` and `flowctl validate --include_kubernetes` call them without any cluster.
 //! * `reconcile`: brings the cluster to that, again and again; `webhook`: injects when pods are made; `pods`: how they fare.
+//! * `workflow`: models that are applied by way of the API server.
 //! * `authority`, `certificates`: the mesh's CA and what flowd shows; `identity`: gives sidecars their certificates; `trust`: where they find the CA.
 //!
 //! Objects are written as JSON, as manifests are: whoever reads them here reads what `kubectl get -o json` shows. What others write into them
@@ -29,6 +30,8 @@ mod trust;
 mod watch;
 #[cfg(feature = "kubernetes")]
 pub(crate) mod webhook;
+#[cfg(feature = "kubernetes")]
+mod workflow;
 
 use clap::ValueEnum;
 
@@ -107,6 +110,9 @@ pub struct Flags {
     /// Seconds that the CA is good, at least ten times as long as certificates; the next one is made at two thirds of it.
     #[arg(long, env = "FLOW_CA_LIFE", default_value_t = CA_LIFE, value_parser = clap::value_parser!(u64).range(200..=10 * CA_LIFE))]
     pub ca_life: u64,
+    /// Look after the cluster's `Workflow` resources.
+    #[arg(long, env = "FLOW_WORKFLOWS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub workflows: bool,
 }
 
 impl Flags {
@@ -137,6 +143,7 @@ impl Default for Flags {
             control_port: CONTROL_PORT,
             certificate_life: CERTIFICATE_LIFE,
             ca_life: CA_LIFE,
+            workflows: true,
         }
     }
 }

@@ -6,6 +6,8 @@
 //! Decides nothing about instances: that is the ledger.
 
 mod accounts;
+#[cfg(feature = "kubernetes")]
+mod claim;
 mod desired;
 mod evaluate;
 mod history;

@@ -5,6 +5,8 @@
 
 mod apply;
 mod callbacks;
+#[cfg(feature = "kubernetes")]
+mod claims;
 mod deployments;
 mod instances;
 mod list;
@@ -28,6 +30,8 @@ use runtime::telemetry::Tracer;
 use tokio::sync::Mutex;
 
 pub(crate) use apply::{Applied, Apply, Verdict};
+#[cfg(feature = "kubernetes")]
+pub(crate) use claims::{Reach, Wish};
 pub(crate) use deployments::Probed;
 pub(crate) use instances::{Run, instance_name};
 pub(crate) use list::Selection;

@@ -10,7 +10,7 @@ use routing::{DeploymentId, ElementId, ProcessId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Listening;
-use super::{Definition, Deployment, Error, Parts, State};
+use super::{Claim, Definition, Deployment, Error, Parts, State};
 use crate::ingress::Route;
 use crate::store::Write;
 
@@ -54,6 +54,8 @@ struct StateRecord {
     topics: Vec<Listening>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claim: Option<Claim>,
 }
 
 /// The write that makes a definition durable.
@@ -78,7 +80,7 @@ pub(crate) fn put_definition(definition: &Definition) -> Write {
 
 /// The write that makes a deployment's state durable.
 pub(crate) fn put_state(deployment: &Deployment) -> Write {
-    let Deployment { definition, state, since, applied, bindings, ingress, topics, message } = deployment;
+    let Deployment { definition, state, since, applied, bindings, ingress, topics, message, claim } = deployment;
     let record = StateRecord {
         state: *state,
         since: *since,
@@ -87,6 +89,7 @@ pub(crate) fn put_state(deployment: &Deployment) -> Write {
         ingress: ingress.clone(),
         topics: topics.clone(),
         message: message.clone(),
+        claim: claim.clone(),
     };
     Write::put(key(STATES, &definition.deployment), json(&record))
 }
@@ -119,8 +122,18 @@ pub(crate) fn read(id: &str, definition: &[u8], state: Option<&[u8]>) -> Result<
         metadata: record.metadata,
         orchestrated: record.orchestrated,
     })?;
-    let StateRecord { state, since, applied, bindings, ingress, topics, message } = state;
-    Ok(Deployment { definition: Arc::new(definition), state, since, applied, bindings, ingress, topics, message })
+    let StateRecord { state, since, applied, bindings, ingress, topics, message, claim } = state;
+    Ok(Deployment {
+        definition: Arc::new(definition),
+        state,
+        since,
+        applied,
+        bindings,
+        ingress,
+        topics,
+        message,
+        claim,
+    })
 }
 
 fn wrapper_timeout() -> u64 {

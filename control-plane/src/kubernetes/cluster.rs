@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Orchestrator;
 use crate::config::Config;
 use crate::mesh::Mesh;
-use crate::operations::Gate;
+use crate::operations::{Gate, Operations};
 
 #[cfg(feature = "kubernetes")]
 pub(crate) use with::Cluster;
@@ -27,7 +27,7 @@ mod with {
 
     use super::super::authority::Lives;
     use super::super::certificates::{self, Certificates};
-    use super::super::{Flags, HopTls, Settings, identity, reconcile, webhook};
+    use super::super::{Flags, HopTls, Settings, identity, reconcile, webhook, workflow};
     use super::*;
     use crate::{app, control};
 
@@ -42,6 +42,7 @@ mod with {
         webhook: AbortOnDropHandle<()>,
         _keeper: AbortOnDropHandle<()>,
         reconciler: Option<AbortOnDropHandle<()>>,
+        workflows: Option<AbortOnDropHandle<()>>,
     }
 
     impl Cluster {
@@ -81,8 +82,18 @@ mod with {
             let webhook = AbortOnDropHandle::new(tokio::spawn(webhook::run(hooks, shown, settings.clone(), drain)));
             let _keeper = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
             let listener = Some(listener);
-            let reconciler = None;
-            Ok(Some(Self { client, flags, settings, certificates, listener, address, webhook, _keeper, reconciler }))
+            Ok(Some(Self {
+                client,
+                flags,
+                settings,
+                certificates,
+                listener,
+                address,
+                webhook,
+                _keeper,
+                reconciler: None,
+                workflows: None,
+            }))
         }
 
         /// Where sidecars attach.
@@ -137,6 +148,14 @@ mod with {
             self.reconciler = Some(AbortOnDropHandle::new(tokio::spawn(work)));
         }
 
+        /// Looks after the Workflows from now on.
+        pub(crate) fn declare(&mut self, operations: Operations, drain: DrainWatcher) {
+            if self.flags.workflows {
+                let work = workflow::run(operations, self.client.clone(), self.settings.clone(), drain);
+                self.workflows = Some(AbortOnDropHandle::new(tokio::spawn(work)));
+            }
+        }
+
         /// Until the webhook has answered whom it is talking to.
         pub(crate) async fn finish(self) {
             let _ = self.webhook.await;
@@ -189,6 +208,10 @@ mod without {
         }
 
         pub(crate) fn lead(&mut self, _mesh: Mesh, _drain: DrainWatcher) {
+            match self.0 {}
+        }
+
+        pub(crate) fn declare(&mut self, _operations: Operations, _drain: DrainWatcher) {
             match self.0 {}
         }
 

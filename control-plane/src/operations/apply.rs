@@ -8,7 +8,7 @@ use bytes::Bytes;
 use routing::Timestamp;
 
 use super::{Error, Operations, Resource, first_error, resources};
-use crate::definitions::{Definition, Deployment, record};
+use crate::definitions::{Claim, Definition, Deployment, record};
 use crate::steward;
 use crate::store::Write;
 
@@ -54,14 +54,14 @@ pub(crate) struct Applied {
 }
 
 impl Applied {
-    fn refused(diagnostics: Vec<Diagnostic>) -> Self {
+    pub(super) fn refused(diagnostics: Vec<Diagnostic>) -> Self {
         let message = first_error(&diagnostics);
         Self { verdict: Verdict::Refused, message, deployments: Vec::new(), diagnostics }
     }
 }
 
 /// Definitions that were accepted, and warnings; or what speaks against them.
-type Judged = Result<(Vec<(ProcessDefinition, Definition)>, Vec<Diagnostic>), Vec<Diagnostic>>;
+pub(super) type Judged = Result<(Vec<(ProcessDefinition, Definition)>, Vec<Diagnostic>), Vec<Diagnostic>>;
 
 impl Operations {
     /// Judges a model without deploying it.
@@ -83,6 +83,17 @@ impl Operations {
         for (name, url) in &apply.bindings {
             super::swap::check_url(url).map_err(|why| Error::Invalid(format!("--bind {name}={url}: {why}")))?;
         }
+        let (definitions, diagnostics) = match self.judged(&apply).await? {
+            Err(diagnostics) => return Ok(Applied::refused(diagnostics)),
+            Ok(accepted) => accepted,
+        };
+        let _one = self.deploying.lock().await;
+        let brought = definitions.into_iter().map(|(checked, definition)| (checked, definition, None)).collect();
+        self.bring(brought, diagnostics, &apply).await
+    }
+
+    /// The verdict on a model that is to be deployed.
+    pub(super) async fn judged(&self, apply: &Apply) -> Result<Judged, Error> {
         let options = Options {
             bindings: apply.bindings.clone(),
             served: self.mesh.served(),
@@ -90,26 +101,30 @@ impl Operations {
             cluster: self.orchestrated,
             ..Options::default()
         };
-        let judged = match judge(apply.xml.clone(), options, apply.resources.clone()).await? {
-            Err(diagnostics) => self.deployed_already(&apply, diagnostics).await?,
-            accepted => accepted,
-        };
-        let (definitions, diagnostics) = match judged {
-            Err(diagnostics) => return Ok(Applied::refused(diagnostics)),
-            Ok(accepted) => accepted,
-        };
-        let deployments = definitions.iter().map(|(it, _)| ids(it)).collect();
-        let _one = self.deploying.lock().await;
+        match judge(apply.xml.clone(), options, apply.resources.clone()).await? {
+            Err(diagnostics) => self.deployed_already(apply, diagnostics).await,
+            accepted => Ok(accepted),
+        }
+    }
+
+    /// Deploys what was accepted, unless it is there; to be called by one at a time.
+    pub(super) async fn bring(
+        &self,
+        definitions: Vec<(ProcessDefinition, Definition, Option<Claim>)>,
+        diagnostics: Vec<Diagnostic>,
+        apply: &Apply,
+    ) -> Result<Applied, Error> {
+        let deployments = definitions.iter().map(|(it, ..)| ids(it)).collect();
         let (mut verdict, mut messages) = (Verdict::Unchanged, Vec::new());
         let now = self.now();
-        for (checked, definition) in definitions {
+        for (checked, definition, claim) in definitions {
             match self.mesh.deployment(checked.deployment.as_str()) {
                 Some(there) => {
                     messages.push(format!("{} is deployed already and is {}", checked.deployment, there.state));
                     self.rebind(&there, &apply.bindings).await?;
                 }
                 None => {
-                    let state = self.deploy(definition, &apply, now).await?;
+                    let state = self.deploy(definition, apply, claim, now).await?;
                     messages.push(format!("{} is {state}", checked.deployment));
                     verdict = Verdict::Created;
                 }
@@ -141,9 +156,11 @@ impl Operations {
         &self,
         definition: Definition,
         apply: &Apply,
+        claim: Option<Claim>,
         now: Timestamp,
     ) -> Result<crate::definitions::State, Error> {
-        let deployment = Deployment::new(Arc::new(definition), apply.bindings.clone(), apply.stopped, now);
+        let mut deployment = Deployment::new(Arc::new(definition), apply.bindings.clone(), apply.stopped, now);
+        deployment.claim = claim;
         let definition = &deployment.definition;
         let (id, state) = (definition.deployment.clone(), deployment.state);
         self.commit(vec![

@@ -103,7 +103,19 @@ impl Operations {
     /// Forgets a deployment; its instances stay as history.
     pub(crate) async fn delete_deployment(&self, text: &str, force: bool) -> Result<DeploymentId, Error> {
         let _one = self.deploying.lock().await;
-        let mut deployment = self.mesh.resolve(text)?;
+        let deployment = self.mesh.resolve(text)?;
+        if let (Some(claim), false) = (&deployment.claim, force) {
+            let (id, whole) = (&deployment.definition.deployment, claim.workflow.as_str());
+            let (namespace, name) = whole.split_once('/').unwrap_or(("", whole));
+            return Err(Error::WrongState(format!(
+                "{id} is of Workflow {whole}, which would bring it again: `kubectl -n {namespace} delete workflow {name}`"
+            )));
+        }
+        self.forget(deployment, force).await
+    }
+
+    /// The same, whosever it is; to be called by one at a time.
+    pub(super) async fn forget(&self, mut deployment: Deployment, force: bool) -> Result<DeploymentId, Error> {
         let id = deployment.definition.deployment.clone();
         if force && deployment.state != State::Stopped {
             self.stop(&deployment, true).await?;
@@ -148,7 +160,7 @@ impl Operations {
         tokio::time::timeout(STOPPED_WITHIN, stopped).await.map_err(late)?
     }
 
-    async fn set_state(&self, id: &DeploymentId, to: State, message: &str) -> Result<(), Error> {
+    pub(super) async fn set_state(&self, id: &DeploymentId, to: State, message: &str) -> Result<(), Error> {
         tracing::info!(deployment = %id, %to, "deployment changed state");
         let write = self.mesh.set_state(id, to, message, self.now());
         self.commit(write.into_iter().collect()).await

@@ -86,6 +86,9 @@ async fn examine(cluster: &Cluster, path: &str, object: &Value, namespace: &str)
 fn ours(found: &Value, object: &Value, namespace: &str) -> anyhow::Result<()> {
     let hint = match manager(found) {
         MANAGER => return Ok(()),
+        _ if object["kind"] == "CustomResourceDefinition" => {
+            "--set workflows.crd=false leaves it to whoever made it".to_owned()
+        }
         "Helm" => format!("it was installed by Helm: helm upgrade rexflow deploy/istio -n {namespace}"),
         "" => "delete it, or install into another namespace with -n".to_owned(),
         other => format!("it is managed by {other}; install into another namespace with -n"),
@@ -206,6 +209,9 @@ mod tests {
             assert!(crate::exit::hint_of(&error).contains(hint), "{error}");
             assert!(error.to_string().contains("service/flowd in x already"), "{error}");
         }
+        let crd = json!({"kind": "CustomResourceDefinition", "metadata": {"name": "workflows.rexflow.io"}});
+        let error = ours(&of("Helm"), &crd, "x").unwrap_err();
+        assert!(crate::exit::hint_of(&error).contains("workflows.crd=false"), "{error}");
     }
 
     #[test]

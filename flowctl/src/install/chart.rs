@@ -28,12 +28,13 @@ pub(crate) const DEFAULTS: &str = include_str!("../../../deploy/istio/values.yam
 /// What the values may be.
 pub(crate) const SCHEMA: &str = include_str!("../../../deploy/istio/values.schema.json");
 const ABOUT: &str = include_str!("../../../deploy/istio/Chart.yaml");
-const TEMPLATES: [(&str, &str); 5] = files![
+const TEMPLATES: [(&str, &str); 6] = files![
     "templates/access.yaml",
     "templates/flowd.yaml",
     "templates/observability.yaml",
     "templates/options.yaml",
     "templates/webhook.yaml",
+    "templates/workflows.yaml",
 ];
 /// What templates read.
 const FILES: [(&str, &str); 3] =

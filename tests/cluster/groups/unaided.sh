@@ -83,6 +83,7 @@ unaided() {
     k get sa,svc,sts,cm,role,rolebinding,clusterrole,clusterrolebinding,mutatingwebhookconfiguration,peerauthentication -A -l rexflow.io/installation=$NS
   check "there is nothing more to uninstall" "there is no installation of flowctl's in the namespace $NS" flow uninstall
   check "its namespace goes by hand" "deleted" k delete namespace $NS
+  check "and so does the CRD, with which all Workflows go" "deleted" k delete crd workflows.rexflow.io
 }
 
 # flowd is away: pods are made without sidecars, and check says so; then it says which ones
