@@ -31,6 +31,8 @@ use tokio::sync::watch;
 pub(crate) use accounts::{Accounts, Admission, Refusal};
 pub(crate) use history::{History, Past, STORED as SWAPS};
 pub(crate) use image::STORED as IMAGES;
+#[cfg(feature = "kubernetes")]
+pub(crate) use in_place::Standing;
 pub(crate) use in_place::{InPlace, InPlaces, STORED as IN_PLACES, Stage, Work};
 pub(crate) use ingress::Routed;
 pub(crate) use session::Hello;

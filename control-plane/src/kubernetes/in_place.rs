@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::turn::{Seen, Turn, Word};
 use super::objects::{Kind, Object};
 use super::{FIELD_MANAGER, watch};
-use crate::mesh::{InPlace, Mesh, Stage, Work};
+use crate::mesh::{InPlace, Mesh, Stage, Standing, Work};
 use crate::store::{AnyStore, Batch, Store as _, Write};
 
 /// See the module's documentation.
@@ -28,8 +28,17 @@ pub(super) struct InPlaces {
     client: Client,
     store: AnyStore,
     clock: Arc<dyn Clock>,
-    /// Containers whose tasks are asked whether they answer, by their pods' UIDs; and how often they had been asked before.
-    asked: HashMap<String, (String, u64)>,
+    /// Whose tasks are asked whether they answer, by their pods' UIDs.
+    asked: HashMap<String, Asked>,
+}
+
+/// A probe that a sidecar was asked for.
+struct Asked {
+    container: String,
+    /// In which it was asked.
+    session: u64,
+    /// How many there had been before.
+    probes: u64,
 }
 
 /// A Deployment and what belongs to it.
@@ -119,12 +128,13 @@ impl InPlaces {
         if !pod.has_restarted(work) {
             return Some(word);
         }
-        let asked = self.asked.get(&pod.uid).filter(|(container, _)| *container == pod.container);
+        let Standing { quiet: _, up, probes, session } = standing;
+        let asked = self.asked.get(&pod.uid).filter(|it| it.container == pod.container && it.session == session);
         match asked {
-            Some((_, before)) if standing.probes > *before && standing.up => word.answers = true,
-            Some((_, before)) if standing.probes == *before => {}
+            Some(asked) if probes > asked.probes && up => word.answers = true,
+            Some(asked) if probes == asked.probes => {}
             Some(_) | None => {
-                self.asked.insert(pod.uid.clone(), (pod.container.clone(), standing.probes));
+                self.asked.insert(pod.uid.clone(), Asked { container: pod.container.clone(), session, probes });
                 mesh.probe_in(&pod.uid);
             }
         }

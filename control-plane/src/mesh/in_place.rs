@@ -75,8 +75,10 @@ pub(crate) struct Standing {
     pub(crate) quiet: bool,
     /// The last probe of all of its tasks has succeeded.
     pub(crate) up: bool,
-    /// How often the one that was probed least has been probed.
+    /// How often the one that was probed least has been probed in this session.
     pub(crate) probes: u64,
+    /// What was asked of it in an earlier one is forgotten.
+    pub(crate) session: u64,
 }
 
 impl Mesh {
@@ -118,6 +120,7 @@ impl Mesh {
             quiet: since.is_some_and(|since| sidecar.quiet >= *since),
             up: sidecar.serves.keys().all(up),
             probes: probes.min().unwrap_or_default(),
+            session: sidecar.session.unwrap_or_default(),
         })
     }
 
@@ -239,6 +242,10 @@ mod tests {
         let version = mesh.lock().news.version();
         assert!(quiet(version));
         assert_eq!(mesh.standing("b"), None);
+        let (before, again) = (mesh.standing("a").unwrap(), mesh.attach(&in_pod(1, "a"), 0).0);
+        let after = mesh.standing("a").unwrap();
+        assert!(after.session == again && again != before.session, "what it was asked before it has not heard");
+        assert!(!after.quiet, "nor is what it said then still so");
         assert!(!bindings(1).endpoints.iter().any(|it| it.replicas[0].draining), "there is no other");
         mesh.attach(&in_pod(2, "b"), 0);
         assert!(!bindings(2).quiesce);
