@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "flow/v1/identity.proto",
         "flow/v1/journal.proto",
         "flow/v1/ledger.proto",
+        "flow/v1/swap.proto",
         "rexflow/flow.proto",
     ];
     for file in files {

@@ -339,7 +339,7 @@ impl Starting<'_> {
         let mut tls = self.tls;
         if let Some(cluster) = &mut cluster {
             mesh.admit_by(Admission::Awaited);
-            cluster.lead(mesh.clone(), trigger.watch());
+            cluster.lead(mesh.clone(), (self.store.clone(), clock.clone()), trigger.watch());
             tls = cluster.hops();
         }
         let accounts = Accounts::default();

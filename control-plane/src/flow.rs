@@ -426,14 +426,21 @@ impl Flow for Service {
     }
 
     async fn swap(&self, request: Request<v1::SwapRequest>) -> Result<Response<v1::SwapResponse>, Status> {
-        let v1::SwapRequest { task, url, deployment, undo, image, timeout_ms, service, weight } = request.into_inner();
+        let v1::SwapRequest { task, url, deployment, undo, image, timeout_ms, service, weight, in_place, commit } =
+            request.into_inner();
         let weight = if weight == 0 { hop::WHOLE } else { u8::try_from(weight).unwrap_or(u8::MAX) };
-        let to = match (undo, url.is_empty(), image.is_empty(), service.is_empty()) {
-            (false, false, true, true) => SwapTo::Url(url),
-            (false, true, false, true) => SwapTo::Image(image),
-            (false, true, true, false) => SwapTo::Service(service.into(), weight),
-            (true, true, true, true) => SwapTo::Undone,
-            _ => return Err(Status::invalid_argument("give either a URL, or a service, or an image, or undo")),
+        let to = match (undo, commit, url.is_empty(), image.is_empty(), service.is_empty()) {
+            (false, false, false, true, true) => SwapTo::Url(url),
+            (false, false, true, false, true) if in_place => SwapTo::InPlace(image),
+            (false, false, true, false, true) => SwapTo::Image(image),
+            (false, false, true, true, false) => SwapTo::Service(service.into(), weight),
+            (true, false, true, true, true) => SwapTo::Undone,
+            (false, true, true, true, true) => SwapTo::Committed,
+            _ => {
+                return Err(Status::invalid_argument(
+                    "give either a URL, or a service, or an image, or undo, or commit",
+                ));
+            }
         };
         let within = if timeout_ms == 0 { ROLLED_WITHIN } else { Duration::from_millis(timeout_ms).min(MAX_WAIT) };
         let swap = Swap { task, to, deployment: (!deployment.is_empty()).then_some(deployment), within };

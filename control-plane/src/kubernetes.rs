@@ -2,7 +2,8 @@
 //!
 //! * [`objects`]: what is to be there for the deployments that are applied; [`container`]: the sidecar as a container; [`inject`]: how it gets into
 //!   pods. Pure: JSON in, JSON out; `flowctl inject` and `flowctl validate --include_kubernetes` call them without any cluster.
-//! * `reconcile`: brings the cluster to that, again and again; `webhook`: injects when pods are made; `pods`: how they fare.
+//! * `reconcile`: brings the cluster to that, again and again; `webhook`: injects when pods are made; `pods`: how they fare;
+//!   `in_place`: gives running ones another image.
 //! * `workflow`: models that are applied by way of the API server.
 //! * `authority`, `certificates`: the mesh's CA and what flowd shows; `identity`: gives sidecars their certificates; `trust`: where they find the CA.
 //!
@@ -20,6 +21,8 @@ mod authority;
 mod certificates;
 #[cfg(feature = "kubernetes")]
 pub(crate) mod identity;
+#[cfg(feature = "kubernetes")]
+mod in_place;
 #[cfg(feature = "kubernetes")]
 mod pods;
 #[cfg(feature = "kubernetes")]

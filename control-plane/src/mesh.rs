@@ -12,6 +12,7 @@ mod desired;
 mod evaluate;
 mod history;
 mod image;
+mod in_place;
 mod index;
 mod ingress;
 mod listening;
@@ -32,6 +33,9 @@ use tokio::sync::watch;
 pub(crate) use accounts::{Accounts, Admission, Refusal};
 pub(crate) use history::{History, Past, STORED as SWAPS};
 pub(crate) use image::STORED as IMAGES;
+#[cfg(feature = "kubernetes")]
+pub(crate) use in_place::Standing;
+pub(crate) use in_place::{InPlace, InPlaces, STORED as IN_PLACES, Stage, Work};
 pub(crate) use ingress::Routed;
 pub(crate) use session::Hello;
 pub(crate) use split::{STORED as SPLITS, Share};
@@ -70,6 +74,7 @@ pub(crate) struct Stored {
     pub(crate) sidecars: Vec<(Incarnation, Sidecar)>,
     pub(crate) overrides: BTreeMap<ServiceName, String>,
     pub(crate) images: Images,
+    pub(crate) in_places: InPlaces,
     pub(crate) splits: Splits,
     pub(crate) history: History,
     pub(crate) retired: BTreeSet<Digest>,
@@ -86,6 +91,12 @@ struct MeshState {
     overrides: BTreeMap<ServiceName, String>,
     /// Images by swap.
     images: Images,
+    /// Images that pods have been given in place, by swap.
+    in_places: InPlaces,
+    /// Pods that stand still, by UID, and since which version.
+    quiesced: BTreeMap<String, u64>,
+    /// Services whose pods run another image than their Deployments have.
+    drifts: BTreeMap<ServiceName, String>,
     /// Services that do the work of others, by swap.
     splits: Splits,
     /// What services were swapped to.
@@ -115,6 +126,7 @@ impl Mesh {
         let mut state = MeshState {
             overrides: stored.overrides,
             images: stored.images,
+            in_places: stored.in_places,
             splits: stored.splits,
             history: stored.history,
             retired: stored.retired,
@@ -122,6 +134,7 @@ impl Mesh {
             news: News::from((stored.boot << 32) + 1),
             ..MeshState::default()
         };
+        state.quiesce();
         for mut deployment in stored.deployments {
             // its sidecars have the grace that a restart of flowd takes
             if deployment.state.accepts() || deployment.state == State::Starting {
@@ -368,7 +381,7 @@ impl MeshState {
                 let endpoint = Endpoint {
                     incarnation: *incarnation,
                     address: sidecar.address.clone(),
-                    draining: sidecar.draining,
+                    draining: self.is_spared(service, sidecar),
                 };
                 endpoints.entry(service.clone()).or_default().push(endpoint);
             }

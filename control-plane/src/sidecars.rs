@@ -42,6 +42,8 @@ pub(crate) struct Sidecar {
     pub(crate) told: u64,
     /// The version of the bindings in force there.
     pub(crate) acked: u64,
+    /// No call of its tasks runs, by the bindings of this version that have it stand still.
+    pub(crate) quiet: u64,
     pub(crate) health: HashMap<ServiceName, Probe>,
     pub(crate) mailbox: Arc<Mailbox>,
     /// Who it is, where that is known.
@@ -172,6 +174,7 @@ impl Remembered {
             sent: None,
             told: 0,
             acked: 0,
+            quiet: 0,
             health: HashMap::new(),
             mailbox: Arc::default(),
             identity,

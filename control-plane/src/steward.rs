@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::definitions::{State, record};
 use crate::ledger::Leaving;
-use crate::mesh::{IMAGES, SPLITS, SWAPS, Stored, URLS};
+use crate::mesh::{IMAGES, IN_PLACES, SPLITS, SWAPS, Stored, URLS};
 use crate::operations::Operations;
 use crate::sidecars::{self, Remembered};
 use crate::store::{self, AnyStore, Batch, Entry, Store, Write};
@@ -100,6 +100,11 @@ pub(crate) async fn load(store: &AnyStore, now: u64) -> Result<Found, Error> {
         let service = after(IMAGES, &key);
         let swapped = serde_json::from_slice(&value).map_err(|e| broken(&service, e))?;
         stored.images.insert(ServiceName::from(service), swapped);
+    }
+    for (key, value) in all(store, IN_PLACES).await? {
+        let service = after(IN_PLACES, &key);
+        let in_place = serde_json::from_slice(&value).map_err(|e| broken(&service, e))?;
+        stored.in_places.insert(ServiceName::from(service), in_place);
     }
     let mut splits = Vec::new();
     for (key, value) in all(store, SPLITS).await? {

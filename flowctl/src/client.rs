@@ -87,7 +87,7 @@ impl Selection {
     }
 }
 
-/// What to swap, and to what; one of the URL, the service, the image and `undo`.
+/// What to swap, and to what; one of the URL, the service, the image, `undo` and `commit`.
 #[derive(Debug)]
 pub(crate) struct Repoint {
     pub(crate) task: String,
@@ -101,6 +101,10 @@ pub(crate) struct Repoint {
     /// Empty: everywhere.
     pub(crate) deployment: String,
     pub(crate) undo: bool,
+    /// The image is for the pods that there are.
+    pub(crate) in_place: bool,
+    /// What was swapped in place is kept.
+    pub(crate) commit: bool,
 }
 
 /// What to do to a deployment or an instance.
@@ -386,6 +390,8 @@ impl Client {
             url: repoint.url,
             deployment: repoint.deployment,
             undo: repoint.undo,
+            in_place: repoint.in_place,
+            commit: repoint.commit,
             image: repoint.image,
             service: repoint.service,
             weight: repoint.weight,

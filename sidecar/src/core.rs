@@ -132,6 +132,8 @@ pub enum Input {
     Called(ActivationId, u32, Result<Answer, CallFailure>),
     /// A task's probe: up, or down and why.
     Health(ServiceName, Option<String>),
+    /// Start no call from now on, or go on with those that wait.
+    Quiesce(bool),
     /// Every record up to this mark is durable.
     Written(u64),
     /// Time has passed.
@@ -251,6 +253,7 @@ pub struct Core {
     quiet_since: Option<Timestamp>,
     asked: Option<Timestamp>,
     random: u64,
+    quiesced: bool,
     draining: bool,
     gone: bool,
     leaving: Option<Leaving>,
@@ -287,6 +290,7 @@ impl Core {
             quiet_since: None,
             asked: None,
             random,
+            quiesced: false,
             draining: false,
             gone: false,
             leaving: None,
@@ -320,6 +324,7 @@ impl Core {
             Input::Fates(replica, fates) => self.fates(now, replica, fates, out),
             Input::Called(activation, number, result) => self.called(now, activation, number, result, out),
             Input::Health(service, down) => self.health(now, service, down, out),
+            Input::Quiesce(quiesced) => self.quiesce(now, quiesced, out),
             Input::Written(mark) => self.written(now, mark, out),
             Input::Tick => {}
             Input::Drain => self.draining = true,

@@ -14,6 +14,7 @@ mod drain;
 mod flowd;
 mod outputs;
 mod pause;
+mod quiesce;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use crate::spans::Spans;
 use crate::tables::{Loaded, Served, Tables};
 use drain::Phase;
 use pause::Pulse;
+use quiesce::Quiesce;
 
 /// A journal that has grown by this many bytes since its checkpoint is due for the next one.
 const CHECKPOINT: u64 = 8 << 20;
@@ -119,6 +121,7 @@ pub(crate) struct Engine {
     greeted: bool,
     bindings_version: u64,
     phase: Phase,
+    quiesce: Quiesce,
     end: Option<End>,
 }
 
@@ -151,6 +154,7 @@ impl Engine {
             greeted: false,
             bindings_version: 0,
             phase: Phase::Running,
+            quiesce: Quiesce::default(),
             end: None,
         }
     }
@@ -225,8 +229,9 @@ impl Engine {
 
     /// How long to sleep at most.
     fn alarm(&self) -> Option<Duration> {
-        let next = [self.parts.core.next_tick(), self.phase.deadline(self.marks.is_empty()), self.parts.control.due()];
-        let next = next.into_iter().flatten().min()?;
+        let own = [self.phase.deadline(self.marks.is_empty()), self.quiesce.deadline()];
+        let next = own.into_iter().chain([self.parts.core.next_tick(), self.parts.control.due()]);
+        let next = next.flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now())))
     }
 
@@ -401,6 +406,7 @@ impl Engine {
         self.inputs = inputs;
         self.perform(now);
         self.drain_step(now);
+        self.quiesce_step(now);
         self.keep_links();
         self.parts.control.flush(now);
         self.checkpoint();

@@ -2,7 +2,7 @@
 //!
 //! `flow-sidecar probe` and `flow-sidecar drain` are run inside the sidecar's own container, so that neither needs a port that a mesh would
 //! guard. A drain is a signal; who may send it is the system's question. `GET /drained` answers once the
-//! sidecar drains and calls its task no more: a task that waits for it before it ends is not stopped in the middle of a call.
+//! sidecar drains, or stands still for flowd, and calls its task no more: a task that waits for it before it ends is not stopped in the middle of a call.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -152,7 +152,7 @@ pub fn note_process(folder: &Path) -> std::io::Result<()> {
     std::fs::write(folder.join(PID), format!("{}\n", std::process::id()))
 }
 
-/// Whether the task is called no more, as the engine sees it while it drains.
+/// Whether the task is called no more, as the engine sees it while it drains or stands still.
 #[derive(Debug)]
 pub(crate) struct Quiet(watch::Sender<bool>);
 
@@ -185,7 +185,14 @@ pub(crate) async fn serve(
 }
 
 async fn drained(mut drain: DrainWatcher, mut quiet: watch::Receiver<bool>, limit: Duration) -> Response<Full<Bytes>> {
-    if tokio::time::timeout(BEGINS_WITHIN, drain.signaled()).await.is_err() {
+    let begins = async {
+        tokio::select! {
+            () = drain.signaled() => {}
+            // the container alone is made anew, and nobody calls it
+            _ = quiet.wait_for(|quiet| *quiet) => {}
+        }
+    };
+    if tokio::time::timeout(BEGINS_WITHIN, begins).await.is_err() {
         return admin::text(StatusCode::CONFLICT, "text/plain", "the sidecar does not drain\n");
     }
     // an engine that has ended calls nobody

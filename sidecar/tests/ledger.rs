@@ -33,6 +33,7 @@ pub(crate) struct Told {
     pub(crate) health: Vec<v1::TaskHealth>,
     pub(crate) table_acks: Vec<v1::TableAck>,
     pub(crate) bindings: u64,
+    pub(crate) quiet: u64,
     pub(crate) leaves: Vec<v1::Leave>,
 }
 
@@ -164,6 +165,7 @@ fn note(told: &watch::Sender<Told>, who: Incarnation, message: v1::SidecarMessag
         told.health.extend(message.health);
         told.table_acks.extend(message.table_acks);
         told.bindings = told.bindings.max(message.bindings_ack);
+        told.quiet = told.quiet.max(message.quiet);
         reply.left = message.leave.is_some();
         told.leaves.extend(message.leave);
         let reports = told.reports.entry(who).or_default();

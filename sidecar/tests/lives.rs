@@ -150,3 +150,34 @@ async fn tables_and_bindings_from_flowd_are_acknowledged_and_outlive_a_restart()
     assert_eq!(starter.answer().await.0.len(), 1);
     assert_eq!((first.requests().len(), second.called(2).await.len()), (0, 2));
 }
+
+#[tokio::test]
+async fn a_sidecar_stands_still_for_flowd_and_says_when_the_last_call_has_ended() {
+    let (folders, ledger, definition) = (Folders::new(), Ledger::new().await, single());
+    let task = Task::new(|n| if n == 0 { Reply::Hang } else { ok("{}") }).await;
+    let mut config = folders.with_tables("a", &task.url, &definition, &[]);
+    config.flowd = vec![ledger.address.to_string()];
+    let a = Sidecar::start(config).await;
+    let mut starter = Starter::new(a.incarnation, a.hop).await;
+    starter.offer(&token(&definition, "a", 1, &json!({})));
+    task.called(1).await;
+    let bindings = |version, quiesce| {
+        let bindings = Some(v1::Bindings { version, quiesce, ..Default::default() });
+        ledger.say(v1::FlowdMessage { bindings, ..Default::default() });
+    };
+    bindings(3, true);
+    let told = ledger.told("the bindings are in force", |told| told.bindings == 3).await;
+    assert_eq!(told.quiet, 0, "a call is under way");
+    let waiting = token(&definition, "a", 2, &json!({}));
+    starter.offer(&waiting);
+    while !starter.answer().await.0.contains(&waiting.activation) {}
+    task.release();
+    assert_eq!(ledger.products(1).await.len(), 1);
+    ledger.told("it is quiet", |told| told.quiet == 3).await;
+    a.metric_becomes("flow_tokens_held", 1.0).await;
+    assert_eq!(task.requests().len(), 1, "what it has taken meanwhile waits");
+    // the container may end: nobody calls it
+    assert!(a.asked("/drained").await.contains("drained"));
+    bindings(4, false);
+    assert_eq!(ledger.products(2).await.len(), 2);
+}

@@ -169,7 +169,7 @@ impl Sidecar {
     }
 
     /// What the health port answers, head and all.
-    async fn asked(&self, path: &str) -> String {
+    pub(crate) async fn asked(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();

@@ -322,3 +322,37 @@ fn a_product_goes_to_the_service_that_a_split_chooses_and_a_token_comes_from_who
 fn split(service: &str, backend: &str, weight: u8) -> Splits {
     Splits::new([(service.into(), Backends::from([(backend.into(), weight)]))])
 }
+
+#[test]
+fn a_sidecar_that_stands_still_takes_tokens_and_calls_nobody_until_it_goes_on() {
+    let mut bench = Bench::new(&["a"]);
+    bench.handle(Input::Quiesce(true));
+    bench.offer();
+    // its container is away for a moment: no attempt and no patience is spent on that
+    bench.handle(Input::Health("a".into(), Some("refused".into())));
+    bench.wait(100_000);
+    assert_eq!(bench.calls(), 0);
+    bench.durable();
+    bench.wait(100);
+    let accepted = |o: &Output| matches!(o, Output::Accept(1, a, _) if *a == token().activation);
+    assert!(bench.outputs.iter().any(accepted), "the sender may let go of it");
+    bench.handle(Input::Health("a".into(), None));
+    assert_eq!(bench.calls(), 0, "that its task answers is for flowd to judge");
+    bench.handle(Input::Quiesce(false));
+    assert_eq!(bench.calls(), 1);
+    bench.answer(token().activation, 200);
+    bench.durable();
+    assert_eq!(bench.sent().element.as_str(), "B");
+}
+
+#[test]
+fn calls_under_way_end_while_a_sidecar_stands_still_and_a_failed_one_waits() {
+    let mut bench = Bench::new(&["a"]);
+    bench.offer();
+    bench.handle(Input::Quiesce(true));
+    bench.answer(token().activation, 503);
+    bench.wait(60_000);
+    assert_eq!(bench.calls(), 1, "not again before it goes on");
+    bench.handle(Input::Quiesce(false));
+    assert_eq!(bench.calls(), 2);
+}

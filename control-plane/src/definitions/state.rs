@@ -86,6 +86,8 @@ pub(crate) struct TaskView {
     pub(crate) health: Health,
     /// Why a table was refused, or why the probe fails.
     pub(crate) reason: String,
+    /// Its pods run another image than their Deployment has; empty when they do not.
+    pub(crate) drift: String,
 }
 
 /// What a deployment that is to run comes to; `None` when it stays as it is. The text says why it is not RUNNING.
@@ -157,7 +159,16 @@ mod tests {
     use super::*;
 
     fn task(ready: u32, health: Health) -> TaskView {
-        TaskView { element: "a".into(), service: "s".into(), replicas: ready, ready, health, reason: "x".into() }
+        let reason = "x".to_owned();
+        TaskView {
+            element: "a".into(),
+            service: "s".into(),
+            replicas: ready,
+            ready,
+            health,
+            reason,
+            drift: String::new(),
+        }
     }
 
     fn after(state: State, age: u64, tasks: &[TaskView]) -> Option<State> {

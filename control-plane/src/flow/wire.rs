@@ -222,7 +222,14 @@ fn task(operations: &Operations, deployment: &Deployment, view: &TaskView) -> v1
         replicas: view.replicas,
         ready_replicas: view.ready,
         url: swapped.or_else(bound).or_else(|| declared(deployment, &view.element)).unwrap_or_default(),
+        conditions: conditions(view),
     }
+}
+
+fn conditions(view: &TaskView) -> Vec<v1::Condition> {
+    let drift = (!view.drift.is_empty())
+        .then(|| v1::Condition { r#type: "ImageDrift".to_owned(), message: view.drift.clone() });
+    drift.into_iter().collect()
 }
 
 /// Where the model itself says that a task's service is.
@@ -266,15 +273,17 @@ pub(super) fn swap(outcome: SwapOutcome) -> v1::SwapResponse {
         let Swapped { incarnation, address, service, url, error } = it;
         v1::Swapped { incarnation, hop_address: address, service, url, error }
     };
-    let rollout = |(service, it): (routing::ServiceName, Rollout)| v1::Rollout {
+    let rollout = |in_place, (service, it): (routing::ServiceName, Rollout)| v1::Rollout {
         workload: it.workload,
         service: service.as_str().to_owned(),
         image: it.image,
         error: it.lacks,
+        in_place,
     };
+    let in_place = outcome.in_place.into_iter().map(|it| rollout(true, it));
     v1::SwapResponse {
         sidecars: outcome.sidecars.into_iter().map(swapped).collect(),
-        rollouts: outcome.rollouts.into_iter().map(rollout).collect(),
+        rollouts: outcome.rollouts.into_iter().map(|it| rollout(false, it)).chain(in_place).collect(),
         shares: outcome.shares.into_iter().map(share).collect(),
     }
 }

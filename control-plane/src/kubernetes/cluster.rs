@@ -3,7 +3,9 @@
 //! Sidecars attach to a port of their own, where flowd shows the certificate of the mesh's CA and they show theirs; who has none yet gets one there.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use runtime::clock::Clock;
 use runtime::drain::DrainWatcher;
 use runtime::tls::{Limits, Tls};
 use tokio::net::TcpListener;
@@ -13,6 +15,7 @@ use super::Orchestrator;
 use crate::config::Config;
 use crate::mesh::Mesh;
 use crate::operations::{Gate, Operations};
+use crate::store::AnyStore;
 
 #[cfg(feature = "kubernetes")]
 pub(crate) use with::Cluster;
@@ -138,12 +141,12 @@ mod with {
         }
 
         /// Looks after the cluster from now on.
-        pub(crate) fn lead(&mut self, mesh: Mesh, drain: DrainWatcher) {
+        pub(crate) fn lead(&mut self, mesh: Mesh, keeps: (AnyStore, Arc<dyn Clock>), drain: DrainWatcher) {
             let (client, settings) = (self.client.clone(), self.settings.clone());
             let authority = self.certificates.authority.clone();
             let work = async move {
                 reconcile::greet(&client, &settings).await;
-                reconcile::run(mesh, client, settings, authority, drain).await;
+                reconcile::run(mesh, keeps, client, settings, authority, drain).await;
             };
             self.reconciler = Some(AbortOnDropHandle::new(tokio::spawn(work)));
         }
@@ -207,7 +210,7 @@ mod without {
             match self.0 {}
         }
 
-        pub(crate) fn lead(&mut self, _mesh: Mesh, _drain: DrainWatcher) {
+        pub(crate) fn lead(&mut self, _mesh: Mesh, _keeps: (AnyStore, Arc<dyn Clock>), _drain: DrainWatcher) {
             match self.0 {}
         }
 

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 pub(crate) use image::Rollout;
 pub use image::{Images, Swapped};
 #[cfg(feature = "kubernetes")]
-pub(crate) use image::{keep, rollout};
+pub(crate) use image::{image, keep, rollout};
 
 use self::image::Wanted;
 use super::container::{self, Purpose, Tuning};

@@ -32,14 +32,19 @@ impl Pods {
         Self { client, settings, bare: HashMap::new() }
     }
 
-    /// What keeps pods from running; pods that the webhook has missed are made anew.
-    pub(super) async fn look(&mut self, wanted: &[Object], problems: &mut Problems) -> Result<(), kube::Error> {
+    /// The pods of this mesh.
+    pub(super) async fn list(&self) -> Result<Vec<DynamicObject>, kube::Error> {
         let pods: Api<DynamicObject> = Api::all_with(self.client.clone(), &watch::resource("", "v1", "Pod"));
+        Ok(pods.list(&watch::listed(&self.settings)).await?.items)
+    }
+
+    /// What keeps pods from running; pods that the webhook has missed are made anew.
+    pub(super) async fn look(&mut self, pods: &[DynamicObject], wanted: &[Object], problems: &mut Problems) {
         let deployments = wanted.iter().filter(|it| it.key.kind == Kind::Deployment);
         let services: HashMap<(&str, &str), &BTreeSet<ServiceName>> =
             deployments.map(|it| ((it.key.namespace.as_str(), it.key.name.as_str()), &it.services)).collect();
         let mut bare = HashMap::new();
-        for pod in pods.list(&watch::listed(&self.settings)).await?.items {
+        for pod in pods {
             let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
             let name = pod.metadata.name.as_deref().unwrap_or_default();
             let labels = pod.metadata.labels.clone().unwrap_or_default();
@@ -68,7 +73,6 @@ impl Pods {
             }
         }
         self.bare = bare;
-        Ok(())
     }
 
     /// Tells the mesh which pods go and which are gone.

@@ -14,24 +14,29 @@ use kube::core::DynamicObject;
 use kube::{Api, Client};
 use routing::table::CONNECTORS;
 use routing::{Digest, ServiceName};
+use runtime::clock::Clock;
 use runtime::drain::DrainWatcher;
 use serde_json::Value;
 use tokio::sync::watch as state;
 use tokio::time::{Instant, sleep_until};
 
 use super::authority::Authority;
+use super::in_place::{InPlaces, Workload};
 use super::inject::{INJECTED, INJECTION};
-use super::objects::{Applied, Found, Key, Kind, Object, Planned, Present, Rollout, keep, plan, rollout};
+use super::objects::{Applied, Found, Key, Kind, Object, Planned, Present, Rollout, image, keep, plan, rollout};
 use super::pods::Pods;
 use super::trust::Trust;
 use super::{FIELD_MANAGER, Settings, watch};
 use crate::definitions::Deployment;
 use crate::mesh::{Accounts, Admission, Mesh};
+use crate::store::AnyStore;
 
 /// From one look to the next when nothing has changed.
 const PERIOD: Duration = Duration::from_secs(30);
 /// Changes gather so long.
 const GATHER: Duration = Duration::from_millis(300);
+/// The same while pods are swapped in place, which have their time.
+const SOON: Duration = Duration::from_secs(1);
 /// After a look that failed.
 const AGAIN: Duration = Duration::from_secs(3);
 
@@ -41,6 +46,7 @@ pub(crate) type Problems = BTreeMap<ServiceName, String>;
 /// Looks until the drain.
 pub(crate) async fn run(
     mesh: Mesh,
+    (store, clock): (AnyStore, Arc<dyn Clock>),
     client: Client,
     settings: Settings,
     mut authority: state::Receiver<Option<Arc<Authority>>>,
@@ -51,6 +57,7 @@ pub(crate) async fn run(
     let mut reconciler = Reconciler {
         trust: Trust::new(client.clone(), settings.clone()),
         pods: Pods::new(client.clone(), settings.clone()),
+        in_place: InPlaces::new(client.clone(), store, clock),
         client,
         settings,
         authority: authority.clone(),
@@ -60,7 +67,10 @@ pub(crate) async fn run(
     loop {
         changes.mark_unchanged();
         let (next, problems) = match reconciler.look(&mesh).await {
-            Ok(problems) => (PERIOD, Some(problems)),
+            Ok(problems) => {
+                let busy = mesh.in_places().values().any(|it| it.is_under_way());
+                (if busy { SOON } else { PERIOD }, Some(problems))
+            }
             Err(error) => {
                 let text = watch::reason(&error);
                 if told != text {
@@ -104,6 +114,7 @@ struct Reconciler {
     /// What was written last of each object, and the version that it came to.
     written: HashMap<Key, (Digest, String)>,
     pods: Pods,
+    in_place: InPlaces,
 }
 
 /// Namespaces of the cluster.
@@ -162,8 +173,10 @@ impl Reconciler {
             self.make(object, &there, &mut problems).await?;
         }
         self.remove(&wanted, &there).await?;
-        self.pods.look(&wanted, &mut problems).await?;
+        let pods = self.pods.list().await?;
+        self.pods.look(&pods, &wanted, &mut problems).await;
         self.pods.follow(mesh).await?;
+        self.in_place.step(mesh, &workloads(&wanted, &there), &pods).await?;
         Ok(problems)
     }
 
@@ -341,6 +354,16 @@ impl Reconciler {
 fn rollouts(wanted: &[Object], there: &There) -> BTreeMap<ServiceName, Rollout> {
     let live = wanted.iter().filter_map(|it| Some((it, rollout(&there.get(&it.key)?.body)?)));
     live.flat_map(|(it, rollout)| it.services.iter().map(move |service| (service.clone(), rollout.clone()))).collect()
+}
+
+/// The Deployments of tasks, as they are.
+fn workloads<'a>(wanted: &'a [Object], there: &'a There) -> Vec<Workload<'a>> {
+    let one = |object: &'a Object| {
+        let live = &there.get(&object.key)?.body;
+        let rolls = !rollout(live)?.lacks.is_empty();
+        Some(Workload { object, live, image: image(live)?, rolls })
+    };
+    wanted.iter().filter_map(one).collect()
 }
 
 /// What changes when somebody else has written to it.

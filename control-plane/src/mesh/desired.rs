@@ -63,6 +63,7 @@ impl MeshState {
             left: ids(&self.left),
             settled: ids(&self.settled),
             callbacks: self.callbacks.clone(),
+            quiesce: self.is_quiesced(sidecar),
             splits: known.iter().flat_map(|service| self.split_of(service)).collect(),
             accounts: self.accounts_of(known),
         }
@@ -82,7 +83,7 @@ impl MeshState {
         let endpoint = |(incarnation, sidecar): (&Incarnation, &Sidecar)| v1::Endpoint {
             incarnation: incarnation_bytes(*incarnation),
             address: sidecar.address.clone(),
-            draining: sidecar.draining,
+            draining: self.is_spared(service, sidecar),
         };
         serving.map(endpoint).collect()
     }

@@ -118,6 +118,7 @@ impl MeshState {
             let mut view = TaskView {
                 element: element.as_str().to_owned(),
                 service: task.service.as_str().to_owned(),
+                drift: self.drifts.get(&task.service).cloned().unwrap_or_default(),
                 ..TaskView::default()
             };
             let mut down = String::new();

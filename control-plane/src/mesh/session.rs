@@ -143,6 +143,10 @@ impl Mesh {
             let sidecar = state.sidecars.get_mut(&incarnation).filter(|it| it.session == Some(session))?;
             (sidecar.session, sidecar.seen) = (None, now);
             sidecar.health.clear();
+            if !state.quiesced.is_empty() {
+                // a replica that stands still is spared for the sake of others that are there
+                state.news.of(sidecar.serves.keys());
+            }
             if sidecar.refused.is_some() {
                 state.news.of(sidecar.serves.keys());
                 state.sidecars.remove(&incarnation);
@@ -175,7 +179,8 @@ impl Mesh {
         message: &v1::SidecarMessage,
         now: Timestamp,
     ) -> Vec<Duration> {
-        if message.table_acks.is_empty() && message.health.is_empty() && message.bindings_ack == 0 {
+        let said = !message.table_acks.is_empty() || !message.health.is_empty();
+        if !said && message.bindings_ack == 0 && message.quiet == 0 {
             return Vec::new();
         }
         self.change_of(|state| {
@@ -184,6 +189,7 @@ impl Mesh {
             };
             sidecar.seen = now;
             sidecar.acked = sidecar.acked.max(message.bindings_ack);
+            sidecar.quiet = sidecar.quiet.max(message.quiet);
             let probed: Vec<ServiceName> = message.health.iter().filter_map(|it| probed(sidecar, it)).collect();
             let (acknowledged, took): (Vec<Digest>, Vec<Duration>) =
                 message.table_acks.iter().filter_map(|ack| acknowledged(incarnation, sidecar, ack)).unzip();

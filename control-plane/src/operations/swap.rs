@@ -1,5 +1,6 @@
 //! Swapping a task: another URL or another service at once, running instances included, or another image for its container, pod by pod.
 
+mod in_place;
 mod share;
 
 use std::collections::BTreeSet;
@@ -40,6 +41,10 @@ pub(crate) enum SwapTo {
     Service(ServiceName, u8),
     /// Another image of its container.
     Image(String),
+    /// Another image for the pods that there are.
+    InPlace(String),
+    /// That image for good.
+    Committed,
     /// What it was before any swap.
     Undone,
 }
@@ -51,6 +56,8 @@ pub(crate) struct Outcome {
     pub(crate) sidecars: Vec<Swapped>,
     /// Services whose pods are replaced.
     pub(crate) rollouts: Vec<(ServiceName, Rollout)>,
+    /// Services whose pods were given another image in place, or their own back.
+    pub(crate) in_place: Vec<(ServiceName, Rollout)>,
     /// Services whose work others do, or did.
     pub(crate) shares: Vec<Share>,
 }
@@ -61,6 +68,8 @@ impl std::fmt::Display for SwapTo {
             Self::Url(url) => write!(f, "URL {url}"),
             Self::Service(service, weight) => write!(f, "service {service}, weight {weight}"),
             Self::Image(image) => write!(f, "image {image}"),
+            Self::InPlace(image) => write!(f, "image {image}, in place"),
+            Self::Committed => f.write_str("the image that was swapped to in place, for good"),
             Self::Undone => f.write_str("as before any swap"),
         }
     }
@@ -82,16 +91,18 @@ impl Operations {
     pub(crate) async fn swap(&self, swap: Swap) -> Result<Outcome, Error> {
         match &swap.to {
             SwapTo::Url(url) => check_url(url).map_err(|why| Error::Invalid(format!("--url {url}: {why}")))?,
-            SwapTo::Image(image) => {
+            SwapTo::Image(image) | SwapTo::InPlace(image) => {
                 check_image(image).map_err(|why| Error::Invalid(format!("--image {image:?}: {why}")))?
             }
             SwapTo::Service(_, weight) => share::check(*weight)?,
-            SwapTo::Undone => {}
+            SwapTo::Undone | SwapTo::Committed => {}
         }
         let services = self.services_meant(&swap.task, swap.deployment.as_deref())?;
         match &swap.to {
             SwapTo::Service(backend, _) => self.may_do(&services, backend)?,
             SwapTo::Image(_) => self.brought(&services)?,
+            SwapTo::InPlace(image) => self.may_swap_in_place(&services, image)?,
+            SwapTo::Committed => _ = self.to_commit(&services)?,
             SwapTo::Url(_) | SwapTo::Undone => {}
         }
         self.commit(self.mesh.record_swap(&services, &swap.to.to_string(), self.now())).await?;
@@ -105,18 +116,30 @@ impl Operations {
             SwapTo::Image(image) => {
                 Ok(Outcome { rollouts: self.reimage(&services, Some(image), swap.within).await?, ..Outcome::default() })
             }
+            SwapTo::InPlace(image) => {
+                Ok(Outcome { in_place: self.swap_in_place(&services, image, swap.within).await?, ..Outcome::default() })
+            }
+            SwapTo::Committed => {
+                Ok(Outcome { rollouts: self.commit_in_place(&services, swap.within).await?, ..Outcome::default() })
+            }
             SwapTo::Undone => {
                 let images = self.mesh.images();
                 let imaged: BTreeSet<_> = services.iter().filter(|it| images.contains_key(*it)).cloned().collect();
                 let rollouts =
                     if imaged.is_empty() { Vec::new() } else { self.reimage(&imaged, None, swap.within).await? };
+                let rest = services.difference(&imaged).cloned().collect();
+                let in_place = self.undo_in_place(&rest, swap.within).await?;
                 let shares = self.unshare(&services).await?;
                 // what has another image or others that did its work alone stays where it is
                 let urls = self.mesh.swapped();
-                let alone = |it: &ServiceName| !imaged.contains(it) && !shares.iter().any(|share| share.service == *it);
+                let alone = |it: &ServiceName| {
+                    !imaged.contains(it)
+                        && !in_place.iter().any(|(other, _)| other == it)
+                        && !shares.iter().any(|share| share.service == *it)
+                };
                 let repointed = services.iter().filter(|it| urls.contains_key(*it) || alone(it));
                 let repointed: BTreeSet<_> = repointed.cloned().collect();
-                Ok(Outcome { sidecars: self.repoint(&repointed, None).await?, rollouts, shares })
+                Ok(Outcome { sidecars: self.repoint(&repointed, None).await?, rollouts, in_place, shares })
             }
         }
     }
@@ -167,7 +190,9 @@ impl Operations {
         image: Option<&str>,
         within: Duration,
     ) -> Result<Vec<(ServiceName, Rollout)>, Error> {
-        let writes = self.mesh.reimage(services, image, self.now());
+        let mut writes = self.mesh.reimage(services, image, self.now());
+        // all pods are made anew: what they were given in place goes with them
+        writes.extend(self.mesh.put_in_place(services, None));
         self.commit(writes).await?;
         tracing::info!(?services, image, "other images");
         let over = || self.mesh.rollouts(services).iter().all(|(_, it)| it.lacks.is_empty());

@@ -12,7 +12,7 @@ use super::{Description, Operation, Resource, Selection};
 use crate::args::kind::Kind;
 use crate::exit::Exit;
 use crate::output::apply::{Deployed, File, Status};
-use crate::output::deployment::{Deployment, Ingress, Task};
+use crate::output::deployment::{Condition, Deployment, Ingress, Task};
 use crate::output::describe::Sidecar;
 use crate::output::diagnostic::{Diagnostic, Severity, has_errors};
 use crate::output::instance::{Body, Failed, Instance, State, Waiting};
@@ -251,7 +251,12 @@ fn task(wire: v1::Task) -> Task {
         replicas: wire.replicas,
         ready_replicas: wire.ready_replicas,
         url: wire.url,
+        conditions: wire.conditions.into_iter().map(condition).collect(),
     }
+}
+
+fn condition(wire: v1::Condition) -> Condition {
+    Condition { kind: wire.r#type, message: wire.message }
 }
 
 pub(super) fn description(wire: v1::Description) -> Option<Description> {
@@ -335,6 +340,7 @@ pub(super) fn swap(task: String, wire: v1::SwapResponse) -> swap::Swap {
         service: it.service,
         image: it.image,
         error: it.error,
+        in_place: it.in_place,
     };
     let share = |it: v1::Share| swap::Share {
         service: it.service,

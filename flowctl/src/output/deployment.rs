@@ -25,6 +25,16 @@ pub(crate) struct Task {
     pub(crate) ready_replicas: u32,
     /// Where its service is: by a swap, by apply's bindings, or by the model; may be empty.
     pub(crate) url: String,
+    pub(crate) conditions: Vec<Condition>,
+}
+
+/// Something that holds of a task and that somebody should know.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Condition {
+    /// `ImageDrift`
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) message: String,
 }
 
 /// A way in from outside.
@@ -92,6 +102,13 @@ impl Deployment {
         entry.into()
     }
 
+    /// Its tasks' conditions, in a few words.
+    fn conditions(&self) -> String {
+        let tasks = self.tasks.iter();
+        let each = tasks.flat_map(|task| task.conditions.iter().map(move |it| format!("{}={}", task.element, it.kind)));
+        each.collect::<Vec<_>>().join(",")
+    }
+
     fn row(&self, now: Timestamp) -> [String; 6] {
         let up = self.tasks.iter().filter(|task| task.health == "UP").count();
         [
@@ -144,9 +161,21 @@ impl Show for List {
                 services.join(","),
                 deployment.start_events.join(","),
                 deployment.reason.clone(),
+                deployment.conditions(),
             ]
         });
-        let headings = ["ID", "PROCESS", "STATE", "TASKS UP", "RUNNING", "AGE", "SERVICES", "START EVENTS", "REASON"];
+        let headings = [
+            "ID",
+            "PROCESS",
+            "STATE",
+            "TASKS UP",
+            "RUNNING",
+            "AGE",
+            "SERVICES",
+            "START EVENTS",
+            "REASON",
+            "CONDITIONS",
+        ];
         table::render(headings, rows)
     }
 }

@@ -76,6 +76,10 @@ impl Show for OfDeployment {
         });
         let headings = ["ELEMENT", "NAME", "SERVICE", "HEALTH", "READY", "REASON"];
         section(&mut text, "Tasks", &table::render(headings, tasks));
+        let conditions = deployment.tasks.iter().flat_map(|task| {
+            task.conditions.iter().map(|it| [task.element.clone(), it.kind.clone(), it.message.clone()])
+        });
+        section(&mut text, "Conditions", &table::render(["ELEMENT", "TYPE", "MESSAGE"], conditions));
         let sidecars = self.sidecars.iter().map(|sidecar| {
             let connected = if sidecar.connected { "UP" } else { "DOWN" };
             [sidecar.hop_address.clone(), sidecar.serves.join(","), connected.to_owned(), sidecar.version.clone()]

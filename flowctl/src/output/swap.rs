@@ -32,6 +32,8 @@ pub(crate) struct Rollout {
     pub(crate) image: String,
     /// Why it is not over; empty when no pod of an earlier image is left.
     pub(crate) error: String,
+    /// Its pods were given the image in place.
+    pub(crate) in_place: bool,
 }
 
 /// What became of a swap.
@@ -91,14 +93,19 @@ impl Show for History {
 impl Swap {
     /// 1 if a sidecar could not be reached, pods are not replaced yet, or a share is not in force everywhere.
     pub(crate) fn exit(&self) -> Exit {
-        let failed =
-            self.unreached().next().is_some() || self.unfinished().next().is_some() || self.unshared().next().is_some();
+        let pods = self.rollouts.iter().any(|rollout| !rollout.error.is_empty());
+        let failed = pods || self.unreached().next().is_some() || self.unshared().next().is_some();
         if failed { Exit::Error } else { Exit::Ok }
     }
 
-    /// Workloads with pods of an earlier image.
+    /// Workloads with pods of an earlier image, which are being replaced.
     pub(crate) fn unfinished(&self) -> impl Iterator<Item = &Rollout> {
-        self.rollouts.iter().filter(|rollout| !rollout.error.is_empty())
+        self.rollouts.iter().filter(|rollout| !rollout.error.is_empty() && !rollout.in_place)
+    }
+
+    /// Workloads whose pods were given another image in place, or their own back.
+    pub(crate) fn in_place(&self) -> impl Iterator<Item = &Rollout> {
+        self.rollouts.iter().filter(|rollout| rollout.in_place)
     }
 
     /// Shares that are not in force everywhere.
@@ -154,7 +161,8 @@ impl Swap {
         if self.rollouts.is_empty() {
             return None;
         }
-        let row = |it: &Rollout| [it.workload.clone(), it.service.clone(), it.image.clone(), state(&it.error)];
+        let image = |it: &Rollout| if it.in_place { format!("{} (in place)", it.image) } else { it.image.clone() };
+        let row = |it: &Rollout| [it.workload.clone(), it.service.clone(), image(it), state(&it.error)];
         let rollouts = self.rollouts.iter();
         Some(match wide {
             true => {
@@ -237,11 +245,29 @@ mod tests {
             service: format!("{name}.shop"),
             image: format!("registry.example/{name}:2"),
             error: error.into(),
+            in_place: false,
         };
         let rollouts = vec![rollout("charge", "")];
         let mut swap = Swap { task: "charge".into(), sidecars: Vec::new(), rollouts, shares: Vec::new() };
         assert_eq!(swap.exit(), Exit::Ok);
         swap.rollouts.push(rollout("refund", "0 of 1 pods are available, 1 of them new; pod refund-1 does not run"));
+        assert_eq!(swap.exit(), Exit::Error);
+        insta::assert_snapshot!(every_form(&swap));
+    }
+
+    #[test]
+    fn a_swap_in_place_in_every_form() {
+        let rollout = |error: &str| Rollout {
+            workload: "shop/charge".into(),
+            service: "charge.shop".into(),
+            image: "registry.example/charge:2".into(),
+            error: error.into(),
+            in_place: true,
+        };
+        let mut swap =
+            Swap { task: "charge".into(), sidecars: Vec::new(), rollouts: vec![rollout("")], shares: Vec::new() };
+        assert_eq!((swap.exit(), swap.unfinished().count(), swap.in_place().count()), (Exit::Ok, 0, 1));
+        swap.rollouts = vec![rollout("pod charge-1 does not run registry.example/charge:2: ImagePullBackOff")];
         assert_eq!(swap.exit(), Exit::Error);
         insta::assert_snapshot!(every_form(&swap));
     }

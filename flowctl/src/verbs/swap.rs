@@ -1,4 +1,4 @@
-//! `flowctl swap`: repoint a task to another service at once, all of it or a share, running instances included, or give its container another image, pod by pod.
+//! `flowctl swap`: repoint a task to another service at once, all of it or a share, running instances included, or give its container another image, in new pods or in those that there are.
 
 use std::time::Duration;
 
@@ -28,12 +28,20 @@ pub(crate) struct Swap {
     /// How much of the work that service does, of 100 activations; all of it if nothing is said
     #[arg(long, value_name = "1-100", requires = "service", value_parser = clap::value_parser!(u32).range(1..=100))]
     // what rules the service out would rule out that it is required, too
-    #[arg(conflicts_with_all = ["url", "image", "undo", "history"])]
+    #[arg(conflicts_with_all = ["url", "image", "undo", "commit", "history"])]
     weight: Option<u32>,
 
     /// Image of its container from now on, in a cluster: new pods come first, old ones finish what they run
     #[arg(long, value_name = "IMAGE", group = "to")]
     image: Option<String>,
+
+    /// Give it to the pods that there are, one after the other: their containers alone are made anew, and the Deployment stays as it is
+    #[arg(long, requires = "image", conflicts_with_all = ["url", "service", "undo", "commit", "history"])]
+    in_place: bool,
+
+    /// Keep what was swapped in place: the Deployment gets the image
+    #[arg(long, group = "to")]
+    commit: bool,
 
     /// Only in this deployment; everywhere if none is named
     #[arg(long, value_name = "ID")]
@@ -72,6 +80,8 @@ impl Swap {
             timeout: self.timeout,
             deployment: self.deployment.unwrap_or_default(),
             undo: self.undo,
+            in_place: self.in_place,
+            commit: self.commit,
         };
         let swap = Client::connect(flowd).await?.swap(repoint).await?;
         output::show(&swap, self.output.output)?;
@@ -80,6 +90,17 @@ impl Swap {
                 "error: sidecar {} of {} is not reached ({}); it takes the new service before it takes work again",
                 sidecar.hop_address, sidecar.service, sidecar.error
             ));
+        }
+        for rollout in swap.in_place() {
+            if !rollout.error.is_empty() {
+                output::note(format_args!("error: not all pods of {}: {}", rollout.service, rollout.error));
+            } else if self.in_place {
+                output::note(format_args!(
+                    "a pod of {} that is made anew has its Deployment's image: `flowctl swap {task} --commit` keeps the new one, `--undo` takes it back",
+                    rollout.service,
+                    task = swap.task
+                ));
+            }
         }
         for rollout in swap.unfinished() {
             output::note(format_args!(

@@ -58,6 +58,12 @@ impl Outgoing {
         self.ready = true;
     }
 
+    /// No call of a task runs, by the bindings of this version.
+    pub(crate) fn quiet(&mut self, version: u64) {
+        self.rest.quiet = version;
+        self.ready = true;
+    }
+
     pub(crate) fn whereabouts(&mut self, asked: v1::Whereabouts) {
         self.rest.whereabouts.push(asked);
         self.ready = true;

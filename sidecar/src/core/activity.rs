@@ -47,6 +47,12 @@ impl Core {
         if held.calling || held.waiting.is_some() {
             return; // an alarm that was not worth searching for
         }
+        if self.quiesced {
+            // also when the task is down, which it is for a moment while its container is made anew
+            held.waiting = Some(request);
+            self.services.entry(held.service.clone()).or_default().queue.push_back(activation);
+            return;
+        }
         let service = self.services.entry(held.service.clone()).or_default();
         if let Some(why) = service.down.clone() {
             self.step(now, activation, step::Input::CallFailed(CallFailure::Down(why)), out);
@@ -101,6 +107,11 @@ impl Core {
     fn call_ended(&mut self, now: Timestamp, name: &ServiceName, out: &mut Vec<Output>) {
         let Some(service) = self.services.get_mut(name) else { return };
         service.calling = service.calling.saturating_sub(1);
+        self.call_queued(now, name, out);
+    }
+
+    /// Calls of those that wait, as many as there are places for.
+    fn call_queued(&mut self, now: Timestamp, name: &ServiceName, out: &mut Vec<Output>) {
         // more than one when the task is down: they wait for it elsewhere, not in the queue
         while let Some(next) = self.next_in_queue(name) {
             if let Some(request) = self.held.get_mut(&next).and_then(|h| h.waiting.take()) {
@@ -109,12 +120,23 @@ impl Core {
         }
     }
 
-    /// Calls that wait for a place at their task.
+    /// No call is started any more, those under way end; or calls go on, in the order in which they came. Tokens are taken all the time.
+    pub(super) fn quiesce(&mut self, now: Timestamp, quiesced: bool, out: &mut Vec<Output>) {
+        self.quiesced = quiesced;
+        let mut services: Vec<ServiceName> = self.services.keys().cloned().collect();
+        services.sort_unstable();
+        services.iter().for_each(|name| self.call_queued(now, name, out));
+    }
+
+    /// Calls that wait for a place at their task, or for the task itself.
     pub fn queued(&self) -> usize {
         self.services.values().map(|service| service.queue.len()).sum()
     }
 
     fn next_in_queue(&mut self, name: &ServiceName) -> Option<ActivationId> {
+        if self.quiesced {
+            return None;
+        }
         let service = self.services.get_mut(name).filter(|s| s.calling < self.config.max_calls)?;
         service.queue.pop_front()
     }

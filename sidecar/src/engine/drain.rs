@@ -49,6 +49,7 @@ impl Engine {
     pub(super) fn start_drain(&mut self) {
         let until = super::now() + millis(self.parts.config.drain_timeout);
         self.phase = Phase::Finishing { until, idle_until: None, drained: false };
+        self.go_on();
         self.inputs.push(Input::Drain);
     }
 
@@ -62,7 +63,6 @@ impl Engine {
     }
 
     pub(super) fn drain_step(&mut self, now: Timestamp) {
-        self.parts.quiet.set(!matches!(self.phase, Phase::Running) && self.parts.calls.running() == 0);
         match &mut self.phase {
             Phase::Running => {}
             Phase::Finishing { until, idle_until, drained } => {

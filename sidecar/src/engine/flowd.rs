@@ -35,6 +35,7 @@ impl Engine {
             Event::Linked | Event::Room | Event::Unreachable => {}
             Event::Unlinked => {
                 if std::mem::take(&mut self.greeted) {
+                    self.quiesce.alone(super::now());
                     self.inputs.push(Input::LedgerUnlinked);
                 }
             }
@@ -154,6 +155,7 @@ impl Engine {
             tracing::warn!(%error, "bindings from flowd cannot be used; the old ones stay");
             return;
         }
+        self.quiesce(bindings);
         if let Err(error) = self.parts.tables.keep_bindings(bindings) {
             tracing::warn!(%error, "bindings are in force and will be unknown after a restart without flowd");
         }

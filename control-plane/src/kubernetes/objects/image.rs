@@ -81,6 +81,12 @@ fn container(deployment: &Value) -> Option<&Value> {
     deployment["spec"]["template"]["spec"]["containers"].as_array()?.iter().find(|it| it["name"] == *name)
 }
 
+/// What a task's container would be made of, in a pod that is made now.
+#[cfg(feature = "kubernetes")]
+pub(crate) fn image(live: &Value) -> Option<&str> {
+    container(live)?["image"].as_str()
+}
+
 /// How far a Deployment is; `None` if it runs no task of ours.
 #[cfg(feature = "kubernetes")]
 pub(crate) fn rollout(live: &Value) -> Option<Rollout> {

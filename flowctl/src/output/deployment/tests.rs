@@ -11,13 +11,19 @@ pub(crate) fn degraded() -> Deployment {
         replicas: 2,
         ready_replicas: 1,
         url: String::new(),
+        conditions: Vec::new(),
     };
+    let drift = Condition {
+        kind: "ImageDrift".into(),
+        message: "1 of 2 pods run charge:2, their Deployment has charge:1".into(),
+    };
+    let drifted = Task { conditions: vec![drift], ..task("charge", "Charge the card", "DOWN") };
     Deployment {
         id: "order-1a2b3c4d".into(),
         process: "order".into(),
         state: "DEGRADED".into(),
         reason: "task `charge` is DOWN".into(),
-        tasks: vec![task("collect", "Collect", "UP"), task("charge", "Charge the card", "DOWN")],
+        tasks: vec![task("collect", "Collect", "UP"), drifted],
         start_events: vec!["begin".into(), "begin-late".into()],
         running: 3,
         applied: Some(time_at(-7_300_000)),
