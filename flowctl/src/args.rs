@@ -37,9 +37,9 @@ pub(crate) struct Cli {
 }
 
 /// Where flowd is.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Flowd {
-    /// Host of flowd [default: localhost]
+    /// Host of flowd [default: localhost if flowd listens there, else the mesh of the kubeconfig's cluster]
     #[arg(
         long = "flowd_host",
         alias = "flowd-host",
@@ -50,17 +50,16 @@ pub(crate) struct Flowd {
     )]
     pub(crate) flowd_host: Option<String>,
 
-    /// Port of flowd; also `tcp://IP:PORT`, as Kubernetes puts it into the environment
+    /// Port of flowd; also `tcp://IP:PORT`, as Kubernetes puts it into the environment [default: 9001]
     #[arg(
         long = "flowd_port",
         alias = "flowd-port",
         env = "FLOWD_PORT",
         global = true,
         value_name = "PORT",
-        help_heading = "Connection",
-        default_value = "9001"
+        help_heading = "Connection"
     )]
-    pub(crate) flowd_port: Port,
+    pub(crate) flowd_port: Option<Port>,
 
     /// File with the token that flowd asks for (flowd's own `--token`)
     #[arg(long, env = "FLOWD_TOKEN", global = true, value_name = "FILE", help_heading = "Connection")]
@@ -77,12 +76,57 @@ pub(crate) struct Flowd {
     /// CA of the mesh (PEM)
     #[arg(long, env = "FLOWD_TLS_CA", global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) tls_ca: Option<PathBuf>,
+
+    #[cfg(feature = "kubernetes")]
+    #[command(flatten)]
+    pub(crate) mesh: Mesh,
+}
+
+/// Which mesh of a cluster, for flowctl's own port-forward.
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Mesh {
+    /// Go to the flowd of this namespace of the cluster, whoever listens on localhost; FLOW_NAMESPACE only says which mesh is meant if there are several
+    #[arg(long, short, global = true, value_name = "NAMESPACE", help_heading = "Connection")]
+    pub(crate) namespace: Option<String>,
+
+    /// Go to the cluster of this kubeconfig, whoever listens on localhost
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// Go to the cluster of this context of the kubeconfig, whoever listens on localhost
+    #[arg(long = "kube-context", global = true, value_name = "NAME", help_heading = "Connection")]
+    pub(crate) context: Option<String>,
+}
+
+/// Where to look for flowd, by what was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// There, and nowhere else.
+    At(Address),
+    /// On this machine; if nobody listens there, in the cluster of the kubeconfig.
+    #[cfg(feature = "kubernetes")]
+    Around(Address),
+    /// In the cluster, and nowhere else.
+    #[cfg(feature = "kubernetes")]
+    Cluster,
 }
 
 impl Flowd {
-    /// Host and port of flowd, all sources considered.
-    pub(crate) fn address(&self) -> Address {
-        Address::new(self.flowd_host.as_deref(), &self.flowd_port)
+    /// Where to look for it. An address that was said is taken as it is; so is what has certificates of its own, which are for flowd's port alone.
+    pub(crate) fn look(&self) -> Look {
+        let address = Address::new(self.flowd_host.as_deref(), self.flowd_port.as_ref());
+        #[cfg(feature = "kubernetes")]
+        {
+            let said = self.flowd_port.is_some() || self.flowd_host.as_deref().is_some_and(|host| !host.is_empty());
+            let tls = [&self.tls_cert, &self.tls_key, &self.tls_ca].into_iter().any(Option::is_some);
+            let Mesh { namespace, kubeconfig, context } = &self.mesh;
+            if !said && !tls {
+                let named = namespace.is_some() || kubeconfig.is_some() || context.is_some();
+                return if named { Look::Cluster } else { Look::Around(address) };
+            }
+        }
+        Look::At(address)
     }
 }
 

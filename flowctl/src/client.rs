@@ -5,6 +5,8 @@
 
 mod channel;
 mod failure;
+#[cfg(feature = "kubernetes")]
+mod forward;
 pub(crate) mod tasks;
 mod wire;
 
@@ -20,7 +22,6 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 use crate::args::Flowd;
-use crate::args::address::Address;
 use crate::args::kind::Kind;
 use crate::exit::Exit;
 use crate::output::deployment::Deployment;
@@ -31,6 +32,7 @@ use crate::output::report::Outcome;
 use crate::output::timer::Timer;
 use crate::output::{apply, probe, swap, trace};
 use crate::payload::Payload;
+use channel::Place;
 use failure::failed;
 
 /// Time between two looks at the deployments while they are watched.
@@ -180,18 +182,17 @@ pub(crate) struct Daemon {
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     flow: FlowClient<InterceptedService<Channel, AttachToken>>,
-    address: Address,
+    place: Place,
 }
 
 impl Client {
     /// Connects; an error says what to start if nobody is there.
     pub(crate) async fn connect(flowd: &Flowd) -> anyhow::Result<Self> {
-        let address = flowd.address();
-        let (channel, token) = channel::open(flowd, &address).await?;
+        let (channel, token, place) = channel::open(flowd).await?;
         let flow = FlowClient::with_interceptor(channel, token)
             .max_decoding_message_size(proto::MAX_MESSAGE)
             .max_encoding_message_size(proto::MAX_MESSAGE);
-        Ok(Self { flow, address })
+        Ok(Self { flow, place })
     }
 
     /// Deploys a model.
@@ -207,7 +208,7 @@ impl Client {
         let resources = resources.iter().map(wire::resource).collect();
         let request = v1::ApplyRequest { file: file_name, bpmn_xml, stopped, bindings, resources };
         let answer = self.flow.apply(request).await;
-        let answer = answer.map_err(|status| failed(&self.address, &format!("cannot apply {file}"), status))?;
+        let answer = answer.map_err(|status| failed(&self.place, &format!("cannot apply {file}"), status))?;
         Ok(wire::file(file, answer.into_inner()))
     }
 
@@ -225,7 +226,7 @@ impl Client {
             trace: None,
         };
         let answer = self.flow.run(request).await;
-        let instance = answer.map_err(|status| failed(&self.address, &attempt, status))?.into_inner();
+        let instance = answer.map_err(|status| failed(&self.place, &attempt, status))?.into_inner();
         match start.wait {
             Some(limit) => self.wait(wire::instance(instance), limit).await,
             None => Ok(wire::instance(instance)),
@@ -241,7 +242,7 @@ impl Client {
             Err(status) if status.code() == tonic::Code::DeadlineExceeded => {
                 self.instances(Selection::one(&started.id)).await?.next().await.unwrap_or(Ok(started))
             }
-            Err(status) => Err(failed(&self.address, &format!("cannot wait for {}", started.id), status)),
+            Err(status) => Err(failed(&self.place, &format!("cannot wait for {}", started.id), status)),
         }
     }
 
@@ -305,7 +306,7 @@ impl Client {
     /// Everything about an instance or a deployment.
     pub(crate) async fn describe(&mut self, id: &str) -> anyhow::Result<Description> {
         let answer = self.flow.describe(v1::DescribeRequest { id: id.to_owned() }).await;
-        let answer = answer.map_err(|status| failed(&self.address, &format!("cannot describe {id}"), status))?;
+        let answer = answer.map_err(|status| failed(&self.place, &format!("cannot describe {id}"), status))?;
         wire::description(answer.into_inner()).with_context(|| format!("flowd says nothing about {id}"))
     }
 
@@ -341,7 +342,7 @@ impl Client {
             Err(status) if status.code() == tonic::Code::NotFound => {
                 Ok(Outcome { kind, id, exit: Exit::NotFound, message: status.message().to_owned() })
             }
-            Err(status) => Err(failed(&self.address, &format!("cannot {verb} {kind} {id}"), status)),
+            Err(status) => Err(failed(&self.place, &format!("cannot {verb} {kind} {id}"), status)),
         }
     }
 
@@ -355,7 +356,7 @@ impl Client {
             time_to_live_ms: u64::try_from(message.time_to_live.as_millis()).unwrap_or(u64::MAX),
             payload: Some(wire::payload(message.payload)),
         };
-        let answer = self.flow.publish(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
+        let answer = self.flow.publish(request).await.map_err(|status| failed(&self.place, &attempt, status))?;
         Ok(wire::receipt(answer.into_inner()))
     }
 
@@ -363,7 +364,7 @@ impl Client {
     pub(crate) async fn signal(&mut self, name: String, payload: Payload) -> anyhow::Result<Receipt> {
         let attempt = format!("cannot signal {name}");
         let request = v1::SignalRequest { name, payload: Some(wire::payload(payload)) };
-        let answer = self.flow.signal(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
+        let answer = self.flow.signal(request).await.map_err(|status| failed(&self.place, &attempt, status))?;
         Ok(wire::receipt(answer.into_inner()))
     }
 
@@ -371,14 +372,14 @@ impl Client {
     pub(crate) async fn offer(&mut self, process: String, payload: Payload) -> anyhow::Result<Receipt> {
         let request = v1::OfferRequest { process, payload: Some(wire::payload(payload)) };
         let attempt = "cannot offer the variables";
-        let answer = self.flow.offer(request).await.map_err(|status| failed(&self.address, attempt, status))?;
+        let answer = self.flow.offer(request).await.map_err(|status| failed(&self.place, attempt, status))?;
         Ok(wire::receipt(answer.into_inner()))
     }
 
     /// The health of the tasks of deployments; of all if none is named.
     pub(crate) async fn probe(&mut self, ids: Vec<String>) -> anyhow::Result<probe::List> {
         let answer = self.flow.probe(v1::ProbeRequest { ids }).await;
-        let answer = answer.map_err(|status| failed(&self.address, "cannot probe", status))?;
+        let answer = answer.map_err(|status| failed(&self.place, "cannot probe", status))?;
         Ok(wire::probes(answer.into_inner()))
     }
 
@@ -397,7 +398,7 @@ impl Client {
             weight: repoint.weight,
             timeout_ms: u64::try_from(repoint.timeout.as_millis()).unwrap_or(u64::MAX),
         };
-        let answer = self.flow.swap(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
+        let answer = self.flow.swap(request).await.map_err(|status| failed(&self.place, &attempt, status))?;
         Ok(wire::swap(repoint.task, answer.into_inner()))
     }
 
@@ -405,7 +406,7 @@ impl Client {
     pub(crate) async fn swaps(&mut self, task: String, deployment: String) -> anyhow::Result<swap::History> {
         let attempt = format!("cannot list the swaps of {task}");
         let request = v1::ListSwapsRequest { task, deployment };
-        let answer = self.flow.list_swaps(request).await.map_err(|status| failed(&self.address, &attempt, status))?;
+        let answer = self.flow.list_swaps(request).await.map_err(|status| failed(&self.place, &attempt, status))?;
         Ok(wire::swaps(answer.into_inner()))
     }
 
@@ -413,14 +414,14 @@ impl Client {
     pub(crate) async fn update(&mut self, file: &str, spec: String) -> anyhow::Result<Vec<Outcome>> {
         let attempt = format!("cannot update by {file}");
         let answer = self.flow.update(v1::UpdateRequest { spec }).await;
-        let answer = answer.map_err(|status| failed(&self.address, &attempt, status))?;
+        let answer = answer.map_err(|status| failed(&self.place, &attempt, status))?;
         Ok(answer.into_inner().results.into_iter().map(|it| wire::operated(Kind::Deployment, it)).collect())
     }
 
     /// Who flowd is.
     pub(crate) async fn version(&mut self) -> anyhow::Result<Daemon> {
         let answer = self.flow.version(v1::Empty {}).await;
-        let answer = answer.map_err(|status| failed(&self.address, "cannot ask flowd for its version", status))?;
+        let answer = answer.map_err(|status| failed(&self.place, "cannot ask flowd for its version", status))?;
         let v1::VersionResponse { version, store, leading } = answer.into_inner();
         Ok(Daemon { version, store, leading })
     }
@@ -432,8 +433,8 @@ impl Client {
         answer: Result<tonic::Response<tonic::Streaming<W>>, tonic::Status>,
         convert: fn(W) -> T,
     ) -> anyhow::Result<impl futures_util::Stream<Item = anyhow::Result<T>> + Send + 'static> {
-        let (address, attempt) = (self.address.clone(), attempt.to_owned());
-        let stream = answer.map_err(|status| failed(&address, &attempt, status))?.into_inner();
-        Ok(stream.map(move |item| item.map(convert).map_err(|status| failed(&address, &attempt, status))))
+        let (place, attempt) = (self.place.clone(), attempt.to_owned());
+        let stream = answer.map_err(|status| failed(&place, &attempt, status))?.into_inner();
+        Ok(stream.map(move |item| item.map(convert).map_err(|status| failed(&place, &attempt, status))))
     }
 }

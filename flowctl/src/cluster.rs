@@ -6,14 +6,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
+use kube::api::Api;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
+use tokio::io::DuplexStream;
 
 use crate::exit::{Exit, Failure};
 
 /// How long one question may take.
 const WITHIN: Duration = Duration::from_secs(20);
+/// What the kubelet puts into the environment of every container.
+const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
 /// Who writes the objects of an installation.
 pub(crate) const FIELD_MANAGER: &str = "flowctl";
 
@@ -25,7 +30,7 @@ pub(crate) struct Access {
     pub(crate) kubeconfig: Option<PathBuf>,
 
     /// The context of the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
+    #[arg(long, alias = "kube-context", value_name = "NAME", help_heading = "Cluster")]
     pub(crate) context: Option<String>,
 }
 
@@ -71,6 +76,8 @@ impl From<Error> for Failure {
 /// A cluster.
 pub(crate) struct Cluster {
     client: Client,
+    /// Where its API server is.
+    pub(crate) url: String,
 }
 
 impl Cluster {
@@ -84,8 +91,9 @@ impl Cluster {
         config.default_retry = false;
         // one provider for all of the process; somebody has chosen the same one already if this fails
         let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+        let url = config.cluster_url.to_string();
         let client = Client::try_from(config).map_err(|error| Error::Config(error.to_string()))?;
-        Ok(Self { client })
+        Ok(Self { client, url })
     }
 
     /// The object, or list, at a path; `None` if there is none.
@@ -140,6 +148,28 @@ impl Cluster {
         Ok(answer["status"]["allowed"] == true)
     }
 
+    /// A connection to a port of a pod, as `kubectl port-forward` makes it, but without a port on this machine.
+    pub(crate) async fn forward(&self, namespace: &str, pod: &str, port: u16) -> Result<DuplexStream, Error> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/portforward");
+        let away = |why: &str| Error::Away(path.clone(), why.to_owned());
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let opened = tokio::time::timeout(WITHIN, pods.portforward(pod, &[port])).await;
+        let mut forward =
+            opened.map_err(|_| away(&format!("nothing within {WITHIN:?}")))?.map_err(|it| refusal(&path, it))?;
+        let (stream, error) = (forward.take_stream(port), forward.take_error(port));
+        let name = format!("{namespace}/{pod}:{port}");
+        tokio::spawn(async move {
+            let said = match error {
+                Some(error) => error.await,
+                None => None,
+            };
+            if let Some(said) = said {
+                tracing::warn!("the port-forward to {name} broke off: {said}");
+            }
+        });
+        stream.ok_or_else(|| away("no stream for the port"))
+    }
+
     async fn json(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
         let text = self.ask(method, path, body).await?;
         serde_json::from_str(&text).map_err(|error| Error::Away(path.to_owned(), format!("no JSON: {error}")))
@@ -150,15 +180,21 @@ impl Cluster {
         let request = request(method, path, body).map_err(|error| away(error.to_string()))?;
         match tokio::time::timeout(WITHIN, self.client.request_text(request)).await {
             Err(_) => Err(away(format!("nothing within {WITHIN:?}"))),
-            Ok(Ok(text)) => Ok(text),
-            Ok(Err(kube::Error::Api(status))) => Err(match status.code {
-                401 | 403 => Error::Forbidden(status.message.clone()),
-                404 => Error::Unknown(status.message.clone()),
-                code if code >= 500 => away(status.message.clone()),
-                _ => Error::Refused(status.message.clone()),
-            }),
-            Ok(Err(error)) => Err(away(reason(&error))),
+            Ok(answer) => answer.map_err(|error| refusal(path, error)),
         }
+    }
+}
+
+/// Why a question at a path has no answer.
+fn refusal(path: &str, error: kube::Error) -> Error {
+    match error {
+        kube::Error::Api(status) => match status.code {
+            401 | 403 => Error::Forbidden(status.message.clone()),
+            404 => Error::Unknown(status.message.clone()),
+            code if code >= 500 => Error::Away(path.to_owned(), status.message.clone()),
+            _ => Error::Refused(status.message.clone()),
+        },
+        error => Error::Away(path.to_owned(), reason(&error)),
     }
 }
 
@@ -169,10 +205,12 @@ async fn config(access: &Access) -> Result<Config, String> {
         let read = Kubeconfig::read_from(file).map_err(|error| reason(&error))?;
         return Config::from_custom_kubeconfig(read, &options).await.map_err(|error| reason(&error));
     }
-    if options.context.is_some() {
-        return Config::from_kubeconfig(&options).await.map_err(|error| reason(&error));
+    let read = Config::from_kubeconfig(&options).await;
+    // a pod needs no kubeconfig; out of one, what is wrong with it is what counts
+    if read.is_err() && options.context.is_none() && std::env::var_os(IN_CLUSTER).is_some() {
+        return Config::incluster().map_err(|error| reason(&error));
     }
-    Config::infer().await.map_err(|error| reason(&error))
+    read.map_err(|error| reason(&error))
 }
 
 fn request(method: &str, path: &str, body: Option<&Value>) -> Result<http::Request<Vec<u8>>, http::Error> {
@@ -193,6 +231,12 @@ fn reason(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Whether the kubelet says that a pod is ready.
+pub(crate) fn is_ready(pod: &Value) -> bool {
+    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
 }
 
 /// The text of a field; empty if it is none.

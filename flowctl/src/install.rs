@@ -25,6 +25,9 @@ pub(crate) const INSTALLATION: &str = "rexflow.io/installation";
 /// The annotation that keeps the values which were asked for, for the next upgrade.
 pub(crate) const VALUES: &str = "rexflow.io/values";
 
+/// The pods and the Service of flowd, among all others, as a parameter of lists.
+pub(crate) const SELECTOR: &str = "labelSelector=app.kubernetes.io%2Fname%3Dflowd";
+
 /// The flowd of a namespace, as it is in the cluster; `None` if there is none.
 pub(crate) async fn flowd(cluster: &Cluster, namespace: &str) -> Result<Option<Value>, Error> {
     cluster.get(&format!("/apis/apps/v1/namespaces/{namespace}/statefulsets/flowd")).await

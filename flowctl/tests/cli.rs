@@ -68,6 +68,33 @@ fn without_flowd_it_says_what_to_start() {
     assert!(ran.stderr.contains(&format!("127.0.0.1:{port}")) && ran.stderr.contains("flowctl dev"), "{ran:?}");
 }
 
+#[cfg(feature = "kubernetes")]
+#[test]
+fn a_cluster_that_is_not_there_is_named_with_its_address() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "x",
+        "clusters": [{"name": "x", "cluster": {"server": server}}],
+        "users": [{"name": "x", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+    });
+    std::fs::write(kubeconfig.path(), config.to_string()).unwrap();
+    let file = kubeconfig.path().to_str().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_flowctl"))
+        .args(["ps", "--kubeconfig", file])
+        .env_remove("FLOWD_HOST")
+        .env_remove("FLOWD_PORT")
+        .output()
+        .expect("flowctl runs");
+    let said = String::from_utf8(output.stderr).expect("it prints UTF-8");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
+    assert!(said.contains(&format!("the cluster at {server}/ did not answer")), "{said}");
+    assert!(said.contains("--flowd_host") && !said.contains("localhost:9001"), "{said}");
+}
+
 #[test]
 fn a_senseless_command_line_is_2() {
     assert_eq!(flowctl(1, &["fly"], "").code, 2);

@@ -44,9 +44,15 @@ forward() { # flowctl's way in: a port-forward that begins anew when flowd's pod
   in_net bash -c 'echo $$ >"$4"; while :; do "$1" ctl --kubeconfig "$2" -n "$3" port-forward service/flowd 9001 9002 >/dev/null 2>&1; sleep 0.2; done' \
     _ "$BIN/kube" "$KUBECONFIG" $NS "$WORK/forward" &
 }
+unforward() { # what runs in the node's network is no child of this shell
+  local loop
+  [ -s "$WORK/forward" ] || return 0
+  loop=$(<"$WORK/forward")
+  rm "$WORK/forward"
+  { local children; children=$(pgrep -P "$loop"); kill "$loop" $children; } 2>/dev/null
+}
 finish() {
-  # what runs in the node's network is no child of this shell
-  [ -s "$WORK/forward" ] && { kill "$(<"$WORK/forward")"; pkill -P "$(<"$WORK/forward")"; } 2>/dev/null
+  unforward
   [ -z "${JAEGER:-}" ] || { pkill -P "$JAEGER"; kill "$JAEGER"; } 2>/dev/null
   pkill -P $$ 2>/dev/null
   rm -rf "$WORK"

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// The port of flowd, where none is said.
+const PORT: u16 = 9001;
+
 /// Value of `--flowd_port` or `FLOWD_PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Port {
@@ -34,11 +37,12 @@ pub(crate) struct Address {
 
 impl Address {
     /// An explicit host wins over the one inside `tcp://IP:PORT`; without either it is this machine.
-    pub(crate) fn new(host: Option<&str>, port: &Port) -> Self {
-        let host = host.filter(|host| !host.is_empty()).or(port.host.as_deref()).unwrap_or("localhost");
+    pub(crate) fn new(host: Option<&str>, port: Option<&Port>) -> Self {
+        let inside = port.and_then(|port| port.host.as_deref());
+        let host = host.filter(|host| !host.is_empty()).or(inside).unwrap_or("localhost");
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
-        Self { host, port: port.number }
+        Self { host, port: port.map_or(PORT, |port| port.number) }
     }
 }
 
@@ -53,11 +57,12 @@ mod tests {
     use super::*;
 
     fn address(host: Option<&str>, port: &str) -> String {
-        Address::new(host, &port.parse().unwrap()).to_string()
+        Address::new(host, Some(&port.parse().unwrap())).to_string()
     }
 
     #[test]
     fn the_default_is_this_machine() {
+        assert_eq!(Address::new(None, None).to_string(), "localhost:9001");
         assert_eq!(address(None, "9001"), "localhost:9001");
         assert_eq!(address(Some(""), "9001"), "localhost:9001");
         assert_eq!(address(Some("flowd.mesh"), "19001"), "flowd.mesh:19001");

@@ -88,6 +88,10 @@ fn new_command_lines_are_understood() {
         "flowctl dev examples/underpants --port 0 --http-port 0 --data-dir data",
         "flowctl dev --data-dir data",
         "flowctl ps --flowd_port tcp://10.1.2.3:9001",
+        "flowctl ps -n mesh --kubeconfig admin.conf --kube-context prod",
+        "flowctl -n mesh ps",
+        "flowctl check -n mesh --kube-context prod",
+        "flowctl eval x --context '{\"x\":1}'",
     ] {
         if let Err(error) = parse(line) {
             panic!("{line}: {error}");
@@ -173,5 +177,32 @@ fn every_command_of_the_documentation_is_understood() {
         if let Err(error) = parse(&line) {
             panic!("{file}: {line}: {error}");
         }
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+#[test]
+fn what_was_said_decides_where_to_look_for_flowd() {
+    let host = |host: &str| Flowd { flowd_host: Some(host.to_owned()), ..Flowd::default() };
+    let port = |port: &str| Flowd { flowd_port: port.parse().ok(), ..Flowd::default() };
+    let mesh = |mesh: Mesh| Flowd { mesh, ..Flowd::default() };
+    let prod = Mesh { namespace: Some("prod".to_owned()), ..Mesh::default() };
+    let context = Mesh { context: Some("prod".to_owned()), ..Mesh::default() };
+    let kubeconfig = Mesh { kubeconfig: Some("admin.conf".into()), ..Mesh::default() };
+    let localhost = Address::new(None, None);
+    let cases = [
+        (Flowd::default(), Look::Around(localhost.clone())),
+        (host(""), Look::Around(localhost.clone())),
+        (port("9001"), Look::At(localhost.clone())),
+        (port("tcp://10.1.2.3:9001"), Look::At(Address::new(Some("10.1.2.3"), None))),
+        (host("flowd.mesh"), Look::At(Address::new(Some("flowd.mesh"), None))),
+        (Flowd { mesh: prod.clone(), ..host("flowd.mesh") }, Look::At(Address::new(Some("flowd.mesh"), None))),
+        (Flowd { tls_ca: Some("ca.pem".into()), ..Flowd::default() }, Look::At(localhost)),
+        (mesh(prod), Look::Cluster),
+        (mesh(context), Look::Cluster),
+        (mesh(kubeconfig), Look::Cluster),
+    ];
+    for (said, wanted) in cases {
+        assert_eq!(said.look(), wanted, "{said:?}");
     }
 }

@@ -1,5 +1,7 @@
-//! The channel to flowd: plain on loopback, mutual TLS where the operator has certificates, a token if asked.
+//! The channel to flowd: plain on loopback, mutual TLS where the operator has certificates, a token if asked; through the API server of a cluster
+//! where nobody has said an address and nobody listens on this machine ([`forward`](super::forward)).
 
+use std::fmt;
 use std::time::Duration;
 
 use runtime::tls::{Connector, Expect, Tls};
@@ -7,12 +9,12 @@ use runtime::token::{AttachToken, Token};
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::failure::unreachable;
-use crate::args::Flowd;
 use crate::args::address::Address;
+use crate::args::{Flowd, Look};
 use crate::exit::Failure;
 
 /// How long a connection may take to open.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// How often flowd is asked for a sign of life while a call is open.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Under this authority the original's clients call, and an Istio VirtualService may route by it.
@@ -20,24 +22,79 @@ const AUTHORITY: &str = "http://flowd:9001";
 /// The path of flowd's SPIFFE name; nobody else of the mesh is believed to be flowd.
 const FLOWD: &str = "/flowd";
 
-/// Opens it; an error says what to start, or what to trust.
-pub(super) async fn open(flowd: &Flowd, address: &Address) -> anyhow::Result<(Channel, AttachToken)> {
+/// Where the flowd is that is talked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    At(Address),
+    /// In this namespace of the cluster.
+    #[cfg(feature = "kubernetes")]
+    Mesh(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => write!(f, "at {address}"),
+            #[cfg(feature = "kubernetes")]
+            Self::Mesh(namespace) => write!(f, "in the namespace {namespace} by port-forward"),
+        }
+    }
+}
+
+/// Opens it; an error says what to start, what to trust, or where else to look.
+pub(super) async fn open(flowd: &Flowd) -> anyhow::Result<(Channel, AttachToken, Place)> {
     let token = flowd.token.as_deref().map(Token::from_file).transpose()?;
+    let (channel, place) = match flowd.look() {
+        Look::At(address) => (direct(flowd, &address).await?, Place::At(address)),
+        #[cfg(feature = "kubernetes")]
+        Look::Around(address) => around(flowd, address).await?,
+        #[cfg(feature = "kubernetes")]
+        Look::Cluster => through(flowd, None).await?,
+    };
+    Ok((channel, AttachToken::new(token.as_ref()), place))
+}
+
+async fn direct(flowd: &Flowd, address: &Address) -> anyhow::Result<Channel> {
     let tls = Tls::from_flags(flowd.tls_cert.as_deref(), flowd.tls_key.as_deref(), flowd.tls_ca.as_deref())
         .map_err(|error| Failure::usage(error.to_string()))?;
     let connector = match &tls {
         None => Connector::plain(),
         Some(tls) => Connector::grpc(Some(tls), flowd_of(tls)),
     };
-    let channel = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| Failure::usage(format!("{address} is no address of flowd: {error}")))?
-        .origin(Uri::from_static(AUTHORITY))
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .connect_with_connector(connector.within(CONNECT))
-        .await
-        .map_err(|error| unreachable(address, &error))?;
-    Ok((channel, AttachToken::new(token.as_ref())))
+    let endpoint = endpoint(address)?;
+    endpoint.connect_with_connector(connector.within(CONNECT)).await.map_err(|error| unreachable(address, &error))
+}
+
+/// On this machine, where whoever listens is taken for flowd; else in the cluster.
+#[cfg(feature = "kubernetes")]
+async fn around(flowd: &Flowd, address: Address) -> anyhow::Result<(Channel, Place)> {
+    match endpoint(&address)?.connect_with_connector(Connector::plain().within(CONNECT)).await {
+        Ok(channel) => Ok((channel, Place::At(address))),
+        Err(error) if super::failure::nobody_listens(&error) => through(flowd, Some(&address)).await,
+        Err(error) => Err(unreachable(&address, &error)),
+    }
+}
+
+/// Through the API server; `deserted` is where nobody listens.
+#[cfg(feature = "kubernetes")]
+async fn through(flowd: &Flowd, deserted: Option<&Address>) -> anyhow::Result<(Channel, Place)> {
+    use super::failure::{no_way, no_way_of};
+    let forward = super::forward::find(&flowd.mesh).await.map_err(|error| no_way(deserted, &error))?;
+    let place = Place::Mesh(forward.namespace().to_owned());
+    let endpoint = configured(Endpoint::from_static(AUTHORITY));
+    let channel =
+        endpoint.connect_with_connector(forward).await.map_err(|error| no_way_of(deserted, &place, &error))?;
+    Ok((channel, place))
+}
+
+fn endpoint(address: &Address) -> Result<Endpoint, Failure> {
+    Endpoint::from_shared(format!("http://{address}"))
+        .map(configured)
+        .map_err(|error| Failure::usage(format!("{address} is no address of flowd: {error}")))
+}
+
+fn configured(endpoint: Endpoint) -> Endpoint {
+    endpoint.origin(Uri::from_static(AUTHORITY)).http2_keep_alive_interval(KEEP_ALIVE).keep_alive_while_idle(true)
 }
 
 /// flowd of the operator's own trust domain.

@@ -5,6 +5,9 @@ use std::error::Error as _;
 use runtime::tls::ConnectError;
 use tonic::{Code, Status};
 
+use super::channel::Place;
+#[cfg(feature = "kubernetes")]
+use super::forward::mesh::NoWay;
 use crate::args::address::Address;
 use crate::exit::{Exit, Failure};
 
@@ -19,15 +22,54 @@ pub(super) fn unreachable(address: &Address, error: &tonic::transport::Error) ->
     failure.hint(START_IT).into()
 }
 
+/// Whether the reason is that there was nobody to connect to.
+#[cfg(feature = "kubernetes")]
+pub(super) fn nobody_listens(error: &tonic::transport::Error) -> bool {
+    let no_connection =
+        |cause: &ConnectError| matches!(cause, ConnectError::Tcp { .. } | ConnectError::TimedOut { .. });
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(no_connection))
+}
+
+/// There is no way through a cluster; `deserted` is where nobody listens, if that was tried before.
+#[cfg(feature = "kubernetes")]
+pub(super) fn no_way(deserted: Option<&Address>, error: &NoWay) -> anyhow::Error {
+    let (tried, hint) = match deserted {
+        Some(address) => {
+            (format!("nobody listens at {address}, and "), format!("{START_IT}; in a cluster: {}", error.fix()))
+        }
+        None => (String::new(), format!("{}; or say where flowd is with --flowd_host and --flowd_port", error.fix())),
+    };
+    Failure::new(Exit::Error, format!("cannot reach flowd: {tried}{error}")).hint(hint).into()
+}
+
+/// The same, where the mesh is known and its flowd is not reached.
+#[cfg(feature = "kubernetes")]
+pub(super) fn no_way_of(deserted: Option<&Address>, place: &Place, error: &tonic::transport::Error) -> anyhow::Error {
+    if let Some(known) = causes(error).find_map(|cause| cause.downcast_ref::<NoWay>()) {
+        return no_way(deserted, known);
+    }
+    let failure = Failure::new(Exit::Error, format!("cannot reach flowd {place}: {}", innermost(error)));
+    failure.hint(help(place)).into()
+}
+
+/// What to do about a flowd that does not answer.
+fn help(place: &Place) -> String {
+    match place {
+        Place::At(_) => START_IT.to_owned(),
+        #[cfg(feature = "kubernetes")]
+        Place::Mesh(namespace) => format!("`flowctl check -n {namespace}` says how it is"),
+    }
+}
+
 /// What to do about a flowd that is not there.
 const START_IT: &str = "start it with `flowd` or `flowctl dev`, or say where it is with --flowd_host and --flowd_port";
 
 /// A call that failed.
-pub(super) fn failed(address: &Address, attempt: &str, status: Status) -> anyhow::Error {
+pub(super) fn failed(place: &Place, attempt: &str, status: Status) -> anyhow::Error {
     if status.source().is_some_and(|source| source.is::<tonic::transport::Error>()) {
         let cause = status.source().map(innermost).unwrap_or_default();
-        let failure = Failure::new(Exit::Error, format!("{attempt}: no connection to flowd at {address}: {cause}"));
-        return failure.hint(START_IT).into();
+        let failure = Failure::new(Exit::Error, format!("{attempt}: no connection to flowd {place}: {cause}"));
+        return failure.hint(help(place)).into();
     }
     let failure = Failure::new(exit_of(status.code()), format!("{attempt}: {}", said(&status)));
     failure.hint(hint_of(status.code())).into()
@@ -71,8 +113,7 @@ mod tests {
     use crate::exit::{code_of, hint_of as hint};
 
     fn error(status: Status) -> anyhow::Error {
-        let address = Address::new(None, &"9001".parse().unwrap());
-        failed(&address, "cannot run order", status)
+        failed(&Place::At(Address::new(None, None)), "cannot run order", status)
     }
 
     #[test]
@@ -96,5 +137,20 @@ mod tests {
     #[test]
     fn a_refused_operator_is_told_about_the_token() {
         assert!(hint(&error(Status::unauthenticated("no token"))).contains("--token"));
+    }
+
+    #[cfg(feature = "kubernetes")]
+    #[test]
+    fn when_neither_way_leads_to_flowd_both_are_named() {
+        let localhost = Address::new(None, None);
+        let error = no_way(Some(&localhost), &NoWay::Several(vec!["dev".into(), "prod".into()]));
+        let message = error.to_string();
+        assert!(message.contains("nobody listens at localhost:9001, and there are several meshes"), "{message}");
+        for way in ["flowctl dev", "--flowd_host", "--namespace"] {
+            assert!(hint(&error).contains(way), "{way}: {}", hint(&error));
+        }
+        let error = no_way(None, &NoWay::NotReady("mesh".into()));
+        assert_eq!(error.to_string(), "cannot reach flowd: no flowd is ready in the namespace mesh");
+        assert!(!hint(&error).contains("flowctl dev") && hint(&error).contains("--flowd_host"), "{}", hint(&error));
     }
 }

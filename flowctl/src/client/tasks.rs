@@ -52,7 +52,7 @@ impl Client {
     /// Open user tasks, oldest first.
     pub(crate) async fn tasks(&mut self, tasks: Tasks) -> anyhow::Result<Vec<Task>> {
         let answer = self.flow.list_tasks(wire::task::list(tasks)).await;
-        let answer = answer.map_err(|status| failed(&self.address, "cannot list tasks", status))?;
+        let answer = answer.map_err(|status| failed(&self.place, "cannot list tasks", status))?;
         Ok(answer.into_inner().tasks.into_iter().map(wire::task::user_task).collect())
     }
 
@@ -60,21 +60,21 @@ impl Client {
     pub(crate) async fn claim(&mut self, task: TaskOf) -> anyhow::Result<Task> {
         let attempt = format!("cannot claim {}", task.task);
         let answer = self.flow.claim_task(task.request()).await;
-        Ok(wire::task::user_task(answer.map_err(|status| failed(&self.address, &attempt, status))?.into_inner()))
+        Ok(wire::task::user_task(answer.map_err(|status| failed(&self.place, &attempt, status))?.into_inner()))
     }
 
     /// Somebody gives a user task back.
     pub(crate) async fn unclaim(&mut self, task: TaskOf) -> anyhow::Result<Task> {
         let attempt = format!("cannot give {} back", task.task);
         let answer = self.flow.unclaim_task(task.request()).await;
-        Ok(wire::task::user_task(answer.map_err(|status| failed(&self.address, &attempt, status))?.into_inner()))
+        Ok(wire::task::user_task(answer.map_err(|status| failed(&self.place, &attempt, status))?.into_inner()))
     }
 
     /// The form of a user task with what its fields hold.
     pub(crate) async fn form(&mut self, task: TaskOf) -> anyhow::Result<Form> {
         let attempt = format!("cannot show the form of {}", task.task);
         let answer = self.flow.task_form(task.request()).await;
-        Ok(wire::task::form(answer.map_err(|status| failed(&self.address, &attempt, status))?.into_inner()))
+        Ok(wire::task::form(answer.map_err(|status| failed(&self.place, &attempt, status))?.into_inner()))
     }
 
     /// What flowd would say to data for a user task.
@@ -85,7 +85,7 @@ impl Client {
     async fn judge(&mut self, task: TaskOf, data: Payload, draft: bool) -> anyhow::Result<Judged> {
         let attempt = format!("cannot check data for {}", task.task);
         let answer = self.flow.validate_task(v1::TaskDataRequest { draft, ..task.with(data) }).await;
-        Ok(wire::task::judged(answer.map_err(|status| failed(&self.address, &attempt, status))?.into_inner()))
+        Ok(wire::task::judged(answer.map_err(|status| failed(&self.place, &attempt, status))?.into_inner()))
     }
 
     /// Keeps what is filled in of a user task's form; if it does not fit, nothing is kept, which is an answer too.
@@ -116,7 +116,7 @@ impl Client {
         let payload = Some(wire::payload(data));
         let request = v1::CompleteTaskRequest { task, instance, payload, by, force, error_code };
         let answer = self.flow.complete_task(request).await;
-        Ok(wire::task::user_task(answer.map_err(|status| failed(&self.address, &attempt, status))?.into_inner()))
+        Ok(wire::task::user_task(answer.map_err(|status| failed(&self.place, &attempt, status))?.into_inner()))
     }
 
     /// Every reason why data was refused, or the error if that is not why.
@@ -128,7 +128,7 @@ impl Client {
         attempt: &str,
         status: tonic::Status,
     ) -> anyhow::Result<Judged> {
-        let error = failed(&self.address, attempt, status.clone());
+        let error = failed(&self.place, attempt, status.clone());
         if status.code() != Code::InvalidArgument {
             return Err(error);
         }

@@ -94,14 +94,7 @@ impl Mesh {
     /// How a client reaches this flowd.
     pub(crate) fn address(&self) -> anyhow::Result<Flowd> {
         let port = self.grpc.port().to_string().parse().map_err(anyhow::Error::msg)?;
-        Ok(Flowd {
-            flowd_host: Some(self.grpc.ip().to_string()),
-            flowd_port: port,
-            token: None,
-            tls_cert: None,
-            tls_key: None,
-            tls_ca: None,
-        })
+        Ok(Flowd { flowd_host: Some(self.grpc.ip().to_string()), flowd_port: Some(port), ..Flowd::default() })
     }
 
     /// Keeps a sidecar for each service that is deployed; returns only with an error.

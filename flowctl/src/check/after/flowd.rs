@@ -5,19 +5,17 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::super::{Verdict, Wrong, before, line};
-use crate::cluster::{Cluster, Error, text};
-use crate::install::chart;
+use crate::cluster::{Cluster, Error, is_ready, text};
+use crate::install::{SELECTOR, chart};
 use crate::output::check::Finding;
 
 pub(super) const SECTION: &str = "flowd";
 const CURRENT: &str = "sidecars have what flowd sent them";
 const WAITING: &str = "no token waits for an operator";
-/// Pods of flowd, among all of a namespace.
-const PODS: &str = "labelSelector=app.kubernetes.io%2Fname%3Dflowd";
 
 /// Looks at flowd; whether any answers.
 pub(super) async fn look(cluster: &Cluster, namespace: &str, set: &Value, lines: &mut Vec<Finding>) -> bool {
-    let pods = cluster.list(&format!("/api/v1/namespaces/{namespace}/pods?{PODS}")).await;
+    let pods = cluster.list(&format!("/api/v1/namespaces/{namespace}/pods?{SELECTOR}")).await;
     let found = pods.as_deref().unwrap_or_default();
     let running = match &pods {
         Ok(pods) => runs(set, pods, namespace),
@@ -41,11 +39,6 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str, set: &Value, lines:
         Err(error) => lines.push(line(SECTION, "its metrics can be read", Err(error.into()))),
     }
     true
-}
-
-fn is_ready(pod: &Value) -> bool {
-    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
 }
 
 pub(super) fn runs(set: &Value, pods: &[Value], namespace: &str) -> Verdict {
