@@ -304,7 +304,8 @@ fn conditions<const N: usize>(
 }
 
 fn task(deployment: &str, task: &TaskView) -> TaskStatus {
-    let TaskView { element, service, replicas, ready, health, reason } = task;
+    let TaskView { element, service, replicas, ready, health, reason, drift } = task;
+    let message = if reason.is_empty() { drift } else { reason };
     TaskStatus {
         name: element.clone(),
         service: service.clone(),
@@ -312,7 +313,7 @@ fn task(deployment: &str, task: &TaskView) -> TaskStatus {
         sidecars: *replicas,
         programmed: *ready,
         health: health.as_str().to_owned(),
-        message: reason.chars().take(MESSAGE).collect(),
+        message: message.chars().take(MESSAGE).collect(),
     }
 }
 

@@ -110,7 +110,7 @@ pub(super) fn reachable(reach: &Reach, task: &str, to: &SwapTo, definitions: &[&
                 ))),
             }
         }
-        SwapTo::Url(_) | SwapTo::Image(_) | SwapTo::Undone => Ok(()),
+        SwapTo::Url(_) | SwapTo::Image(_) | SwapTo::InPlace(_) | SwapTo::Committed | SwapTo::Undone => Ok(()),
     }
 }
 
