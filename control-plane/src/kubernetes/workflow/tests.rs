@@ -197,7 +197,7 @@ fn a_task_is_swapped_to_one_thing() {
 
 fn view(element: &str, replicas: u32, ready: u32, health: Health, reason: &str) -> TaskView {
     let service = format!("{element}.shop");
-    TaskView { element: element.into(), service, replicas, ready, health, reason: reason.into() }
+    TaskView { element: element.into(), service, replicas, ready, health, reason: reason.into(), drift: String::new() }
 }
 
 fn seen(deployment: &str, state: State, tasks: Vec<TaskView>) -> Seen {
