@@ -101,7 +101,7 @@ impl Operations {
         match &swap.to {
             SwapTo::Service(backend, _) => self.may_do(&services, backend)?,
             SwapTo::Image(_) => self.brought(&services)?,
-            SwapTo::InPlace(image) => self.may_swap_in_place(&services, image)?,
+            SwapTo::InPlace(image) => self.may_swap_in_place(&services, image, swap.within).await?,
             SwapTo::Committed => _ = self.to_commit(&services)?,
             SwapTo::Url(_) | SwapTo::Undone => {}
         }

@@ -15,9 +15,20 @@ use crate::mesh::{InPlace, Stage};
 const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(60);
 
 impl Operations {
-    /// That the pods of all `services` can be given another image now.
-    pub(super) fn may_swap_in_place(&self, services: &BTreeSet<ServiceName>, image: &str) -> Result<(), Error> {
+    /// That the pods of all `services` can be given another image; those that are being replaced are waited for.
+    pub(super) async fn may_swap_in_place(
+        &self,
+        services: &BTreeSet<ServiceName>,
+        image: &str,
+        within: Duration,
+    ) -> Result<(), Error> {
         self.brought(services)?;
+        let replaced = || {
+            let all = self.mesh.in_places();
+            let mut rollouts = self.mesh.rollouts(services).into_iter();
+            rollouts.all(|(service, rollout)| all.contains_key(&service) || rollout.lacks.is_empty())
+        };
+        self.until(within, replaced).await;
         let all = self.mesh.in_places();
         for (service, rollout) in self.mesh.rollouts(services) {
             match all.get(&service) {
@@ -29,7 +40,7 @@ impl Operations {
                 }
                 None if !rollout.lacks.is_empty() => {
                     return Err(Error::WrongState(format!(
-                        "the pods of {service} are being replaced: {}; wait until they are",
+                        "the pods of {service} are still being replaced: {}; wait until they are",
                         rollout.lacks
                     )));
                 }
