@@ -1,4 +1,4 @@
-# Things break under load, and change under flowd's hands. Each once; with LONG=SECONDS again and again for so long.
+# Things break under load, and change under flowd's hands. Each once; with LONG=SECONDS again and again for so long; OUTAGE=SECONDS: so long are istiod and the API server away.
 broken() {
   restart() { for task in collect secret-sauce profit; do k -n "$DEPLOYMENT" rollout restart "deploy/$task"; done; settled; }
   under_load "rollout restart of every task" restart
@@ -9,7 +9,7 @@ broken() {
   under_load "delete of each task's pods" pods
   image() { k -n "$DEPLOYMENT" set env deploy/secret-sauce SWAPPED=yes; settled; }
   under_load "a new version of a task's pods, by kubectl alone" image
-  mesh() { k -n istio-system scale deploy/istiod --replicas=0; sleep 15; k -n istio-system scale deploy/istiod --replicas=1; k -n istio-system rollout status deploy/istiod --timeout=120s; }
+  mesh() { k -n istio-system scale deploy/istiod --replicas=0; sleep "${OUTAGE:-15}"; k -n istio-system scale deploy/istiod --replicas=1; k -n istio-system rollout status deploy/istiod --timeout=120s; }
   under_load "istiod away" mesh
   flowds() { for it in 0 1; do k -n $NS delete pod flowd-$it; sleep 2; k -n $NS wait --for=condition=Ready pod -l app.kubernetes.io/name=flowd --timeout=10s; done; true; }
   under_load "delete of each flowd" flowds
