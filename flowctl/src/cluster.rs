@@ -113,6 +113,12 @@ impl Cluster {
         }
     }
 
+    /// The items of a list that have these labels, `NAME=VALUE[,...]`.
+    pub(crate) async fn labelled(&self, path: &str, labels: &str) -> Result<Vec<Value>, Error> {
+        let labels = labels.replace('=', "%3D").replace(',', "%2C").replace('/', "%2F");
+        self.list(&format!("{path}?labelSelector={labels}")).await
+    }
+
     /// What is at a path, as text.
     pub(crate) async fn text(&self, path: &str) -> Result<String, Error> {
         self.ask("GET", path, None).await

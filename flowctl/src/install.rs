@@ -12,6 +12,7 @@ pub(crate) mod kinds;
 pub(crate) mod leave;
 pub(crate) mod values;
 
+use control_plane::kubernetes::MANAGED_BY;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Error, text};
@@ -25,8 +26,8 @@ pub(crate) const INSTALLATION: &str = "rexflow.io/installation";
 /// The annotation that keeps the values which were asked for, for the next upgrade.
 pub(crate) const VALUES: &str = "rexflow.io/values";
 
-/// The pods and the Service of flowd, among all others, as a parameter of lists.
-pub(crate) const SELECTOR: &str = "labelSelector=app.kubernetes.io%2Fname%3Dflowd";
+/// What flowd's pods, their volumes and its Service are labelled with.
+pub(crate) const FLOWD: &str = "app.kubernetes.io/name=flowd";
 
 /// The flowd of a namespace, as it is in the cluster; `None` if there is none.
 pub(crate) async fn flowd(cluster: &Cluster, namespace: &str) -> Result<Option<Value>, Error> {
@@ -35,7 +36,7 @@ pub(crate) async fn flowd(cluster: &Cluster, namespace: &str) -> Result<Option<V
 
 /// Who manages an object, as its label says; empty if it does not.
 pub(crate) fn manager(object: &Value) -> &str {
-    text(&object["metadata"]["labels"]["app.kubernetes.io/managed-by"])
+    text(&object["metadata"]["labels"][MANAGED_BY])
 }
 
 /// `kind/name`, as kubectl says it.

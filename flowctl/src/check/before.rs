@@ -137,7 +137,7 @@ async fn policies(cluster: &Cluster) -> Verdict {
 }
 
 async fn istiod(cluster: &Cluster) -> Verdict {
-    is_ready(&cluster.list("/apis/apps/v1/deployments?labelSelector=app%3Distiod").await?)
+    is_ready(&cluster.labelled("/apis/apps/v1/deployments", "app=istiod").await?)
 }
 
 fn is_ready(istiods: &[Value]) -> Verdict {

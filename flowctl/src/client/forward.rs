@@ -18,7 +18,7 @@ use tower_service::Service;
 use super::channel::CONNECT;
 use crate::args::Mesh;
 use crate::cluster::{Access, Cluster};
-use crate::install::SELECTOR;
+use crate::install::FLOWD;
 use crate::output;
 use mesh::{Asked, NoWay, allowed};
 
@@ -45,7 +45,7 @@ pub(super) async fn find(mesh: &Mesh) -> Result<Forward, NoWay> {
         let cluster = Cluster::open(&access).await?;
         let namespace = match named {
             Some(namespace) => namespace,
-            None => mesh::choose(cluster.list(&format!("/api/v1/services?{SELECTOR}")).await, &cluster.url)?,
+            None => mesh::choose(cluster.labelled("/api/v1/services", FLOWD).await, &cluster.url)?,
         };
         let (namespace, told) = (namespace.into(), Arc::default());
         Ok(Forward { cluster: Arc::new(cluster), namespace, told })
@@ -60,7 +60,7 @@ impl Forward {
 
     async fn open(self) -> Result<TokioIo<DuplexStream>, NoWay> {
         let namespace = &*self.namespace;
-        let pods = self.cluster.list(&format!("/api/v1/namespaces/{namespace}/pods?{SELECTOR}")).await;
+        let pods = self.cluster.labelled(&format!("/api/v1/namespaces/{namespace}/pods"), FLOWD).await;
         let url = &self.cluster.url;
         let pods = allowed(pods, Asked::Pods, namespace, url)?;
         let pod = mesh::ready(&pods, namespace, url)?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use control_plane::kubernetes::MANAGED_BY;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -128,10 +129,9 @@ pub(super) async fn remove(
     goes: impl Fn(&str) -> bool,
 ) -> Result<Vec<Change>, Failure> {
     let mut changes = Vec::new();
+    let ours = format!("{MANAGED_BY}={MANAGER},{INSTALLATION}={namespace}");
     for kind in KINDS.into_iter().rev().filter(|it| it.plural != "customresourcedefinitions") {
-        let selector = format!("app.kubernetes.io/managed-by={MANAGER},{INSTALLATION}={namespace}");
-        let query = selector.replace('=', "%3D").replace(',', "%2C").replace('/', "%2F");
-        let found = match cluster.list(&format!("{}?labelSelector={query}", kind.path(namespace))).await {
+        let found = match cluster.labelled(&kind.path(namespace), &ours).await {
             // whoever may not list them has not made any
             Err(Error::Forbidden(_)) => continue,
             other => other.map_err(Failure::from)?,

@@ -1,9 +1,10 @@
 //! Takes an installation away, and says what stays: what holds data, and what runs.
 
+use control_plane::kubernetes::{MANAGED_BY, MANAGER, MESH};
 use serde_json::Value;
 
 use super::bring::remove;
-use super::flowd;
+use super::{FLOWD, flowd};
 use crate::cluster::{Cluster, Error, text};
 use crate::exit::{Exit, Failure};
 use crate::output::install::{Change, What};
@@ -33,9 +34,8 @@ async fn left(cluster: &Cluster, namespace: &str) -> Result<Vec<Change>, Error> 
     let mut left = Vec::new();
     let mut stays = |what: String, note: String| left.push(Change { note, ..Change::new(What::Left, what) });
     let name = |it: &Value| text(&it["metadata"]["name"]).to_owned();
-    let kept =
-        format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector=app.kubernetes.io%2Fname%3Dflowd");
-    for claim in seen(cluster.list(&kept).await)? {
+    let kept = format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims");
+    for claim in seen(cluster.labelled(&kept, FLOWD).await)? {
         let name = name(&claim);
         stays(
             format!("persistentvolumeclaim/{name}"),
@@ -45,14 +45,13 @@ async fn left(cluster: &Cluster, namespace: &str) -> Result<Vec<Change>, Error> 
     if let Ok(Some(_)) = cluster.get(&format!("/api/v1/namespaces/{namespace}/secrets/flowd-ca")).await {
         stays("secret/flowd-ca".into(), format!("the CA of the mesh; kubectl -n {namespace} delete secret flowd-ca"));
     }
-    let mine = format!("app.kubernetes.io%2Fmanaged-by%3Drexflow%2Crexflow.io%2Fmesh%3D{namespace}");
-    let selector = format!("app.kubernetes.io/managed-by=rexflow,rexflow.io/mesh={namespace}");
-    let running = seen(cluster.list(&format!("/apis/apps/v1/deployments?labelSelector={mine}")).await)?;
+    let selector = format!("{MANAGED_BY}={MANAGER},{MESH}={namespace}");
+    let running = seen(cluster.labelled("/apis/apps/v1/deployments", &selector).await)?;
     if !running.is_empty() {
         let note = format!("tasks of applied processes, which run on; kubectl delete deploy,svc,sa -A -l {selector}");
         stays(format!("{} deployments", running.len()), note);
     }
-    for space in seen(cluster.list(&format!("/api/v1/namespaces?labelSelector={mine}")).await)? {
+    for space in seen(cluster.labelled("/api/v1/namespaces", &selector).await)? {
         let name = name(&space);
         stays(format!("namespace/{name}"), format!("of an applied process; kubectl delete namespace {name}"));
     }

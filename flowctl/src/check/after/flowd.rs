@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::{Verdict, Wrong, before, line};
 use crate::cluster::{Cluster, Error, is_ready, text};
-use crate::install::{SELECTOR, chart};
+use crate::install::{FLOWD, chart};
 use crate::output::check::Finding;
 
 pub(super) const SECTION: &str = "flowd";
@@ -15,7 +15,7 @@ const WAITING: &str = "no token waits for an operator";
 
 /// Looks at flowd; whether any answers.
 pub(super) async fn look(cluster: &Cluster, namespace: &str, set: &Value, lines: &mut Vec<Finding>) -> bool {
-    let pods = cluster.list(&format!("/api/v1/namespaces/{namespace}/pods?{SELECTOR}")).await;
+    let pods = cluster.labelled(&format!("/api/v1/namespaces/{namespace}/pods"), FLOWD).await;
     let found = pods.as_deref().unwrap_or_default();
     let running = match &pods {
         Ok(pods) => runs(set, pods, namespace),

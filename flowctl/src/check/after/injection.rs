@@ -38,8 +38,7 @@ pub(super) async fn look(
     lines.push(line(SECTION, "the API server trusts the webhook", trusted(hook.as_ref(), Timestamp::now())));
     let policy = hook.as_ref().map_or("", |it| text(&it["webhooks"][0]["failurePolicy"])).to_owned();
     lines.push(line(SECTION, "flowd answers it", answered(answers, &policy, mesh)));
-    let label = INJECTION.replace('/', "%2F");
-    let namespaces = match cluster.list(&format!("/api/v1/namespaces?labelSelector={label}%3Denabled")).await {
+    let namespaces = match cluster.labelled("/api/v1/namespaces", &format!("{INJECTION}=enabled")).await {
         Ok(found) => {
             found.iter().map(|it| text(&it["metadata"]["name"]).to_owned()).take(MAX_NAMESPACES).collect::<Vec<_>>()
         }

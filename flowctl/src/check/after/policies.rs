@@ -6,7 +6,7 @@ use control_plane::kubernetes::{MANAGED_BY, MANAGER, MESH};
 use serde_json::Value;
 
 use super::super::{Verdict, Wrong, line, shortened};
-use crate::cluster::{Cluster, Error, text};
+use crate::cluster::{Cluster, text};
 use crate::output::check::Finding;
 
 /// Every hop Service has both of its policies.
@@ -15,13 +15,10 @@ pub(super) async fn look(cluster: &Cluster, mesh: &str) -> Finding {
 }
 
 async fn are_there(cluster: &Cluster, mesh: &str) -> Verdict {
-    let ours =
-        format!("{MANAGED_BY}={MANAGER},{MESH}={mesh}").replace('/', "%2F").replace('=', "%3D").replace(',', "%2C");
-    let list =
-        async |path: &str| -> Result<Vec<Value>, Error> { cluster.list(&format!("{path}?labelSelector={ours}")).await };
-    let services = list("/api/v1/services").await?;
-    let mutual = list("/apis/security.istio.io/v1/peerauthentications").await?;
-    let allowed = list("/apis/security.istio.io/v1/authorizationpolicies").await?;
+    let ours = format!("{MANAGED_BY}={MANAGER},{MESH}={mesh}");
+    let services = cluster.labelled("/api/v1/services", &ours).await?;
+    let mutual = cluster.labelled("/apis/security.istio.io/v1/peerauthentications", &ours).await?;
+    let allowed = cluster.labelled("/apis/security.istio.io/v1/authorizationpolicies", &ours).await?;
     guarded(&services, &mutual, &allowed, mesh)
 }
 
