@@ -270,9 +270,7 @@ impl Mesh {
     pub(crate) fn set_state(&self, id: &DeploymentId, to: State, message: &str, now: Timestamp) -> Option<Write> {
         self.change(|state| {
             let deployment = state.deployments.get_mut(id)?;
-            if deployment.state.is_served() != to.is_served() {
-                state.news.of(deployment.definition.services());
-            }
+            state.news.of_state(deployment, to);
             (deployment.state, deployment.message, deployment.since) = (to, message.to_owned(), now);
             Some(record::put_state(deployment))
         })

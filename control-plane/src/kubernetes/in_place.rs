@@ -101,11 +101,9 @@ impl InPlaces {
             Turn::Put(to) => self.put(mesh, (service, swap), to.as_ref()).await,
             Turn::Adopt => {
                 adopt::adopt(&self.client, &workload.object.key, workload.live, &swap.image).await?;
-                if mesh.in_places().get(service) == Some(swap) {
+                if let Some(mut writes) = mesh.put_in_place_if(service, swap, None) {
                     // from now on it is a swap like any other
-                    let all = BTreeSet::from([service.clone()]);
-                    let mut writes = mesh.reimage(&all, Some(&swap.image), now);
-                    writes.extend(mesh.put_in_place(&all, None));
+                    writes.extend(mesh.reimage(&BTreeSet::from([service.clone()]), Some(&swap.image), now));
                     self.commit(writes).await;
                 }
             }

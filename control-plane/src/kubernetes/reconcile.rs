@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client};
@@ -33,8 +32,6 @@ use crate::store::AnyStore;
 
 /// From one look to the next when nothing has changed.
 const PERIOD: Duration = Duration::from_secs(30);
-/// Changes gather so long.
-const GATHER: Duration = Duration::from_millis(300);
 /// The same while pods are swapped in place, which have their time.
 const SOON: Duration = Duration::from_secs(1);
 /// After a look that failed.
@@ -89,19 +86,19 @@ pub(crate) async fn run(
             biased;
             () = drain.signaled() => return,
             changed = changes.changed() => if changed.is_err() { return },
-            Some(()) = cluster.next() => {}
+            () = watch::next(&mut cluster) => {}
             // without its keeper the CA stays as it is
             Ok(()) = authority.changed() => {}
             () = sleep_until(next) => continue,
         }
-        let gathered = Instant::now() + GATHER;
-        loop {
-            tokio::select! {
-                biased;
-                () = drain.signaled() => return,
-                () = sleep_until(gathered) => break,
-                Some(()) = cluster.next() => {}
+        if !watch::gathered(&mut drain, async {
+            loop {
+                watch::next(&mut cluster).await
             }
+        })
+        .await
+        {
+            return;
         }
     }
 }

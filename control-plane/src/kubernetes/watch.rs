@@ -1,15 +1,25 @@
 //! The API server: kinds, watches on what is ours, and errors for people.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 use kube::api::ListParams;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher;
 use kube::{Api, Client};
+use runtime::drain::DrainWatcher;
+use tokio::time::sleep;
 
 use super::inject::{INJECTED, INJECTION};
 use super::objects::{Key, Kind};
 use super::{MANAGED_BY, MANAGER, MESH, Settings};
+
+/// Changes gather so long.
+const GATHER: Duration = Duration::from_millis(300);
+
+/// See [`changes`].
+pub(super) type Changes = SelectAll<BoxStream<'static, ()>>;
 
 /// What the API server calls a kind.
 pub(super) fn resource(group: &str, version: &str, kind: &str) -> ApiResource {
@@ -67,8 +77,25 @@ pub(super) fn is_status(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
+/// Waits a moment while `changes`, which has no end, takes those that are then looked at together; false at the drain.
+pub(super) async fn gathered(drain: &mut DrainWatcher, changes: impl Future<Output = ()>) -> bool {
+    tokio::select! {
+        biased;
+        () = drain.signaled() => false,
+        () = sleep(GATHER) => true,
+        () = changes => true,
+    }
+}
+
+/// The next change; for ever, should there be no more.
+pub(super) async fn next(changes: &mut Changes) {
+    if changes.next().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Says that something that matters to us has changed; what it was is for a look to find out.
-pub(super) fn changes(client: &Client, settings: &Settings) -> SelectAll<BoxStream<'static, ()>> {
+pub(super) fn changes(client: &Client, settings: &Settings) -> Changes {
     let (ours, pods) = (ours(settings), resource("", "v1", "Pod"));
     let (open, injected) = (format!("{INJECTION}=enabled"), format!("{INJECTED}=true"));
     let each = [

@@ -83,9 +83,7 @@ impl MeshState {
                 tracing::info!(deployment = %id, from = %deployment.state, %to, message, "deployment changed state");
                 deployment.since = now;
             }
-            if deployment.state.is_served() != to.is_served() {
-                self.news.of(deployment.definition.services());
-            }
+            self.news.of_state(deployment, to);
             (deployment.state, deployment.message) = (to, message);
             evaluated.writes.push(record::put_state(deployment));
             changed = true;

@@ -100,10 +100,10 @@ impl Mesh {
         from: &InPlace,
         to: Option<&InPlace>,
     ) -> Option<Vec<Write>> {
-        if self.lock().in_places.get(service) != Some(from) {
-            return None;
-        }
-        Some(self.put_in_place(&BTreeSet::from([service.clone()]), to))
+        self.change(|state| {
+            let is_as_before = state.in_places.get(service) == Some(from);
+            is_as_before.then(|| state.put_in_place(&BTreeSet::from([service.clone()]), to))
+        })
     }
 
     /// The sidecar in the pod with this UID; `None` while it is away.

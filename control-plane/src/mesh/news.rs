@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use routing::ServiceName;
 
+use crate::definitions::{Deployment, State};
+
 /// Services that are told apart; whatever changes when there are more of them concerns everybody.
 const SERVICES: usize = 100_000;
 
@@ -47,6 +49,13 @@ impl News {
                 return self.of.clear();
             }
             self.of.insert(service.clone(), self.version);
+        }
+    }
+
+    /// A deployment is about to be in another state, which its sidecars are told if they are to hold its tables in one of both only.
+    pub(super) fn of_state(&mut self, deployment: &Deployment, to: State) {
+        if deployment.state.is_served() != to.is_served() {
+            self.of(deployment.definition.services());
         }
     }
 

@@ -194,8 +194,8 @@ impl Mesh {
             let (acknowledged, took): (Vec<Digest>, Vec<Duration>) =
                 message.table_acks.iter().filter_map(|ack| acknowledged(incarnation, sidecar, ack)).unzip();
             state.unseen.of(acknowledged.iter().filter_map(|it| state.by_digest.get(it)));
-            let index = state.index();
             for service in &probed {
+                let index = state.index();
                 for does in std::iter::once(service).chain(state.splits.stands_for(service)) {
                     state.unseen.of(index.naming(does));
                 }

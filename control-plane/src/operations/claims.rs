@@ -15,7 +15,6 @@ pub(crate) use permit::Reach;
 
 use self::permit::{free, reachable, services, within};
 use super::{Applied, Apply, Error, Operations, Swap, SwapTo};
-use crate::definitions::state::TaskView;
 use crate::definitions::{Claim, Definition, Deployment, State};
 
 /// What a Workflow asks for.
@@ -164,11 +163,6 @@ impl Operations {
             Some(deployment) => self.forget(deployment, force).await.map(|_| ()),
             None => Ok(()),
         }
-    }
-
-    /// The deployments of a Workflow with their tasks, the oldest first.
-    pub(crate) fn claimed(&self, workflow: &str) -> Vec<(Deployment, Vec<TaskView>)> {
-        self.mesh.claimed(workflow)
     }
 
     /// Changes what is known of a claim.

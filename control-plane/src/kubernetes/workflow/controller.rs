@@ -26,8 +26,6 @@ use crate::operations::{self, Operations, Reach, Verdict, Wish};
 
 /// From one look to the next when nothing has changed; also how long a count of instances is good for.
 const PERIOD: Duration = Duration::from_secs(30);
-/// Changes gather so long.
-const GATHER: Duration = Duration::from_millis(300);
 /// After a look that failed.
 const AGAIN: Duration = Duration::from_secs(3);
 /// How long a count is good for while somebody waits for it to become none.
@@ -58,14 +56,14 @@ pub(in crate::kubernetes) async fn run(
             () = watches.changed() => {}
             () = sleep_until(next) => continue,
         }
-        let gathered = Instant::now() + GATHER;
-        loop {
-            tokio::select! {
-                biased;
-                () = drain.signaled() => return,
-                () = sleep_until(gathered) => break,
-                () = watches.changed() => {}
+        if !watch::gathered(&mut drain, async {
+            loop {
+                watches.changed().await
             }
+        })
+        .await
+        {
+            return;
         }
     }
 }
@@ -148,14 +146,17 @@ impl Controller {
             self.finalizers(name, workflow, all).await?;
         }
         let outcome = self.outcome(name, workflow, config_map, namespaces).await?;
+        let mut all = self.seen(name, PERIOD).await?;
         if let Outcome::Applied { deployments, .. } = &outcome {
-            let all = self.seen(name, PERIOD).await?;
-            for (from, to) in versions::heirs(&all, deployments) {
-                self.operations.hand_over(&from.into(), &to.into()).await?;
+            let (heirs, steps) = (versions::heirs(&all, deployments), versions::steps(&all, deployments));
+            for (from, to) in &heirs {
+                self.operations.hand_over(&(*from).into(), &(*to).into()).await?;
             }
-            self.take(&versions::steps(&all, deployments), false).await?;
+            self.take(&steps, false).await?;
+            if !heirs.is_empty() || !steps.is_empty() {
+                all = self.seen(name, PERIOD).await?;
+            }
         }
-        let all = self.seen(name, PERIOD).await?;
         let services = all.iter().flat_map(|it| &it.tasks).map(|it| it.service.clone());
         let hindrance = |it: String| Some((it.clone(), self.operations.mesh.hindrance(&it.as_str().into())?));
         let observed = Observed {
@@ -292,7 +293,7 @@ impl Controller {
     /// The deployments of a Workflow, with counts of their open instances that are at most so old.
     async fn seen(&mut self, name: &Name, good: Duration) -> Result<Vec<Seen>, Error> {
         let mut all = Vec::new();
-        for (deployment, tasks) in self.operations.claimed(&text(name)) {
+        for (deployment, tasks) in self.operations.mesh.claimed(&text(name)) {
             let id = deployment.definition.deployment.clone();
             let instances = match self.counted.get(&id) {
                 Some((at, instances)) if at.elapsed() < good => *instances,

@@ -9,7 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use routing::{DeploymentId, Digest, Incarnation};
 
 use super::*;
-use crate::definitions::{Definition, Deployment, State, state};
+use crate::definitions::{Definition, state};
 use crate::mesh::session::tests::hello;
 use crate::mesh::{Mesh, Stored};
 
