@@ -110,4 +110,8 @@ under_load() { # under_load NAME COMMAND...
 settled() { # every task has a ready pod with its sidecar
   for task in $TASKS; do k -n "$DEPLOYMENT" rollout status "deploy/$task" --timeout=90s; done
 }
-
+# calls_of NAMESPACE : how many calls the sidecar of its secret-sauce has made
+calls_of() {
+  local address; address=$(k -n "$1" get pod -l app=secret-sauce --field-selector status.phase=Running -o 'jsonpath={.items[0].status.podIP}')
+  in_net curl -sS -m 5 "http://$address:7002/metrics" | sed -n 's/^flow_task_requests_total{.* //p' | python3 -c 'import sys; print(sum(map(int, sys.stdin)))'
+}

@@ -199,6 +199,7 @@ pub(super) async fn deployment(
         running: running as u64,
         message: deployment.message.clone(),
         user_opaque_metadata: definition.metadata.clone(),
+        workflow: deployment.claim.as_ref().map(|it| it.workflow.clone()).unwrap_or_default(),
         ingress: (deployment.ingress.iter())
             .map(|it| v1::IngressRoute {
                 host: it.host.clone(),

@@ -227,6 +227,7 @@ pub(super) fn deployment(wire: v1::Deployment) -> Deployment {
         applied: instant(wire.applied_ms),
         metadata: metadata(wire.user_opaque_metadata),
         ingress: wire.ingress.into_iter().map(ingress).collect(),
+        workflow: wire.workflow,
     }
 }
 

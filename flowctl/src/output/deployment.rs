@@ -70,6 +70,8 @@ pub(crate) struct Deployment {
     pub(crate) metadata: Value,
     /// Where it is reached from outside.
     pub(crate) ingress: Vec<Ingress>,
+    /// `NAMESPACE/NAME` of the Workflow that brought it; empty if flowctl did.
+    pub(crate) workflow: String,
 }
 
 impl Deployment {
@@ -86,6 +88,7 @@ impl Deployment {
             "applied": instant(self.applied),
             "metadata": self.metadata,
             "ingress": self.ingress,
+            "workflow": super::instance::or_null(&self.workflow),
         })
     }
 

@@ -56,6 +56,7 @@ impl Show for OfDeployment {
         let mut text = fields(&[
             ("Deployment", deployment.id.clone()),
             ("Process", deployment.process.clone()),
+            ("Workflow", deployment.workflow.clone()),
             ("State", table::paint(&deployment.state)),
             ("Reason", deployment.reason.clone()),
             ("Applied", when(deployment.applied, now)),

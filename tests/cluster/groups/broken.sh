@@ -68,10 +68,6 @@ swap_service() {
   other=kitchen-$(flow validate "$WORK/kitchen.bpmn" -o=name | sed 's/.*kitchen-//')
   flow apply "$WORK/kitchen.bpmn" >/dev/null
   WITHIN=120 check "a process with another secret-sauce is RUNNING" "kitchen +RUNNING" flow ps -d
-  calls_of() {
-    local address; address=$(k -n "$1" get pod -l app=secret-sauce -o 'jsonpath={.items[0].status.podIP}')
-    in_net curl -sS -m 5 "http://$address:7002/metrics" | sed -n 's/^flow_task_requests_total{.* //p' | python3 -c 'import sys; print(sum(map(int, sys.stdin)))'
-  }
   halved() {
     flow swap "secret-sauce.$DEPLOYMENT" --service "secret-sauce.$other" --weight 50 >"$WORK/share"
     runs 60 6 underpants >"$WORK/during"

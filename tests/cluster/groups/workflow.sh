@@ -25,6 +25,7 @@ workflow_new() {
   check "every condition is of the spec as it is" "^(1 True,){5}$" wf boxers '{range .status.conditions[*]}{.observedGeneration} {.status},{end}'
   check "flowctl sees the same deployment" "$FIRST.* RUNNING" flow ps -d
   check "an instance completes" "COMPLETED|Positive" flow run boxers '{}' --wait
+  check "flowctl tells whose it is" "^Workflow: +shop/boxers" flow describe "$FIRST"
   check "flowctl leaves it to its Workflow" "kubectl -n shop delete workflow boxers" flow delete -d boxers
 }
 
@@ -90,6 +91,45 @@ workflow_tasks() {
   check "and Ready" "condition met" k -n shop wait --for=condition=Ready workflow/boxers --timeout=90s
 }
 
+# Another place, and another service, for a task
+workflow_elsewhere() {
+  local sauce=secret-sauce.$DEPLOYMENT
+  tasks() { k -n shop patch workflow boxers --type=merge -p "{\"spec\": {\"tasks\": $1}}" >/dev/null; }
+  place() { flow ps -d "$FIRST" -o=json | python3 -c 'import json,sys; print(*[it["url"] for it in json.load(sys.stdin)[0]["tasks"] if it["element"] == "sauce"])'; }
+  tasks "[{\"name\": \"sauce\", \"url\": \"http://$sauce\"}]"
+  check "a task is done where the Workflow says" "^http://$sauce/?$" place
+  check "its instances complete there" "COMPLETED|Positive" flow run boxers '{}' --wait
+  tasks "[{\"name\": \"sauce\", \"service\": {\"name\": \"$sauce\", \"weight\": 100}}]"
+  check "a service of a namespace that the Workflow may not use is refused" "False NotPermitted: .*$sauce.*" condition boxers Ready
+  k annotate namespace "$DEPLOYMENT" rexflow.io/workflows-from=shop >/dev/null
+  swapped_to() { flow swap "secret-sauce.$FIRST" --history; }
+  WITHIN=90 check "when that namespace lets it, it is in force" "service $sauce" swapped_to
+  check "and the Workflow is Ready" "condition met" k -n shop wait --for=condition=Ready workflow/boxers --timeout=60s
+  local before; before=$(calls_of "$DEPLOYMENT")
+  for it in 1 2 3; do flow run boxers '{}' --wait >/dev/null; done
+  more() { echo "$(($(calls_of "$DEPLOYMENT") - before))"; }
+  check "the other service has done it" "^3$" more
+  tasks null
+  check "taken out, the task is its own service's again" "condition met" k -n shop wait --for=condition=Ready workflow/boxers --timeout=60s
+  k annotate namespace "$DEPLOYMENT" rexflow.io/workflows-from- >/dev/null
+}
+
+# Whichever flowd leads, and goes while a Workflow is changed: the other one does it
+workflow_takeover() {
+  local it
+  for it in 0 1; do
+    in_node ctr -a /run/containerd/containerd.sock -n k8s.io image tag --force "$IMG/example-secret-sauce:$VERSION" "$IMG/example-secret-sauce:led$it" >/dev/null
+    k -n $NS delete pod "flowd-$it" --force --grace-period=0 >/dev/null 2>&1
+    tasks "[{\"name\": \"sauce\", \"image\": \"$IMG/example-secret-sauce:led$it\"}]"
+    check "flowd-$it goes: the other one does what the Workflow says" "example-secret-sauce:led$it$" made_of
+    current() { wf boxers '{.metadata.generation}={range .status.conditions[*]}{.observedGeneration} {.status},{end}'; }
+    WITHIN=90 check "and says so" "^([0-9]+)=(\1 True,){5}$" current
+    k -n $NS wait --for=condition=Ready "pod/flowd-$it" --timeout=60s >/dev/null
+  done
+  check "an instance completes" "COMPLETED|Positive" flow run boxers '{}' --wait
+  tasks null
+}
+
 workflow_config_map() {
   local id
   as_process briefs >"$WORK/briefs.bpmn"
@@ -126,4 +166,4 @@ workflow_gone() {
 }
 
 # all of it, from nothing to nothing
-workflow_crd() { for it in new wrong versions tasks config_map gone; do "workflow_$it"; done; }
+workflow_crd() { for it in new wrong versions tasks elsewhere takeover config_map gone; do "workflow_$it"; done; }

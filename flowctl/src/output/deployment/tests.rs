@@ -29,6 +29,7 @@ pub(crate) fn degraded() -> Deployment {
         applied: Some(time_at(-7_300_000)),
         metadata: json!({"team": "orders"}),
         ingress: vec![Ingress { host: "shop.example".into(), path: "/orders".into(), start_event: "begin".into() }],
+        workflow: "shop/order".into(),
     }
 }
 
@@ -38,6 +39,7 @@ fn a_list_of_deployments_in_every_form() {
     (other.id, other.process, other.state) = ("ship-5e6f7a8b".into(), "ship".into(), "RUNNING".into());
     (other.reason, other.metadata) = (String::new(), Value::Null);
     other.ingress.clear();
+    other.workflow.clear();
     other.tasks.truncate(1);
     insta::assert_snapshot!(every_form(&List { deployments: vec![degraded(), other] }));
 }
