@@ -73,7 +73,7 @@ pub(crate) struct Flowd {
     #[arg(long, env = "FLOWD_TLS_KEY", global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// CA of the mesh (PEM)
+    /// CA of the mesh (PEM); alone: of a gateway in front of flowd, which is then known by its host name
     #[arg(long, env = "FLOWD_TLS_CA", global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) tls_ca: Option<PathBuf>,
 

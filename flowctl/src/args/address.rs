@@ -1,6 +1,7 @@
 //! Where flowd is: `--flowd_host`, `--flowd_port` and what Kubernetes puts into the environment.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// The port of flowd, where none is said.
@@ -44,6 +45,11 @@ impl Address {
         let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
         Self { host, port: port.map_or(PORT, |port| port.number) }
     }
+
+    /// Whether the host is a name of several labels, and no number.
+    pub(crate) fn is_domain(&self) -> bool {
+        self.host.contains('.') && self.host.parse::<IpAddr>().is_err()
+    }
 }
 
 impl fmt::Display for Address {
@@ -78,6 +84,13 @@ mod tests {
     #[test]
     fn an_ip_6_host_gets_its_brackets() {
         assert_eq!(address(Some("::1"), "9001"), "[::1]:9001");
+    }
+
+    #[test]
+    fn a_domain_has_several_labels() {
+        let is_domain = |host| Address::new(Some(host), None).is_domain();
+        assert!(is_domain("flowd.shop.example") && is_domain("flowd.mesh"));
+        assert!(!["flowd", "localhost", "10.1.2.3", "::1", "[fd00::1]"].into_iter().any(is_domain));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::exit::Failure;
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// How often flowd is asked for a sign of life while a call is open.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// Under this authority the original's clients call, and an Istio VirtualService may route by it.
+/// Under this authority the original's clients call, and an Istio VirtualService may route by it; a full domain name is called by itself.
 const AUTHORITY: &str = "http://flowd:9001";
 /// The path of flowd's SPIFFE name; nobody else of the mesh is believed to be flowd.
 const FLOWD: &str = "/flowd";
@@ -55,12 +55,14 @@ pub(super) async fn open(flowd: &Flowd) -> anyhow::Result<(Channel, AttachToken,
 }
 
 async fn direct(flowd: &Flowd, address: &Address) -> anyhow::Result<Channel> {
-    let tls = Tls::from_flags(flowd.tls_cert.as_deref(), flowd.tls_key.as_deref(), flowd.tls_ca.as_deref())
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    let connector = match &tls {
-        None => Connector::plain(),
-        Some(tls) => Connector::grpc(Some(tls), flowd_of(tls)),
+    let files = (flowd.tls_cert.as_deref(), flowd.tls_key.as_deref(), flowd.tls_ca.as_deref());
+    let connector = match files {
+        // a gateway, with a certificate for its name
+        (None, None, Some(ca)) => Connector::named(ca),
+        (certificate, key, ca) => Tls::from_flags(certificate, key, ca)
+            .map(|tls| tls.map_or_else(Connector::plain, |tls| Connector::grpc(Some(&tls), flowd_of(&tls)))),
     };
+    let connector = connector.map_err(|error| Failure::usage(error.to_string()))?;
     let endpoint = endpoint(address)?;
     endpoint.connect_with_connector(connector.within(CONNECT)).await.map_err(|error| unreachable(address, &error))
 }
@@ -88,9 +90,13 @@ async fn through(flowd: &Flowd, deserted: Option<&Address>) -> anyhow::Result<(C
 }
 
 fn endpoint(address: &Address) -> Result<Endpoint, Failure> {
-    Endpoint::from_shared(format!("http://{address}"))
-        .map(configured)
-        .map_err(|error| Failure::usage(format!("{address} is no address of flowd: {error}")))
+    let wrong = |error: &dyn fmt::Display| Failure::usage(format!("{address} is no address of flowd: {error}"));
+    let own = format!("http://{address}");
+    // a gateway serves many names, and tells by them whom a call is for
+    let origin =
+        if address.is_domain() { own.parse().map_err(|error| wrong(&error))? } else { Uri::from_static(AUTHORITY) };
+    let endpoint = Endpoint::from_shared(own).map_err(|error| wrong(&error))?;
+    Ok(configured(endpoint).origin(origin))
 }
 
 fn configured(endpoint: Endpoint) -> Endpoint {

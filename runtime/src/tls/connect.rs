@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::{Credentials, Expect, Stream, Tls, accept, credentials};
+use super::{Credentials, Error, Expect, Stream, Tls, accept, credentials};
 
 pub(super) const ALPN_H2: &[u8] = b"h2";
 pub(super) const ALPN_HTTP1: &[u8] = b"http/1.1";
@@ -83,8 +84,14 @@ pub struct Connector {
 #[derive(Clone, Debug)]
 enum Trust {
     Plain,
-    Mutual { tls: Tls, expect: Expect, alpn: &'static [u8] },
+    Mutual {
+        tls: Tls,
+        expect: Expect,
+        alpn: &'static [u8],
+    },
     Fixed(Arc<ClientConfig>),
+    /// Who answers must have a certificate for the name that it was called by.
+    Named(Arc<ClientConfig>),
 }
 
 impl Connector {
@@ -114,6 +121,17 @@ impl Connector {
         Ok(Self { trust: Trust::Fixed(Arc::new(config)), limit: OPEN_WITHIN })
     }
 
+    /// For gRPC to whoever stands in front of a mesh, such as a gateway: it shows a certificate for its host name, signed by a CA in the PEM file
+    /// `ca`, and gets none.
+    ///
+    /// # Errors
+    /// When the file cannot be read or used.
+    pub fn named(ca: &Path) -> Result<Self, Error> {
+        let config = credentials::named(super::certificates("--tls-ca", ca)?, ALPN_H2);
+        let config = config.map_err(|error| super::unusable("--tls-ca", ca, &error.to_string()))?;
+        Ok(Self { trust: Trust::Named(Arc::new(config)), limit: OPEN_WITHIN })
+    }
+
     /// Plain TCP.
     #[must_use]
     pub fn plain() -> Self {
@@ -134,7 +152,7 @@ impl Connector {
                 current.mark_unchanged();
                 Some(current)
             }
-            Trust::Plain | Trust::Fixed(_) => None,
+            Trust::Plain | Trust::Fixed(_) | Trust::Named(_) => None,
         })
     }
 
@@ -161,15 +179,20 @@ impl Connector {
         let tcp_failed = |source| ConnectError::Tcp { host: host.to_owned(), port, source };
         let tcp = TcpStream::connect((host, port)).await.map_err(tcp_failed)?;
         accept::prepare(&tcp).map_err(tcp_failed)?;
+        let refused = |source| ConnectError::Handshake { host: host.to_owned(), port, source };
         let config = match &self.trust {
             Trust::Plain => return Ok(Stream::plain(tcp)),
             Trust::Fixed(config) => config.clone(),
+            Trust::Named(config) => {
+                let name = ServerName::try_from(host.to_owned()).map_err(|error| refused(io::Error::other(error)))?;
+                let opened = TlsConnector::from(config.clone()).connect(name, tcp).await.map_err(refused)?;
+                return Ok(Stream::named(opened.into()));
+            }
             Trust::Mutual { tls, expect, alpn } => {
                 let none = || ConnectError::NoCertificate { host: host.to_owned(), port };
                 Arc::new(tls.credentials().ok_or_else(none)?.client(expect.clone(), alpn))
             }
         };
-        let refused = |source| ConnectError::Handshake { host: host.to_owned(), port, source };
         let opened = TlsConnector::from(config).connect(nobody(), tcp).await.map_err(refused)?;
         Stream::tls(opened.into()).map_err(refused)
     }

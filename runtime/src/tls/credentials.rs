@@ -113,6 +113,15 @@ pub(super) fn newcomer(
     Ok(config)
 }
 
+/// The configuration of a client that has no certificate, and trusts whoever `roots` say has the name.
+pub(super) fn named(roots: Vec<CertificateDer<'static>>, alpn: &[u8]) -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(verify::provider()).with_protocol_versions(verify::VERSIONS)?;
+    let mut config = builder.with_root_certificates(store(roots)?).with_no_client_auth();
+    settle(&mut config, alpn);
+    config.enable_sni = true;
+    Ok(config)
+}
+
 fn store(roots: Vec<CertificateDer<'static>>) -> Result<Arc<RootCertStore>, rustls::Error> {
     let mut store = RootCertStore::empty();
     roots.into_iter().try_for_each(|root| store.add(root))?;

@@ -51,6 +51,11 @@ impl Stream {
         Ok(Self { transport: Transport::Tls(Box::new(tls)), peer, expires, _permit: None })
     }
 
+    /// The same where the peer was known by its host name: it has no identity.
+    pub(super) fn named(tls: TlsStream<TcpStream>) -> Self {
+        Self { transport: Transport::Tls(Box::new(tls)), peer: PeerIdentity(None), expires: None, _permit: None }
+    }
+
     pub(super) fn counted(mut self, permit: OwnedSemaphorePermit) -> Self {
         self._permit = Some(permit);
         self

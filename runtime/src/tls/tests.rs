@@ -340,3 +340,38 @@ async fn a_guard_says_who_may_connect() {
         assert_eq!(accepted.is_ok_and(|it| it.is_some()), wanted);
     }
 }
+
+/// Somebody with an ordinary certificate, who accepts one connection.
+fn gateway(ca: &Authority, name: &str) -> (TcpListener, tokio_rustls::TlsAcceptor) {
+    let files = Files::new(ca, vec![SanType::DnsName(Ia5String::try_from(name).unwrap())], ca);
+    let chain = certificates("--tls-cert", &files.path("cert")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(files.path("key")).unwrap();
+    let builder = rustls::ServerConfig::builder_with_provider(verify::provider());
+    let config = builder.with_protocol_versions(verify::VERSIONS).unwrap().with_no_client_auth();
+    let mut config = config.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    (TcpListener::from_std(listener).unwrap(), tokio_rustls::TlsAcceptor::from(Arc::new(config)))
+}
+
+#[tokio::test]
+async fn whoever_stands_in_front_of_a_mesh_is_known_by_its_host_name() {
+    let (ca, other) = (authority(), authority());
+    let trusted = Files::new(&ca, vec![uri(PAY)], &ca);
+    for (issuer, name, wanted) in
+        [(&ca, "localhost", true), (&ca, "elsewhere.example", false), (&other, "localhost", false)]
+    {
+        let (listener, acceptor) = gateway(issuer, name);
+        let port = listener.local_addr().unwrap().port();
+        let connector = Connector::named(&trusted.path("ca")).unwrap();
+        let accept = async { acceptor.accept(listener.accept().await.unwrap().0).await };
+        let (opened, accepted) = tokio::join!(connector.open("localhost", port), accept);
+        assert_eq!((opened.is_ok(), accepted.is_ok()), (wanted, wanted), "{name}: {opened:?}");
+        if let Ok(opened) = opened {
+            assert_eq!(opened.peer(), &PeerIdentity(None));
+        }
+    }
+    std::fs::write(trusted.path("ca"), "nothing").unwrap();
+    assert!(Connector::named(&trusted.path("ca")).unwrap_err().to_string().contains("--tls-ca"));
+}
