@@ -385,6 +385,7 @@ impl Starting<'_> {
             broker,
             told: Default::default(),
             orchestrated: self.config.kubernetes.orchestrator != Orchestrator::None,
+            gateway: self.config.kubernetes.gateway.clone(),
             deploying: Mutex::new(()),
             history: Mutex::new(()),
         });

@@ -1,9 +1,10 @@
-//! Ways in by host and path: which start event a request from outside means.
+//! Ways in by host and path: which start event a request from outside means, and who leads it here.
 //!
 //! A route belongs to a deployment and is stored with it, so it goes when the deployment goes. Pure: `mesh` keeps the
 //! routes of all deployments apart, `http` answers them. Host names are compared without case and port, paths as they
 //! are written; `POST <path>` starts an instance, `POST <path>/wrapper` waits for its result (the original's two ways in).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use routing::ElementId;
@@ -26,6 +27,18 @@ pub(crate) struct Route {
     pub(crate) path: String,
     pub(crate) start_event: ElementId,
 }
+
+/// How requests come to a route from outside of the cluster, as the orchestrator sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lead {
+    /// The gateway that leads there, `NAMESPACE/NAME`; empty if there is none.
+    pub(crate) gateway: String,
+    /// Why it does not, yet; empty if it does.
+    pub(crate) message: String,
+}
+
+/// By [`Route::place`].
+pub(crate) type Leads = BTreeMap<(String, String), Lead>;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +68,21 @@ impl Route {
             return Err(format!("the path {path:?} ends with {WRAPPER}, which every route has of its own"));
         }
         Ok(Self { host, path: trimmed.to_owned(), start_event })
+    }
+
+    /// Its host and path, which are nobody else's.
+    pub(crate) fn place(&self) -> (String, String) {
+        (self.host.clone(), self.path.clone())
+    }
+
+    /// All paths that [`way`](Self::way) answers.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let path = &self.path;
+        match path.as_str() {
+            "/" => vec![path.clone(), WRAPPER.to_owned()],
+            _ => vec![path.clone(), format!("{path}/"), format!("{path}{WRAPPER}")],
+        }
     }
 
     /// What a request to `path` asks of this route, if anything.
@@ -120,7 +148,9 @@ mod tests {
         for other in ["/", "/order", "/orders/1", "/wrapper", "/orderswrapper", "/ORDERS"] {
             assert_eq!(orders.way(other), None, "{other}");
         }
+        assert!(orders.paths().iter().all(|it| orders.way(it).is_some()), "{:?}", orders.paths());
         let root = route("shop.example", "").unwrap();
+        assert!(root.paths().iter().all(|it| root.way(it).is_some()), "{:?}", root.paths());
         assert_eq!((root.way("/"), root.way("/wrapper"), root.way("/x")), (Some(Way::Start), Some(Way::Wrapper), None));
     }
 

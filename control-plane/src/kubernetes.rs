@@ -1,6 +1,6 @@
 //! The mesh in a Kubernetes cluster, with Istio or without.
 //!
-//! * [`objects`]: what is to be there for the deployments that are applied; [`container`]: the sidecar as a container; [`inject`]: how it gets into
+//! * `gateway`: who leads requests from outside here. [`objects`]: what is to be there for the deployments that are applied; [`container`]: the sidecar as a container; [`inject`]: how it gets into
 //!   pods. Pure: JSON in, JSON out; `flowctl inject` and `flowctl validate --include_kubernetes` call them without any cluster.
 //! * `reconcile`: brings the cluster to that, again and again; `webhook`: injects when pods are made; `pods`: how they fare;
 //!   `in_place`: gives running ones another image.
@@ -12,6 +12,7 @@
 
 pub(crate) mod cluster;
 pub mod container;
+mod gateway;
 pub mod inject;
 pub mod objects;
 
@@ -37,6 +38,8 @@ pub(crate) mod webhook;
 mod workflow;
 
 use clap::ValueEnum;
+
+pub use gateway::Gateway;
 
 /// Who our objects are written by.
 pub const FIELD_MANAGER: &str = "flowd";
@@ -116,6 +119,9 @@ pub struct Flags {
     /// Look after the cluster's `Workflow` resources.
     #[arg(long, env = "FLOW_WORKFLOWS", default_value_t = true, action = clap::ArgAction::Set)]
     pub workflows: bool,
+    /// The Gateway (of the Gateway API) that leads requests to ways in which `flowctl update` opens, `NAMESPACE/NAME`; none: nobody does.
+    #[arg(long, env = "FLOW_GATEWAY", value_name = "NAMESPACE/NAME")]
+    pub gateway: Option<Gateway>,
 }
 
 impl Flags {
@@ -147,6 +153,7 @@ impl Default for Flags {
             certificate_life: CERTIFICATE_LIFE,
             ca_life: CA_LIFE,
             workflows: true,
+            gateway: None,
         }
     }
 }
@@ -174,6 +181,8 @@ pub struct Settings {
     pub domain: String,
     /// Where sidecars send their traces, as `OTEL_EXPORTER_OTLP_ENDPOINT` has it.
     pub traces: Option<String>,
+    /// What leads requests from outside to ways in.
+    pub gateway: Option<Gateway>,
 }
 
 impl Settings {
@@ -190,6 +199,7 @@ impl Settings {
             control,
             audience: format!("{service}.{namespace}.svc"),
             domain: cluster_domain.clone(),
+            gateway: flags.gateway.clone(),
             traces: std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|it| !it.is_empty()),
         }
     }

@@ -47,7 +47,7 @@ use self::news::News;
 use crate::definitions::resolve::{self, Unresolved};
 use crate::definitions::state::TaskView;
 use crate::definitions::{Definition, Deployment, State, record};
-use crate::ingress::Route;
+use crate::ingress::{Leads, Route};
 use crate::kubernetes::objects::{Images, Rollout};
 use crate::sidecars::{Mailbox, Sidecar};
 use crate::store::Write;
@@ -106,6 +106,8 @@ struct MeshState {
     retired: BTreeSet<Digest>,
     /// Ways in by host.
     routes: HashMap<String, Vec<(DeploymentId, Route)>>,
+    /// How requests come to them from outside of the cluster.
+    leads: Leads,
     left: BTreeSet<Incarnation>,
     settled: BTreeSet<Incarnation>,
     news: News,

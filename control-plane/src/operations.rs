@@ -44,6 +44,7 @@ pub(crate) use update::Updated;
 
 use crate::definitions::State;
 use crate::definitions::resolve::Unresolved;
+use crate::kubernetes::Gateway;
 use crate::ledger_task::{Handle, Refused};
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
@@ -75,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) told: Told,
     /// Whether the containers of tasks are run by an orchestrator.
     pub(crate) orchestrated: bool,
+    /// The gateway that leads requests from outside to ways in.
+    pub(crate) gateway: Option<Gateway>,
     /// One change of deployments at a time.
     pub(crate) deploying: Mutex<()>,
     /// One change of what has ended at a time.

@@ -10,6 +10,7 @@ use routing::{Failure, FailureCode, Payload};
 
 use crate::definitions::state::TaskView;
 use crate::definitions::{Definition, Deployment};
+use crate::ingress::{Lead, Route};
 use crate::kubernetes::objects::Rollout;
 use crate::ledger::{InstanceView, Receipt, State, TimerView};
 use crate::mesh::{Past, Share};
@@ -200,14 +201,14 @@ pub(super) async fn deployment(
         message: deployment.message.clone(),
         user_opaque_metadata: definition.metadata.clone(),
         workflow: deployment.claim.as_ref().map(|it| it.workflow.clone()).unwrap_or_default(),
-        ingress: (deployment.ingress.iter())
-            .map(|it| v1::IngressRoute {
-                host: it.host.clone(),
-                path: it.path.clone(),
-                start_event: it.start_event.as_str().to_owned(),
-            })
-            .collect(),
+        ingress: (deployment.ingress.iter()).map(|it| ingress(operations, it)).collect(),
     })
+}
+
+fn ingress(operations: &Operations, route: &Route) -> v1::IngressRoute {
+    let Lead { gateway, message } = operations.mesh.lead(route);
+    let Route { host, path, start_event } = route.clone();
+    v1::IngressRoute { host, path, start_event: start_event.as_str().to_owned(), gateway, message }
 }
 
 fn task(operations: &Operations, deployment: &Deployment, view: &TaskView) -> v1::Task {

@@ -2,10 +2,12 @@
 //!
 //! For a service that a deployment brings: its namespace, a service account, a Deployment, a Service and, headless, `<name>-flow` before the hop
 //! port of its sidecars. For a pre-existing one the hop Service alone, if its pods have sidecars; else a standing sidecar that calls it over the
-//! network. Under Istio also who may offer tokens there: the predecessors in the diagram, and flowd.
+//! network. Under Istio also who may offer tokens there: the predecessors in the diagram, and flowd. For a way in, its route from the gateway.
 
 mod image;
+mod kind;
 mod policy;
+mod route;
 #[cfg(test)]
 mod tests;
 
@@ -20,92 +22,17 @@ pub(crate) use image::Rollout;
 pub use image::{Images, Swapped};
 #[cfg(feature = "kubernetes")]
 pub(crate) use image::{image, keep, rollout};
+pub use kind::{Key, Kind, Object};
+pub(crate) use route::Routes;
 
 use self::image::Wanted;
 use super::container::{self, Purpose, Tuning};
 use super::inject::{self, INJECT, INJECTED, INJECTION, PORT, SERVE, SERVICE};
 use super::{DEPLOYMENT, HOP_PORT, HopTls, MANAGED_BY, MANAGER, MESH, Settings};
+use crate::ingress::Route;
 
 /// The sidecars of connectors are one Deployment of this name, beside flowd.
 const CONNECTORS: &str = "flow-connectors";
-
-/// The kinds that we write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// `v1`
-    Namespace,
-    /// `v1`
-    ServiceAccount,
-    /// `security.istio.io/v1`
-    PeerAuthentication,
-    /// `security.istio.io/v1`
-    AuthorizationPolicy,
-    /// `v1`
-    Service,
-    /// `apps/v1`
-    Deployment,
-}
-
-impl Kind {
-    /// All of them, in the order in which objects are made.
-    pub const ALL: [Self; 6] = [
-        Self::Namespace,
-        Self::ServiceAccount,
-        Self::PeerAuthentication,
-        Self::AuthorizationPolicy,
-        Self::Service,
-        Self::Deployment,
-    ];
-
-    /// Group, version and name.
-    pub fn gvk(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Namespace => ("", "v1", "Namespace"),
-            Self::ServiceAccount => ("", "v1", "ServiceAccount"),
-            Self::PeerAuthentication => ("security.istio.io", "v1", "PeerAuthentication"),
-            Self::AuthorizationPolicy => ("security.istio.io", "v1", "AuthorizationPolicy"),
-            Self::Service => ("", "v1", "Service"),
-            Self::Deployment => ("apps", "v1", "Deployment"),
-        }
-    }
-
-    /// Whether it is one of Istio's.
-    pub fn is_istio(self) -> bool {
-        matches!(self, Self::PeerAuthentication | Self::AuthorizationPolicy)
-    }
-}
-
-/// Which object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its namespace; empty for one that is in none.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { kind, namespace, name } = self;
-        match namespace.is_empty() {
-            true => write!(f, "{kind:?} {name}"),
-            false => write!(f, "{kind:?} {namespace}/{name}"),
-        }
-    }
-}
-
-/// One object as it is to be.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Object {
-    /// Which.
-    pub key: Key,
-    /// All of it.
-    pub body: Value,
-    /// The services that suffer when it cannot be made.
-    pub services: BTreeSet<ServiceName>,
-}
 
 /// A deployment that is to run.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +45,8 @@ pub struct Applied<'a> {
     pub edges: &'a BTreeSet<(ServiceName, ServiceName)>,
     /// Whether some of its tasks are connectors.
     pub connectors: bool,
+    /// Its ways in.
+    pub(crate) ingress: &'a [Route],
 }
 
 /// A pre-existing service, as it was found.
@@ -149,6 +78,8 @@ pub struct Planned {
     pub objects: Vec<Object>,
     /// Who does what.
     pub accounts: Accounts,
+    /// The ways in that a gateway is asked for.
+    pub(crate) routes: Routes,
 }
 
 /// Everything that is to be there; `swapped`: the images that swaps have put in the place of the models'.
@@ -178,7 +109,8 @@ pub fn plan(applied: &[Applied<'_>], present: &Present, swapped: &Images, settin
         }
     }
     accounts.insert(routing::table::CONNECTORS.into(), (settings.mesh.clone(), CONNECTORS.to_owned()));
-    Planned { objects: plan.objects.into_values().collect(), accounts }
+    let routes = route::lead(&mut plan, applied);
+    Planned { objects: plan.objects.into_values().collect(), accounts, routes }
 }
 
 /// One service, as its objects see it.
@@ -483,7 +415,13 @@ pub fn render(xml: &[u8], checked: &bpmn::Checked, settings: &Settings) -> Vec<V
         .collect();
     let edges = BTreeSet::new();
     let applied: Vec<Applied<'_>> = (brought.iter())
-        .map(|(deployment, workloads)| Applied { deployment, workloads, edges: &edges, connectors: false })
+        .map(|(deployment, workloads)| Applied {
+            deployment,
+            workloads,
+            edges: &edges,
+            connectors: false,
+            ingress: &[],
+        })
         .collect();
     plan(&applied, &Present::new(), &Images::new(), settings).objects.into_iter().map(|it| it.body).collect()
 }

@@ -22,11 +22,14 @@ use tokio::time::{Instant, sleep_until};
 use super::authority::Authority;
 use super::in_place::{InPlaces, Workload};
 use super::inject::{INJECTED, INJECTION};
-use super::objects::{Applied, Found, Key, Kind, Object, Planned, Present, Rollout, image, keep, plan, rollout};
+use super::objects::{
+    Applied, Found, Key, Kind, Object, Planned, Present, Rollout, Routes, image, keep, plan, rollout,
+};
 use super::pods::Pods;
 use super::trust::Trust;
 use super::{FIELD_MANAGER, Settings, watch};
 use crate::definitions::Deployment;
+use crate::ingress::{Lead, Leads};
 use crate::mesh::{Accounts, Admission, Mesh};
 use crate::store::AnyStore;
 
@@ -36,6 +39,9 @@ const PERIOD: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(1);
 /// After a look that failed.
 const AGAIN: Duration = Duration::from_secs(3);
+
+/// Why an object could not be made.
+type Failed = BTreeMap<Key, String>;
 
 /// What is wrong, by service.
 pub(crate) type Problems = BTreeMap<ServiceName, String>;
@@ -130,7 +136,7 @@ type There = BTreeMap<Key, Live>;
 /// One of them.
 struct Live {
     version: String,
-    /// All of it, of a Deployment.
+    /// All of it, of a Deployment or a route.
     body: Value,
 }
 
@@ -147,14 +153,16 @@ impl Reconciler {
                 workloads: it.definition.workloads.as_deref().unwrap_or_default(),
                 edges,
                 connectors: it.definition.tasks.values().any(|task| task.service.as_str() == CONNECTORS),
+                ingress: &it.ingress,
             })
             .collect();
-        let Planned { objects: wanted, accounts } = plan(&applied, &present, &mesh.images(), &self.settings);
+        let Planned { objects: wanted, accounts, routes } = plan(&applied, &present, &mesh.images(), &self.settings);
         let there = self.there().await?;
+        let mut failed = Failed::new();
         mesh.rolled(rollouts(&wanted, &there));
         let (namespaces, rest) = wanted.split_at(wanted.partition_point(|it| it.key.kind == Kind::Namespace));
         for object in namespaces {
-            self.make(object, &there, &mut problems).await?;
+            self.make(object, &there, &mut failed).await?;
         }
         let namespaces = self.namespaces(&wanted).await?;
         mesh.admit_by(Admission::Listed(Accounts {
@@ -167,14 +175,29 @@ impl Reconciler {
             self.trust.bring(&namespaces.inhabited, &namespaces.all, &bundle).await?;
         }
         for object in rest {
-            self.make(object, &there, &mut problems).await?;
+            self.make(object, &there, &mut failed).await?;
         }
         self.remove(&wanted, &there).await?;
+        hinder(&wanted, &failed, &mut problems);
+        mesh.led(self.leads(&deployments, &routes, &there, &failed));
         let pods = self.pods.list().await?;
         self.pods.look(&pods, &wanted, &mut problems).await;
         self.pods.follow(mesh).await?;
         self.in_place.step(mesh, &workloads(&wanted, &there), &pods).await?;
         Ok(problems)
+    }
+
+    /// How requests come to the ways in of the deployments.
+    fn leads(&self, deployments: &[Deployment], routes: &Routes, there: &There, failed: &Failed) -> Leads {
+        let Some(gateway) = &self.settings.gateway else {
+            let all = deployments.iter().flat_map(|it| &it.ingress);
+            return all.map(|it| (it.place(), Lead::none())).collect();
+        };
+        let lead = |key: &Key| match failed.get(key) {
+            Some(why) => Lead::failed(gateway, why),
+            None => Lead::seen(gateway, there.get(key).map_or(&Value::Null, |it| &it.body)),
+        };
+        routes.iter().map(|(key, place)| (place.clone(), lead(key))).collect()
     }
 
     /// The namespaces that there are.
@@ -242,9 +265,16 @@ impl Reconciler {
     /// What is there of this mesh.
     async fn there(&self) -> Result<There, kube::Error> {
         let mut there = There::new();
-        for kind in Kind::ALL.into_iter().filter(|it| self.settings.istio || !it.is_istio()) {
-            let all: Api<DynamicObject> = Api::all_with(self.client.clone(), &watch::kind(kind));
-            for object in all.list(&watch::listed(&self.settings)).await?.items {
+        for kind in Kind::ALL.into_iter().filter(|it| it.is_asked_for(&self.settings)) {
+            let all = watch::all(&self.client, &self.settings, kind);
+            let listed = match all.list(&watch::listed(&self.settings)).await {
+                // a cluster without the Gateway API, or without the right to it: told by the route that cannot be made
+                Err(error) if kind == Kind::HttpRoute && [403, 404].iter().any(|it| watch::is_status(&error, *it)) => {
+                    continue;
+                }
+                listed => listed?,
+            };
+            for object in listed.items {
                 let key = Key {
                     kind,
                     namespace: object.metadata.namespace.clone().unwrap_or_default(),
@@ -254,7 +284,9 @@ impl Reconciler {
                 if object.metadata.deletion_timestamp.is_none() {
                     let version = version(kind, &object);
                     let body = match kind {
-                        Kind::Deployment => serde_json::to_value(&object).map_err(kube::Error::SerdeError)?,
+                        Kind::Deployment | Kind::HttpRoute => {
+                            serde_json::to_value(&object).map_err(kube::Error::SerdeError)?
+                        }
                         _ => Value::Null,
                     };
                     there.insert(key, Live { version, body });
@@ -264,8 +296,8 @@ impl Reconciler {
         Ok(there)
     }
 
-    async fn make(&mut self, object: &Object, there: &There, problems: &mut Problems) -> Result<(), kube::Error> {
-        let Object { key, body, services } = object;
+    async fn make(&mut self, object: &Object, there: &There, failed: &mut Failed) -> Result<(), kube::Error> {
+        let Object { key, body, .. } = object;
         let kept = there.get(key).and_then(|it| keep(body, &it.body));
         let body = kept.as_ref().unwrap_or(body);
         let digest = Digest::of(body.to_string().as_bytes());
@@ -292,6 +324,9 @@ impl Reconciler {
                         let gone = api.delete(&key.name, &DeleteParams::default()).await;
                         gone.map(|_| ()).map_err(|error| watch::reason(&error))
                     }
+                    Err(error) if key.kind == Kind::HttpRoute && watch::is_status(&error, 404) => {
+                        Err("the cluster does not know HTTPRoutes: install the CRDs of the Gateway API (v1)".to_owned())
+                    }
                     Err(error @ kube::Error::Api(_)) => Err(watch::reason(&error)),
                     Err(error) => return Err(error),
                 }
@@ -299,11 +334,7 @@ impl Reconciler {
             Err(why) => Err(why),
         };
         if let Err(why) = applied {
-            let problem = format!("{key} cannot be made: {why}");
-            for service in services {
-                // the first one is what the others come from
-                problems.entry(service.clone()).or_insert_with(|| problem.clone());
-            }
+            failed.insert(key.clone(), format!("{key} cannot be made: {why}"));
         }
         Ok(())
     }
@@ -347,6 +378,17 @@ impl Reconciler {
     }
 }
 
+/// Adds what could not be made to the problems of its services.
+fn hinder(wanted: &[Object], failed: &Failed, problems: &mut Problems) {
+    for object in wanted {
+        let Some(why) = failed.get(&object.key) else { continue };
+        for service in &object.services {
+            // the first one is what the others come from
+            problems.entry(service.clone()).or_insert_with(|| why.clone());
+        }
+    }
+}
+
 /// How far the Deployments of tasks are, by service.
 fn rollouts(wanted: &[Object], there: &There) -> BTreeMap<ServiceName, Rollout> {
     let live = wanted.iter().filter_map(|it| Some((it, rollout(&there.get(&it.key)?.body)?)));
@@ -367,7 +409,7 @@ fn workloads<'a>(wanted: &'a [Object], there: &'a There) -> Vec<Workload<'a>> {
 fn version(kind: Kind, object: &DynamicObject) -> String {
     match (kind, object.metadata.generation) {
         // its status changes all the time, which is nobody's writing
-        (Kind::Deployment, Some(generation)) => generation.to_string(),
+        (Kind::Deployment | Kind::HttpRoute, Some(generation)) => generation.to_string(),
         _ => object.metadata.resource_version.clone().unwrap_or_default(),
     }
 }

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 use kube::api::ListParams;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use runtime::drain::DrainWatcher;
 use tokio::time::sleep;
@@ -43,6 +43,14 @@ pub(super) fn api(client: &Client, key: &Key) -> Api<DynamicObject> {
     match key.namespace.is_empty() {
         true => Api::all_with(client.clone(), &resource),
         false => Api::namespaced_with(client.clone(), &key.namespace, &resource),
+    }
+}
+
+/// All objects of a kind that may be ours: routes are beside flowd alone.
+pub(super) fn all(client: &Client, settings: &Settings, of: Kind) -> Api<DynamicObject> {
+    match of {
+        Kind::HttpRoute => Api::namespaced_with(client.clone(), &settings.mesh, &kind(of)),
+        _ => Api::all_with(client.clone(), &kind(of)),
     }
 }
 
@@ -107,11 +115,12 @@ pub(super) fn changes(client: &Client, settings: &Settings) -> Changes {
         (pods.clone(), &ours),
         (pods, &injected),
     ];
-    let each = each.into_iter().map(|(resource, labels)| {
-        let all = Api::<DynamicObject>::all_with(client.clone(), &resource);
+    let each = each.map(|(resource, labels)| (Api::<DynamicObject>::all_with(client.clone(), &resource), labels));
+    let routes = settings.gateway.is_some().then(|| (all(client, settings, Kind::HttpRoute), &ours));
+    let each = each.into_iter().chain(routes).map(|(all, labels)| {
         let events = watcher(all, watcher::Config::default().labels(labels));
-        // a watch that breaks begins anew by itself; the periodic look stands in meanwhile
-        events.filter_map(|event| async move { event.ok().map(|_| ()) }).boxed()
+        // a watch that breaks begins anew by itself, ever later; the periodic look stands in meanwhile
+        events.default_backoff().filter_map(|event| async move { event.ok().map(|_| ()) }).boxed()
     });
     futures_util::stream::select_all(each)
 }

@@ -4,7 +4,7 @@ use routing::DeploymentId;
 
 use super::{Mesh, MeshState};
 use crate::definitions::record;
-use crate::ingress::{Route, Way};
+use crate::ingress::{Lead, Route, Way};
 use crate::store::Write;
 
 /// A request's route, and whose it is.
@@ -64,6 +64,19 @@ impl Mesh {
             state.index_routes();
             (cleared, writes)
         })
+    }
+
+    /// How requests come to the routes, as the orchestrator sees it.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn led(&self, leads: crate::ingress::Leads) {
+        if self.lock().leads != leads {
+            self.change(|state| state.leads = leads);
+        }
+    }
+
+    /// How requests come to this route; nothing is known of it without an orchestrator.
+    pub(crate) fn lead(&self, route: &Route) -> Lead {
+        self.lock().leads.get(&route.place()).cloned().unwrap_or_default()
     }
 
     /// Whether any route names this host.

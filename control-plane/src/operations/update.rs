@@ -32,7 +32,7 @@ use serde::Deserialize;
 
 use super::{Error, Operations, Swap, SwapTo, instance_name};
 use crate::definitions::{Deployment, Listening};
-use crate::ingress::Route;
+use crate::ingress::{Lead, Route};
 use crate::topics;
 
 /// Bytes of all documents together.
@@ -107,7 +107,14 @@ impl Operations {
         let start = start_event(&deployment, &spec.component_id, &spec.component_name)?;
         let route = Route::new(&spec.host, &spec.args.path, start).map_err(Error::Invalid)?;
         let id = deployment.definition.deployment.clone();
-        let told = format!("{}{} starts {} of {id}.", route.host, route.path, route.start_event);
+        let by = match (self.orchestrated, &self.gateway) {
+            (false, _) => String::new(),
+            (true, None) => format!(" {}.", Lead::none().message),
+            (true, Some(gateway)) => {
+                format!(" Gateway {gateway} is asked to lead there; `flowctl describe` says whether it does.")
+            }
+        };
+        let told = format!("{}{} starts {} of {id}.{by}", route.host, route.path, route.start_event);
         let writes = self.mesh.expose(&id, route).map_err(Error::WrongState)?;
         self.commit(writes).await?;
         tracing::info!(deployment = %id, "ingress exposed");

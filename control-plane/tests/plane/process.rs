@@ -13,11 +13,11 @@ use super::harness::{DEADLINE, Plane, no_task};
 
 async fn refused(config: Config) -> String {
     let (trigger, _) = drain::new();
-    let bound = match App::build(config, trigger).await {
+    let bound = match Box::pin(App::build(config, trigger)).await {
         Err(error) => return format!("{error:#}"),
         Ok(bound) => bound,
     };
-    let ended = tokio::time::timeout(DEADLINE, bound.run()).await.expect("it ends by itself");
+    let ended = tokio::time::timeout(DEADLINE, Box::pin(bound.run())).await.expect("it ends by itself");
     format!("{:#}", ended.unwrap_err())
 }
 

@@ -1,6 +1,7 @@
 //! What an installation has made, and whether it works.
 
 mod flowd;
+mod gateway;
 mod injection;
 mod policies;
 #[cfg(test)]
@@ -23,6 +24,9 @@ pub(crate) async fn look(cluster: &Cluster, namespace: &str, flowd: Option<&Valu
     let mut lines = Vec::new();
     let answer = flowd::look(cluster, namespace, set, &mut lines).await;
     injection::look(cluster, namespace, set, hook, answer, &mut lines).await;
+    if let Some(named) = &wanted.gateway {
+        lines.push(gateway::look(cluster, named).await);
+    }
     if wanted.mesh {
         lines.push(policies::look(cluster, namespace).await);
     }

@@ -23,6 +23,8 @@ pub(crate) struct Wanted {
     pub(crate) mesh: bool,
     /// A volume of this class, or of the default one if it is empty.
     pub(crate) volume: Option<String>,
+    /// The Gateway that ways in are reached through, by namespace (empty: flowd's) and name.
+    pub(crate) gateway: Option<(String, String)>,
 }
 
 impl Wanted {
@@ -35,6 +37,7 @@ impl Wanted {
             istio,
             mesh: istio && values["hop"]["tls"] != "own",
             volume: own.then(|| text(&store["persistence"]["storageClass"]).to_owned()),
+            gateway: named(text(&values["gateway"]["namespace"]), text(&values["gateway"]["name"])),
         }
     }
 
@@ -46,8 +49,13 @@ impl Wanted {
             istio,
             mesh: istio && environment(flowd, "FLOW_HOP_TLS") != "own",
             volume: claim.map(|it| text(&it["spec"]["storageClassName"]).to_owned()),
+            gateway: environment(flowd, "FLOW_GATEWAY").split_once('/').and_then(|(space, name)| named(space, name)),
         }
     }
+}
+
+fn named(namespace: &str, name: &str) -> Option<(String, String)> {
+    (!name.is_empty()).then(|| (namespace.to_owned(), name.to_owned()))
 }
 
 /// What flowd's container has in its environment; empty if it is not there.
@@ -67,7 +75,7 @@ pub(crate) async fn look(cluster: &Cluster, namespace: &str, wanted: &Wanted) ->
         lines.push(line(SECTION, "Istio's policies are known", policies(cluster).await));
         lines.push(line(SECTION, "istiod is ready, and its proxies are native sidecars", istiod(cluster).await));
     }
-    lines.push(line(SECTION, "the Gateway API is there", gateway(cluster).await));
+    lines.push(line(SECTION, "the Gateway API is there", api(cluster, wanted).await));
     if let Some(class) = &wanted.volume {
         lines.push(line(SECTION, "flowd's volume can be made", storage(cluster, class).await));
     }
@@ -185,19 +193,22 @@ pub(super) fn tag(image: &str) -> &str {
     last.split_once(':').map_or("", |(_, tag)| tag)
 }
 
-async fn gateway(cluster: &Cluster) -> Verdict {
-    has_routes(&cluster.get("/apis/gateway.networking.k8s.io/v1").await?.unwrap_or_default())
+async fn api(cluster: &Cluster, wanted: &Wanted) -> Verdict {
+    has_routes(&cluster.get("/apis/gateway.networking.k8s.io/v1").await?.unwrap_or_default(), wanted.gateway.is_some())
 }
 
-fn has_routes(known: &Value) -> Verdict {
+fn has_routes(known: &Value, wanted: bool) -> Verdict {
     let mut resources = known["resources"].as_array().into_iter().flatten();
     if resources.any(|it| it["name"] == "httproutes") {
         return Ok(text(&known["groupVersion"]).to_owned());
     }
-    Err(Wrong::skipped(
-        "no HTTPRoutes: start events cannot be reached from outside by the cluster's gateway",
-        "install the Gateway API's CRDs and a gateway, if that is wanted",
-    ))
+    let missing = "no HTTPRoutes: start events cannot be reached from outside by the cluster's gateway";
+    Err(match wanted {
+        true => {
+            Wrong::failed(missing, "install the Gateway API's CRDs (v1) and a gateway, or leave gateway.name empty")
+        }
+        false => Wrong::skipped(missing, "install the Gateway API's CRDs and a gateway, if that is wanted"),
+    })
 }
 
 async fn storage(cluster: &Cluster, class: &str) -> Verdict {

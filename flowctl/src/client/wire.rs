@@ -232,7 +232,8 @@ pub(super) fn deployment(wire: v1::Deployment) -> Deployment {
 }
 
 fn ingress(wire: v1::IngressRoute) -> Ingress {
-    Ingress { host: wire.host, path: wire.path, start_event: wire.start_event }
+    let v1::IngressRoute { host, path, start_event, gateway, message } = wire;
+    Ingress { host, path, start_event, gateway, message }
 }
 
 fn metadata(text: String) -> Value {

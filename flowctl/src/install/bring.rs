@@ -6,7 +6,7 @@ use control_plane::kubernetes::MANAGED_BY;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::kinds::{KINDS, Kind};
+use super::kinds::{GATEWAY_API, KINDS, Kind};
 use super::{INSTALLATION, MANAGER, VALUES, flowd, manager, named};
 use crate::cluster::{Cluster, Error, text};
 use crate::exit::{Exit, Failure};
@@ -110,6 +110,9 @@ fn refused(error: Error, object: &Value, namespace: &str) -> Failure {
         }
         Error::Unknown(_) if text(&object["apiVersion"]).contains("monitoring.coreos.com") => {
             "the cluster has no Prometheus operator: leave serviceMonitor and observability off".to_owned()
+        }
+        Error::Unknown(_) if text(&object["apiVersion"]).starts_with(GATEWAY_API) => {
+            "the cluster has no Gateway API (v1): install its CRDs and a gateway, or leave gateway.create and gateway.grpc.host off".to_owned()
         }
         Error::Refused(why) if object["kind"] == "StatefulSet" && why.contains("updates to statefulset spec") => {
             format!(
@@ -244,6 +247,10 @@ mod tests {
             json!({"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": {"name": "flowd"}});
         let failure = refused(Error::Unknown("the server could not find the requested resource".into()), &policy, "x");
         assert!(failure.hint.contains("orchestrator=kubernetes"), "{failure:?}");
+        let route =
+            json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute", "metadata": {"name": "flowd"}});
+        let failure = refused(Error::Unknown("the server could not find the requested resource".into()), &route, "x");
+        assert!(failure.hint.contains("no Gateway API"), "{failure:?}");
         let set = json!({"kind": "StatefulSet", "metadata": {"name": "flowd"}});
         let failure =
             refused(Error::Refused("Forbidden: updates to statefulset spec for fields other than".into()), &set, "x");

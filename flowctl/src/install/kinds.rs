@@ -26,10 +26,12 @@ const fn of_the_cluster(mut kind: Kind) -> Kind {
 }
 
 const RBAC: &str = "rbac.authorization.k8s.io";
+/// The group of gateways and their routes.
+pub(crate) const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const MONITORING: &str = "monitoring.coreos.com";
 
 /// All that any version of the chart has made. Whoever serves comes after all that it needs; the webhook, which sends pods there, is last.
-pub(crate) const KINDS: [Kind; 16] = [
+pub(crate) const KINDS: [Kind; 18] = [
     of_the_cluster(kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")),
     kind("", "v1", "ServiceAccount", "serviceaccounts"),
     of_the_cluster(kind(RBAC, "v1", "ClusterRole", "clusterroles")),
@@ -44,6 +46,8 @@ pub(crate) const KINDS: [Kind; 16] = [
     kind(MONITORING, "v1", "ServiceMonitor", "servicemonitors"),
     kind(MONITORING, "v1", "PodMonitor", "podmonitors"),
     kind(MONITORING, "v1", "PrometheusRule", "prometheusrules"),
+    kind(GATEWAY_API, "v1", "Gateway", "gateways"),
+    kind(GATEWAY_API, "v1", "GRPCRoute", "grpcroutes"),
     kind("apps", "v1", "StatefulSet", "statefulsets"),
     of_the_cluster(kind(
         "admissionregistration.k8s.io",

@@ -4,6 +4,7 @@ use control_plane::kubernetes::{MANAGED_BY, MANAGER, MESH};
 use serde_json::Value;
 
 use super::bring::remove;
+use super::kinds::GATEWAY_API;
 use super::{FLOWD, flowd};
 use crate::cluster::{Cluster, Error, text};
 use crate::exit::{Exit, Failure};
@@ -50,6 +51,14 @@ async fn left(cluster: &Cluster, namespace: &str) -> Result<Vec<Change>, Error> 
     if !running.is_empty() {
         let note = format!("tasks of applied processes, which run on; kubectl delete deploy,svc,sa -A -l {selector}");
         stays(format!("{} deployments", running.len()), note);
+    }
+    let routes = format!("/apis/{GATEWAY_API}/v1/namespaces/{namespace}/httproutes");
+    let routes = seen(cluster.labelled(&routes, &selector).await)?;
+    if !routes.is_empty() {
+        let note = format!(
+            "ways in to applied processes, with nobody behind; kubectl -n {namespace} delete httproute -l {selector}"
+        );
+        stays(format!("{} httproutes", routes.len()), note);
     }
     for space in seen(cluster.labelled("/api/v1/namespaces", &selector).await)? {
         let name = name(&space);

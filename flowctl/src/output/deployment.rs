@@ -38,17 +38,30 @@ pub(crate) struct Condition {
 }
 
 /// A way in from outside.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Ingress {
     /// A DNS name, or `*` for any.
     pub(crate) host: String,
     pub(crate) path: String,
     pub(crate) start_event: String,
+    /// What leads there in a cluster, `NAMESPACE/NAME`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) gateway: String,
+    /// Why it does not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) message: String,
 }
 
 impl std::fmt::Display for Ingress {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}{} to {}", self.host, self.path, self.start_event)
+        let Self { host, path, start_event, gateway, message } = self;
+        write!(out, "{host}{path} to {start_event}")?;
+        match (gateway.is_empty(), message.is_empty()) {
+            (true, true) => Ok(()),
+            (false, true) => write!(out, " (by gateway {gateway})"),
+            (true, false) => write!(out, " ({message})"),
+            (false, false) => write!(out, " (gateway {gateway}: {message})"),
+        }
     }
 }
 

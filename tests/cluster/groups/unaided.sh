@@ -46,6 +46,8 @@ E2
   same --set store.persistence.size=1Gi,store.persistence.storageClass=fast
   same --set image.repository=r.example/flowd,image.tag=v9,sidecar.image=r.example/s:v9,priorityClassName=high
   same --set 'nodeSelector.kubernetes\.io/os=linux,env[0].name=A,env[0].value=x\,y=z' --set resources.limits=null
+  same --set gateway.name=edge,gateway.create=true,gateway.tlsSecret=edge-tls,gateway.grpc.host=flowd.example
+  same --set gateway.name=main,gateway.namespace=edge
   same -f "$all"
   same -f "$all" --set podDisruptionBudget=false,replicas=2
 }

@@ -45,7 +45,8 @@ fn find<'a>(objects: &'a [Object], key: &str) -> &'a Value {
 fn a_deployment_with_a_namespace_of_its_own_brings_everything_and_leaves_scaling_to_others() {
     let workloads = [workload("collect", "shop-1", Some(true))];
     let edges = BTreeSet::new();
-    let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
+    let applied =
+        [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false, ingress: &[] }];
     let objects = planned(&applied, &Present::new(), &settings(false));
     assert_eq!(
         keys(&objects),
@@ -70,7 +71,8 @@ fn a_deployment_with_a_namespace_of_its_own_brings_everything_and_leaves_scaling
 fn in_a_shared_namespace_nothing_of_the_namespace_is_ours() {
     let workloads = [workload("collect-1", "pantry", Some(false))];
     let edges = BTreeSet::new();
-    let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
+    let applied =
+        [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false, ingress: &[] }];
     let objects = planned(&applied, &Present::new(), &settings(true));
     assert!(!keys(&objects).iter().any(|it| it.starts_with("Namespace")), "{:?}", keys(&objects));
 }
@@ -79,7 +81,8 @@ fn in_a_shared_namespace_nothing_of_the_namespace_is_ours() {
 fn under_istio_only_predecessors_and_flowd_may_offer_and_only_the_hop_port_is_guarded() {
     let workloads = [workload("a", "shop-1", Some(true)), workload("b", "shop-1", Some(true))];
     let edges = BTreeSet::from([("a.shop-1".into(), "b.shop-1".into())]);
-    let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
+    let applied =
+        [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false, ingress: &[] }];
     let objects = planned(&applied, &Present::new(), &settings(true));
     let rule = &find(&objects, "AuthorizationPolicy shop-1/b-flow")["spec"]["rules"][0];
     let principals = rule["from"][0]["source"]["notPrincipals"].clone();
@@ -100,8 +103,8 @@ fn two_deployments_share_the_standing_sidecar_of_a_preexisting_service() {
         BTreeSet::from([("b.two-1".into(), "sauce.kitchen".into())]),
     ];
     let applied = [
-        Applied { deployment: "one-1", workloads: &one, edges: &edges[0], connectors: false },
-        Applied { deployment: "two-1", workloads: &two, edges: &edges[1], connectors: true },
+        Applied { deployment: "one-1", workloads: &one, edges: &edges[0], connectors: false, ingress: &[] },
+        Applied { deployment: "two-1", workloads: &two, edges: &edges[1], connectors: true, ingress: &[] },
     ];
     let objects = planned(&applied, &Present::new(), &settings(true));
     let standing = find(&objects, "Deployment kitchen/sauce-flow");
@@ -118,7 +121,8 @@ fn two_deployments_share_the_standing_sidecar_of_a_preexisting_service() {
 fn a_preexisting_service_whose_pods_have_sidecars_gets_the_hop_service_alone() {
     let workloads = [workload("sauce", "kitchen", None)];
     let edges = BTreeSet::new();
-    let applied = [Applied { deployment: "one-1", workloads: &workloads, edges: &edges, connectors: false }];
+    let applied =
+        [Applied { deployment: "one-1", workloads: &workloads, edges: &edges, connectors: false, ingress: &[] }];
     let found =
         Found { selector: BTreeMap::from([("run".into(), "sauce".into())]), injected: true, account: "chef".into() };
     let present = Present::from([(("kitchen".into(), "sauce".into()), found)]);
@@ -133,7 +137,7 @@ fn services_that_share_a_host_are_one_workload_with_several_ports() {
     (first.service, first.port, first.target_port) = ("a.n:81".into(), 81, 5001);
     (second.service, second.port, second.target_port) = ("a.n:82".into(), 82, 5002);
     let (workloads, edges) = ([first, second], BTreeSet::new());
-    let applied = [Applied { deployment: "n", workloads: &workloads, edges: &edges, connectors: false }];
+    let applied = [Applied { deployment: "n", workloads: &workloads, edges: &edges, connectors: false, ingress: &[] }];
     let objects = planned(&applied, &Present::new(), &settings(false));
     let task = &find(&objects, "Deployment n/a")["spec"]["template"];
     assert_eq!(task["spec"]["containers"][0]["ports"].as_array().unwrap().len(), 2);
@@ -144,10 +148,15 @@ fn services_that_share_a_host_are_one_workload_with_several_ports() {
 fn hops_that_the_sidecars_encrypt_go_past_istio_and_need_no_policies_of_it() {
     let workloads = [workload("a", "shop-1", Some(true))];
     let edges = BTreeSet::new();
-    let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
+    let applied =
+        [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false, ingress: &[] }];
     let own = Settings { hops: HopTls::Own, ..settings(true) };
     let objects = planned(&applied, &Present::new(), &own);
-    assert!(!objects.iter().any(|it| it.key.kind.is_istio()), "{:?}", keys(&objects));
+    assert!(
+        !keys(&objects).iter().any(|it| it.contains("Authentication") || it.contains("Policy")),
+        "{:?}",
+        keys(&objects)
+    );
     let annotations = &find(&objects, "Deployment shop-1/a")["spec"]["template"]["metadata"]["annotations"];
     assert_eq!(annotations["traffic.sidecar.istio.io/excludeInboundPorts"], "7001,7002");
     assert_eq!(annotations["traffic.sidecar.istio.io/excludeOutboundPorts"], "7001,9003");
@@ -158,7 +167,8 @@ fn every_service_has_the_account_that_its_sidecars_run_under() {
     let workloads =
         [workload("a", "shop-1", Some(true)), workload("sauce", "kitchen", None), workload("old", "kitchen", None)];
     let edges = BTreeSet::new();
-    let applied = [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false }];
+    let applied =
+        [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false, ingress: &[] }];
     let found = Found { injected: true, account: "chef".into(), ..Found::default() };
     let present = Present::from([(("kitchen".into(), "sauce".into()), found)]);
     let accounts = plan(&applied, &present, &Images::new(), &settings(false)).accounts;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::flowd::{are_current, is_one, is_ours, nothing_waits, runs, sum};
+use super::gateway::is_programmed;
 use super::injection::{answered, have_sidecars, is_good, is_injected, trusted};
 use super::policies::guarded;
 use super::*;
@@ -145,4 +146,25 @@ fn a_hop_service_without_its_policies_is_named() {
         "1 policies are missing: AuthorizationPolicy x/a-flow",
         "-n m logs",
     );
+}
+
+#[test]
+fn a_gateway_takes_requests_once_its_controller_has_made_it() {
+    let gateway = |conditions: Value| {
+        let addresses = json!([{"type": "IPAddress", "value": "10.0.0.7"}]);
+        Ok(Some(
+            json!({"spec": {"gatewayClassName": "istio"}, "status": {"conditions": conditions, "addresses": addresses}}),
+        ))
+    };
+    let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "AddressNotAssigned", "message": "pending"});
+    let of = |found| is_programmed(found, "edge", "main");
+    assert_eq!(
+        of(gateway(json!([condition("Accepted", "True"), condition("Programmed", "True")]))).unwrap(),
+        "10.0.0.7"
+    );
+    let pending = of(gateway(json!([condition("Accepted", "True"), condition("Programmed", "False")])));
+    wrong(pending, "Programmed is AddressNotAssigned: pending", "describe gateway main");
+    wrong(of(gateway(json!([]))), "no controller looks after the class \"istio\"", "describe gateway main");
+    wrong(of(gateway(json!([condition("Accepted", "Unknown")]))), "Accepted is", "describe gateway main");
+    wrong(of(Ok(None)), "it is not there", "gateway.create=true");
 }

@@ -64,8 +64,9 @@ fn a_cluster_without_a_class_for_the_volume_needs_a_word() {
 #[test]
 fn without_the_gateway_api_nothing_fails() {
     let known = json!({"groupVersion": "gateway.networking.k8s.io/v1", "resources": [{"name": "httproutes"}]});
-    assert_eq!(has_routes(&known).unwrap(), "gateway.networking.k8s.io/v1");
-    wrong(has_routes(&json!({})), "no HTTPRoutes", "Gateway API");
+    assert_eq!(has_routes(&known, true).unwrap(), "gateway.networking.k8s.io/v1");
+    wrong(has_routes(&json!({}), false), "no HTTPRoutes", "if that is wanted");
+    wrong(has_routes(&json!({}), true), "no HTTPRoutes", "leave gateway.name empty");
 }
 
 #[test]
@@ -76,6 +77,7 @@ fn what_is_wanted_is_read_from_values_and_from_flowd_alike() {
         json!({"hop": {"tls": "own"}, "store": {"etcd": "etcd://a:1/x"}}),
         json!({"store": {"persistence": {"storageClass": "fast"}}}),
         json!({"store": {"persistence": {"enabled": false}}}),
+        json!({"gateway": {"name": "main", "namespace": "edge"}}),
     ];
     for asked in cases {
         let values = values::complete(&asked).unwrap();

@@ -17,6 +17,7 @@ fn everything() -> Value {
         "replicas": 2, "store": {"etcd": "etcd://a:2379/x"}, "networkPolicy": true, "serviceMonitor": true,
         "observability": {"sidecars": true, "dashboards": dashboards, "alerts": {"enabled": true, "labels": {"release": "x"}}},
         "env": [{"name": "A", "value": "line\n  two: \"3\""}], "podAnnotations": {"a/b": "1"}, "priorityClassName": "high",
+        "gateway": {"name": "edge", "create": true, "tlsSecret": "edge-tls", "annotations": {"a/b": "c"}, "grpc": {"host": "flowd.example"}},
         "nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}], "traces": "http://j:4317",
     })
 }

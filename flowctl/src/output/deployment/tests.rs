@@ -28,7 +28,12 @@ pub(crate) fn degraded() -> Deployment {
         running: 3,
         applied: Some(time_at(-7_300_000)),
         metadata: json!({"team": "orders"}),
-        ingress: vec![Ingress { host: "shop.example".into(), path: "/orders".into(), start_event: "begin".into() }],
+        ingress: vec![Ingress {
+            host: "shop.example".into(),
+            path: "/orders".into(),
+            start_event: "begin".into(),
+            ..Ingress::default()
+        }],
         workflow: "shop/order".into(),
     }
 }
@@ -50,4 +55,21 @@ fn no_deployments_is_an_empty_list() {
     assert_eq!(list.json(), json!([]));
     assert_eq!(list.original(), json!({}));
     assert_eq!(list.text(false, NOW), "");
+}
+
+#[test]
+fn a_way_in_says_which_gateway_leads_there_or_why_none_does() {
+    let of = |gateway: &str, message: &str| {
+        let way = Ingress {
+            host: "shop.example".into(),
+            path: "/orders".into(),
+            start_event: "begin".into(),
+            ..Ingress::default()
+        };
+        Ingress { gateway: gateway.into(), message: message.into(), ..way }.to_string()
+    };
+    assert_eq!(of("", ""), "shop.example/orders to begin");
+    assert_eq!(of("edge/main", ""), "shop.example/orders to begin (by gateway edge/main)");
+    assert_eq!(of("", "no gateway leads here"), "shop.example/orders to begin (no gateway leads here)");
+    assert_eq!(of("edge/main", "not taken"), "shop.example/orders to begin (gateway edge/main: not taken)");
 }
