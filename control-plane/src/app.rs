@@ -86,12 +86,12 @@ impl App {
         let (certificate, key, ca) = (path(&config.tls_cert), path(&config.tls_key), path(&config.tls_ca));
         let tls = Tls::from_flags(certificate.as_deref(), key.as_deref(), ca.as_deref())?;
         let token = config.token.as_deref().map(Token::from_file).transpose()?;
-        let access = Access::new(token);
+        let mut access = Access::new(token);
         let ports = [("gRPC", config.port, "--port"), ("HTTP", config.http_port, "--http-port")];
         let mut listeners = Vec::with_capacity(2);
         for (what, port, flag) in ports {
             let address = SocketAddr::new(config.listen, port);
-            access.check_port(what, address, tls.is_some(), config.insecure)?;
+            access.check_port(what, address, (tls.is_some(), config.kubernetes.users), config.insecure)?;
             listeners.push(listen::bind(address, what, flag).await?);
         }
         let (Some(http), Some(grpc)) = (listeners.pop(), listeners.pop()) else {
@@ -99,6 +99,9 @@ impl App {
         };
         let addresses = (grpc.local_addr()?, http.local_addr()?);
         let cluster = Cluster::open(&config, trigger.watch()).await?;
+        if let Some(users) = cluster.as_ref().and_then(|it| it.users(Arc::new(SystemClock::new()))) {
+            access.ask(users);
+        }
         let advertise = |bound| config.advertised(listen::reachable(bound));
         let control = cluster.as_ref().map(|it| advertise(it.address()));
         let advertise = Address { grpc: advertise(addresses.0), http: advertise(addresses.1), control };

@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status};
 
 use crate::ledger::Operator;
 use crate::operations::{Again, Apply, Error, Gate, Operations, Run, Selection, Verdict};
+use crate::security::{self, Target, permit};
 
 /// Instances shown when none is named.
 const MAX_SHOWN: usize = 10_000;
@@ -64,6 +65,18 @@ impl From<Error> for Raised {
         };
         Self::new(kind, error)
     }
+}
+
+fn target(kind: RequestKind) -> Target {
+    match kind {
+        RequestKind::Deployment => Target::Workflow,
+        RequestKind::Instance => Target::Instance,
+    }
+}
+
+/// The original has no say in it.
+fn operator<T>(request: &Request<T>) -> Operator {
+    Operator { who: security::signed(request, ""), why: String::new() }
 }
 
 type Reply = Result<Response<FlowdResult>, Status>;
@@ -186,7 +199,7 @@ impl Service {
         }
     }
 
-    async fn started(&self, request: StartRequest) -> Result<Value, Raised> {
+    async fn started(&self, request: StartRequest, by: Operator) -> Result<Value, Raised> {
         let again = || Again { force: request.force, ..Again::default() };
         let operations = self.pass()?;
         let mut results = Map::new();
@@ -197,7 +210,7 @@ impl Service {
                     Err(error) => json!({ "status": -1, "message": error.to_string() }),
                 },
                 RequestKind::Instance => {
-                    match operations.start_again(&InstanceId::from(id.as_str()), Operator::default(), again()).await {
+                    match operations.start_again(&InstanceId::from(id.as_str()), by.clone(), again()).await {
                         Ok(()) => json!({ "status": 0, "message": "Retry Succeeded." }),
                         Err(Error::WrongState(_)) => {
                             return Err(Raised::new("AssertionError", "Can only start instances in STOPPED state"));
@@ -211,13 +224,13 @@ impl Service {
         Ok(Value::Object(results))
     }
 
-    async fn stopped(&self, request: StopRequest) -> Result<Value, Raised> {
+    async fn stopped(&self, request: StopRequest, by: Operator) -> Result<Value, Raised> {
         let operations = self.pass()?;
         let mut results = Map::new();
         for id in &request.ids {
             let done = match request.kind() {
                 RequestKind::Deployment => operations.stop_deployment(id, request.force).await.map(drop),
-                RequestKind::Instance => operations.cancel(&InstanceId::from(id.as_str()), "").await,
+                RequestKind::Instance => operations.cancel(&InstanceId::from(id.as_str()), by.clone()).await,
             };
             let result = match done {
                 Ok(()) => json!({ "status": 0, "message": "Stopped." }),
@@ -236,10 +249,12 @@ impl FlowDaemon for Service {
     }
 
     async fn delete_workflow(&self, request: Request<DeleteRequest>) -> Reply {
+        permit(&request, target(request.get_ref().kind())).await?;
         reply(self.deleted(request.into_inner()).await)
     }
 
     async fn ps_query(&self, request: Request<PsRequest>) -> Reply {
+        permit(&request, target(request.get_ref().kind())).await?;
         reply(self.shown(request.into_inner()).await)
     }
 
@@ -252,11 +267,15 @@ impl FlowDaemon for Service {
     }
 
     async fn start_workflow(&self, request: Request<StartRequest>) -> Reply {
-        reply(self.started(request.into_inner()).await)
+        permit(&request, target(request.get_ref().kind())).await?;
+        let by = operator(&request);
+        reply(self.started(request.into_inner(), by).await)
     }
 
     async fn stop_workflow(&self, request: Request<StopRequest>) -> Reply {
-        reply(self.stopped(request.into_inner()).await)
+        permit(&request, target(request.get_ref().kind())).await?;
+        let by = operator(&request);
+        reply(self.stopped(request.into_inner(), by).await)
     }
 
     async fn update_workflow(&self, request: Request<UpdateRequest>) -> Reply {

@@ -19,6 +19,7 @@ pub(crate) use wire::{failure_record, instance};
 
 use crate::ledger::{Actor, Operation, Operator, TaskAction};
 use crate::operations::{Again, Apply, Error, Gate, Operations, Run, Selection, Swap, SwapTo};
+use crate::security::{self, Target, permit};
 
 /// The longest that one call may wait; whoever wants to wait longer asks again.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -59,6 +60,19 @@ pub(crate) fn status(error: Error) -> Status {
         Error::Unavailable(_) => Status::unavailable(message),
         Error::Store(_) => Status::internal(message),
     }
+}
+
+fn target(kind: v1::Kind) -> Target {
+    match kind {
+        v1::Kind::Deployment => Target::Workflow,
+        v1::Kind::Instance => Target::Instance,
+    }
+}
+
+/// What is asked, with who asks it.
+fn signed(mut request: Request<v1::OperateRequest>) -> v1::OperateRequest {
+    request.get_mut().who = security::signed(&request, &request.get_ref().who);
+    request.into_inner()
 }
 
 type Answers<T> = Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
@@ -202,11 +216,13 @@ impl Flow for Service {
 
     async fn describe(&self, request: Request<v1::DescribeRequest>) -> Result<Response<v1::Description>, Status> {
         let operations = self.pass()?;
-        let id = request.into_inner().id;
+        let id = request.get_ref().id.clone();
         if let Ok(view) = operations.instance(&InstanceId::from(id.as_str())).await {
+            permit(&request, Target::Instance).await?;
             let what = Some(v1::description::What::Instance(instance(operations, &view)));
             return Ok(Response::new(v1::Description { what, ..v1::Description::default() }));
         }
+        permit(&request, Target::Workflow).await?;
         let (deployment, tasks) = match operations.deployments(std::slice::from_ref(&id)).map_err(status)?.pop() {
             Some(found) => found,
             None => return Err(Status::not_found(format!("there is neither a deployment nor an instance {id}"))),
@@ -231,7 +247,8 @@ impl Flow for Service {
 
     async fn start(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
         let operations = self.pass()?;
-        let request = request.into_inner();
+        permit(&request, target(request.get_ref().kind())).await?;
+        let request = signed(request);
         let (kind, same_key, force) = (request.kind(), request.same_key, request.force);
         let payload = request.payload.map(routing::Payload::from);
         let by = Operator { who: request.who, why: request.reason };
@@ -255,7 +272,8 @@ impl Flow for Service {
 
     async fn stop(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
         let operations = self.pass()?;
-        let request = request.into_inner();
+        permit(&request, target(request.get_ref().kind())).await?;
+        let request = signed(request);
         let (kind, force) = (request.kind(), request.force);
         let by = Operator { who: request.who, why: request.reason };
         let mut results = Vec::new();
@@ -270,15 +288,15 @@ impl Flow for Service {
     }
 
     async fn suspend(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
-        self.operate(request.into_inner(), Operation::Suspend, "Suspended.").await
+        self.operate(signed(request), Operation::Suspend, "Suspended.").await
     }
 
     async fn resume(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
-        self.operate(request.into_inner(), Operation::Resume, "Resumed.").await
+        self.operate(signed(request), Operation::Resume, "Resumed.").await
     }
 
     async fn set(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
-        let mut request = request.into_inner();
+        let mut request = signed(request);
         let payload = wire::payload(request.payload.take());
         let scope = Some(std::mem::take(&mut request.scope)).filter(|it| !it.is_empty());
         let set = Operation::set(scope, &payload).map_err(Status::invalid_argument)?;
@@ -286,7 +304,7 @@ impl Flow for Service {
     }
 
     async fn modify(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
-        let mut request = request.into_inner();
+        let mut request = signed(request);
         let moves = std::mem::take(&mut request.moves).into_iter().map(|it| (it.from, it.to)).collect();
         let values = request.payload.take().map(routing::Payload::from);
         let moving = Operation::moving(moves, values.as_ref()).map_err(Status::invalid_argument)?;
@@ -294,7 +312,7 @@ impl Flow for Service {
     }
 
     async fn migrate(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
-        let mut request = request.into_inner();
+        let mut request = signed(request);
         let names = std::mem::take(&mut request.moves).into_iter().map(|it| (it.from, it.to)).collect();
         let migrating = self.pass()?.migration(&request.to, names).await.map_err(status)?;
         self.operate(request, migrating, "Migrated.").await
@@ -302,6 +320,7 @@ impl Flow for Service {
 
     async fn delete(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
         let operations = self.pass()?;
+        permit(&request, target(request.get_ref().kind())).await?;
         let request = request.into_inner();
         let (kind, force) = (request.kind(), request.force);
         let mut results = Vec::new();
@@ -335,7 +354,7 @@ impl Flow for Service {
     }
 
     async fn rearm(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateResponse>, Status> {
-        let request = request.into_inner();
+        let request = signed(request);
         let timers = wire::timers(request.timers).map_err(Status::invalid_argument)?;
         let by = Operator { who: request.who, why: request.reason };
         let mut results = Vec::new();

@@ -10,6 +10,7 @@ mod ingress;
 mod instances;
 mod messages;
 mod query;
+mod route;
 mod start;
 mod tasks;
 mod timers;
@@ -18,7 +19,7 @@ mod topics;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming as Body;
@@ -32,11 +33,11 @@ use tokio::sync::Semaphore;
 use crate::definitions::State;
 use crate::ingress::{ANY_HOST, host_of};
 use crate::operations::{Error, Gate, Operations};
-use crate::security::Access;
+use crate::security::rights::{self, Rule};
+use crate::security::{Access, Refusal};
 use crate::standby::{Passed, Standby};
 
-/// What a flowd that stands by answers itself; the leader answers the rest.
-const OF_EVERY_FLOWD: [&str; 4] = ["/health", "/ready", "/answers", "/metrics"];
+pub(crate) use route::Route;
 
 /// What the port answers from.
 #[derive(Clone)]
@@ -86,7 +87,7 @@ impl Port {
     /// The events of a topic, where they are asked for.
     async fn stream(&self, topic: String, request: &Request<Body>) -> Option<Result<Response<topics::Events>, Answer>> {
         // what is not allowed, and what is exposed under a host of its own, is `answer`'s
-        self.inner.access.http(request.uri().path(), request.headers()).ok()?;
+        self.admitted(request).await.ok()?;
         let operations = match self.inner.gate.pass() {
             Ok(operations) => operations,
             Err(error) => return Some(Err(told(&error))),
@@ -97,21 +98,37 @@ impl Port {
         Some(topics::events(operations, topic, request, &self.inner.streams).await)
     }
 
-    async fn answer(&self, mut request: Request<Body>) -> Answer {
-        let path = request.uri().path();
-        let host = host(&request);
-        if let Err(error) = self.inner.access.http(path, request.headers()) {
-            let mut refused = failed(StatusCode::UNAUTHORIZED, &error.to_string());
-            refused.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return refused;
+    /// Whether the request may pass.
+    async fn admitted(&self, request: &Request<Body>) -> Result<(), Refusal> {
+        if self.inner.access.is_everybodys() {
+            return Ok(());
         }
-        if self.inner.gate.pass().is_err() && !OF_EVERY_FLOWD.contains(&path) {
+        let path = request.uri().path();
+        let route = Route::of(path);
+        let rule = match self.inner.gate.pass() {
+            Ok(operations) if operations.mesh.exposes(&host(request)) => Rule::Unasked,
+            // whoever leads asks
+            Err(_) if !route.is_of_every_flowd() => Rule::Unasked,
+            Ok(_) | Err(_) => rights::of_request(route, request.method()),
+        };
+        self.inner.access.request(rule, path, request.headers()).await
+    }
+
+    async fn answer(&self, mut request: Request<Body>) -> Answer {
+        if let Err(refusal) = self.admitted(&request).await {
+            return refused(&refusal);
+        }
+        if self.inner.gate.pass().is_err() && !Route::of(request.uri().path()).is_of_every_flowd() {
             match Box::pin(self.inner.standby.request(request)).await {
                 Passed::Answer(answer) => return answer,
-                Passed::Own(own) => request = own,
+                // now it is this one that leads
+                Passed::Own(own) => match self.admitted(&own).await {
+                    Ok(()) => request = own,
+                    Err(refusal) => return refused(&refusal),
+                },
             }
         }
-        let path = request.uri().path();
+        let (path, host) = (request.uri().path(), host(&request));
         let operations = match self.inner.gate.pass() {
             Ok(operations) => operations,
             Err(_) if path == "/health" => return health(request.method()),
@@ -128,51 +145,32 @@ impl Port {
 
     /// What flowd itself offers; then what is exposed under any host.
     async fn own(&self, operations: &Operations, request: Request<Body>) -> Answer {
-        let path = request.uri().path();
-        if let Some(id) = path.strip_prefix("/start/") {
-            let id = query::decoded(id);
-            return match *request.method() {
-                Method::POST => start::start(operations, &id, request).await,
-                _ => not_allowed("POST"),
-            };
-        }
-        if messages::answers(path) {
-            return Box::pin(messages::answer(operations, request)).await;
-        }
-        if tasks::answers(path) {
-            return tasks::answer(operations, request).await;
-        }
-        if graphql::answers(path) {
-            return Box::pin(graphql::answer(operations, request)).await;
-        }
-        if callbacks::answers(path) {
-            return Box::pin(callbacks::answer(operations, request)).await;
-        }
-        if topics::answers(path) {
-            return Box::pin(topics::answer(operations, request)).await;
-        }
-        if instances::answers(path) {
-            return Box::pin(instances::answer(operations, request)).await;
-        }
-        if timers::answers(path) {
-            return Box::pin(timers::answer(operations, request)).await;
-        }
-        match (path, request.method()) {
-            ("/wf_map", &(Method::GET | Method::POST | Method::HEAD)) => return self.map(operations),
-            ("/wf_map", _) => return not_allowed("GET, POST"),
-            ("/health", method) => return health(method),
-            _ => {}
-        }
-        if let Some(answer) = self.inner.admin.answer(&request) {
-            return answer;
-        }
-        match operations.mesh.routed(ANY_HOST, path) {
-            Some(routed) => Box::pin(ingress::answer(operations, routed, request)).await,
-            None => failed(
-                StatusCode::NOT_FOUND,
-                "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME>, /conditions, \
-                 /topics/<NAME>, /tasks, /graphql, /timers and /instances/<ID>",
-            ),
+        let (path, method) = (request.uri().path(), request.method());
+        match Route::of(path) {
+            Route::Start => {
+                let id = query::decoded(path.strip_prefix("/start/").unwrap_or_default());
+                match *method {
+                    Method::POST => start::start(operations, &id, request).await,
+                    _ => not_allowed("POST"),
+                }
+            }
+            Route::Messages => Box::pin(messages::answer(operations, request)).await,
+            Route::Tasks => tasks::answer(operations, request).await,
+            Route::Graphql => Box::pin(graphql::answer(operations, request)).await,
+            Route::Callbacks => Box::pin(callbacks::answer(operations, request)).await,
+            Route::Topics => Box::pin(topics::answer(operations, request)).await,
+            Route::Instances => Box::pin(instances::answer(operations, request)).await,
+            Route::Timers => Box::pin(timers::answer(operations, request)).await,
+            Route::Map => match *method {
+                Method::GET | Method::POST | Method::HEAD => self.map(operations),
+                _ => not_allowed("GET, POST"),
+            },
+            Route::Probe if path == "/health" => health(method),
+            Route::Probe | Route::Metrics => self.inner.admin.answer(&request).unwrap_or_else(nowhere),
+            Route::Elsewhere => match operations.mesh.routed(ANY_HOST, path) {
+                Some(routed) => Box::pin(ingress::answer(operations, routed, request)).await,
+                None => nowhere(),
+            },
         }
     }
 
@@ -212,6 +210,29 @@ impl Port {
 fn host(request: &Request<Body>) -> String {
     let authority = request.headers().get(HOST).and_then(|it| it.to_str().ok());
     host_of(authority.or(request.uri().authority().map(|it| it.as_str())).unwrap_or_default())
+}
+
+fn nowhere() -> Answer {
+    failed(
+        StatusCode::NOT_FOUND,
+        "not here; there are /health, /ready, /metrics, /wf_map, POST /start/<ID>, /messages/<NAME>, /signals/<NAME>, /conditions, \
+         /topics/<NAME>, /tasks, /graphql, /timers and /instances/<ID>",
+    )
+}
+
+/// The answer to whom may not.
+fn refused(refusal: &Refusal) -> Answer {
+    let mut answer = failed(refusal.status(), &refusal.to_string());
+    match refusal {
+        Refusal::Token(_) | Refusal::Nobody(_) => {
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Refusal::Away(_) => {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        Refusal::Forbidden(_) => {}
+    }
+    answer
 }
 
 /// The original's shape.

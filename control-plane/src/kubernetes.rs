@@ -5,6 +5,7 @@
 //! * `reconcile`: brings the cluster to that, again and again; `webhook`: injects when pods are made; `pods`: how they fare;
 //!   `in_place`: gives running ones another image.
 //! * `workflow`: models that are applied by way of the API server.
+//! * `users`: who calls flowd, and what they may.
 //! * `authority`, `certificates`: the mesh's CA and what flowd shows; `identity`: gives sidecars their certificates; `trust`: where they find the CA.
 //!
 //! Objects are written as JSON, as manifests are: whoever reads them here reads what `kubectl get -o json` shows. What others write into them
@@ -30,6 +31,8 @@ mod pods;
 pub(crate) mod reconcile;
 #[cfg(feature = "kubernetes")]
 mod trust;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod users;
 #[cfg(feature = "kubernetes")]
 mod watch;
 #[cfg(feature = "kubernetes")]
@@ -122,6 +125,9 @@ pub struct Flags {
     /// The Gateway (of the Gateway API) that leads requests to ways in which `flowctl update` opens, `NAMESPACE/NAME`; none: nobody does.
     #[arg(long, env = "FLOW_GATEWAY", value_name = "NAMESPACE/NAME")]
     pub gateway: Option<Gateway>,
+    /// Ask who calls for tokens of this cluster's users and service accounts, and the API server for what they may.
+    #[arg(long, env = "FLOW_USERS")]
+    pub users: bool,
 }
 
 impl Flags {
@@ -154,6 +160,7 @@ impl Default for Flags {
             ca_life: CA_LIFE,
             workflows: true,
             gateway: None,
+            users: false,
         }
     }
 }
@@ -207,6 +214,12 @@ impl Settings {
     /// The name that Istio knows a service account by.
     pub(crate) fn principal(&self, namespace: &str, account: &str) -> String {
         format!("{}/ns/{namespace}/sa/{account}", self.domain)
+    }
+
+    /// Whom the tokens are for that users show flowd and nobody else.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn users_audience(&self) -> String {
+        format!("users.{}", self.audience)
     }
 
     /// The ConfigMap with the CA, in every namespace whose pods have sidecars of this mesh.

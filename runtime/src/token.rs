@@ -15,7 +15,8 @@ use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
 const SCHEME: &str = "Bearer";
-const MAX_LENGTH: usize = 4096;
+/// Bytes; those of identity providers have the names of all groups.
+const MAX_LENGTH: usize = 8192;
 
 /// Why a token cannot be used, or was refused.
 #[derive(Debug, thiserror::Error)]

@@ -30,6 +30,7 @@ mod with {
 
     use super::super::authority::Lives;
     use super::super::certificates::{self, Certificates};
+    use super::super::users::Users;
     use super::super::{Flags, HopTls, Settings, identity, reconcile, webhook, workflow};
     use super::*;
     use crate::{app, control};
@@ -56,6 +57,10 @@ mod with {
         pub(crate) async fn open(config: &Config, drain: DrainWatcher) -> anyhow::Result<Option<Self>> {
             let flags = config.kubernetes.clone();
             if flags.orchestrator == Orchestrator::None {
+                ensure!(
+                    !flags.users,
+                    "--users needs --orchestrator kubernetes or istio: users are those of the cluster that flowd is in"
+                );
                 return Ok(None);
             }
             ensure!(
@@ -107,6 +112,11 @@ mod with {
         /// Its socket, until it is served.
         pub(crate) fn listener(&self) -> Option<&TcpListener> {
             self.listener.as_ref()
+        }
+
+        /// Who says who calls, if that is asked for.
+        pub(crate) fn users(&self, clock: Arc<dyn Clock>) -> Option<Users> {
+            self.flags.users.then(|| Users::new(self.client.clone(), self.settings.clone(), clock))
         }
 
         /// What hops are encrypted with, unless a mesh does it.
@@ -171,6 +181,7 @@ mod without {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::security::Users;
 
     /// There is none.
     pub(crate) struct Cluster(Infallible);
@@ -182,6 +193,9 @@ mod without {
         /// When one is asked for.
         pub(crate) async fn open(config: &Config, _drain: DrainWatcher) -> anyhow::Result<Option<Self>> {
             match config.kubernetes.orchestrator {
+                Orchestrator::None if config.kubernetes.users => {
+                    anyhow::bail!("--users needs a cluster, and this flowd was built without Kubernetes")
+                }
                 Orchestrator::None => Ok(None),
                 _ => anyhow::bail!(
                     "this flowd was built without Kubernetes: build it with the feature `kubernetes`, or give --orchestrator none"
@@ -194,6 +208,10 @@ mod without {
         }
 
         pub(crate) fn listener(&self) -> Option<&TcpListener> {
+            match self.0 {}
+        }
+
+        pub(crate) fn users(&self, _clock: Arc<dyn Clock>) -> Option<Users> {
             match self.0 {}
         }
 

@@ -34,6 +34,7 @@ const TEMPLATES: [(&str, &str); 7] = files![
     "templates/gateway.yaml",
     "templates/observability.yaml",
     "templates/options.yaml",
+    "templates/users.yaml",
     "templates/webhook.yaml",
     "templates/workflows.yaml",
 ];

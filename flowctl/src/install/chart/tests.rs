@@ -18,7 +18,7 @@ fn everything() -> Value {
         "observability": {"sidecars": true, "dashboards": dashboards, "alerts": {"enabled": true, "labels": {"release": "x"}}},
         "env": [{"name": "A", "value": "line\n  two: \"3\""}], "podAnnotations": {"a/b": "1"}, "priorityClassName": "high",
         "gateway": {"name": "edge", "create": true, "tlsSecret": "edge-tls", "annotations": {"a/b": "c"}, "grpc": {"host": "flowd.example"}},
-        "nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}], "traces": "http://j:4317",
+        "users": {"enabled": true}, "nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}], "traces": "http://j:4317",
     })
 }
 
