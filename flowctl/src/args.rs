@@ -97,6 +97,21 @@ pub(crate) struct Mesh {
     /// Go to the cluster of this context of the kubeconfig, whoever listens on localhost
     #[arg(long = "kube-context", global = true, value_name = "NAME", help_heading = "Connection")]
     pub(crate) context: Option<String>,
+
+    /// Show flowd the token of the kubeconfig's user; where flowctl goes into the cluster by itself it does so if flowd asks
+    #[arg(long, global = true, conflicts_with = "token", help_heading = "Connection")]
+    pub(crate) kube_token: bool,
+
+    /// Show flowd a token of this service account, which the API server makes for nothing but that [NAMESPACE: flowd's]
+    #[arg(
+        long,
+        env = "FLOWD_KUBE_ACCOUNT",
+        global = true,
+        value_name = "[NAMESPACE/]NAME",
+        conflicts_with_all = ["token", "kube_token"],
+        help_heading = "Connection"
+    )]
+    pub(crate) kube_account: Option<String>,
 }
 
 /// Where to look for flowd, by what was said.
@@ -120,7 +135,7 @@ impl Flowd {
         {
             let said = self.flowd_port.is_some() || self.flowd_host.as_deref().is_some_and(|host| !host.is_empty());
             let tls = [&self.tls_cert, &self.tls_key, &self.tls_ca].into_iter().any(Option::is_some);
-            let Mesh { namespace, kubeconfig, context } = &self.mesh;
+            let Mesh { namespace, kubeconfig, context, .. } = &self.mesh;
             if !said && !tls {
                 let named = namespace.is_some() || kubeconfig.is_some() || context.is_some();
                 return if named { Look::Cluster } else { Look::Around(address) };

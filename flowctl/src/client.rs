@@ -8,6 +8,8 @@ mod failure;
 #[cfg(feature = "kubernetes")]
 mod forward;
 pub(crate) mod tasks;
+#[cfg(feature = "kubernetes")]
+mod user;
 mod wire;
 
 use std::collections::HashMap;

@@ -2,6 +2,8 @@
 //!
 //! Every question has a deadline. What is not there is no error; what may not be asked, or gets no answer, is one that says what to do.
 
+mod token;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +42,9 @@ pub(crate) enum Error {
     /// No cluster is named.
     #[error("no cluster is named: {0}")]
     Config(String),
+    /// Its user has no token although it should.
+    #[error("the kubeconfig's user has no token: {0}")]
+    Token(String),
     /// The server said no.
     #[error("the API server does not allow it: {0}")]
     Forbidden(String),
@@ -59,6 +64,7 @@ impl Error {
     pub(crate) fn fix(&self) -> &'static str {
         match self {
             Self::Config(_) => "set KUBECONFIG, or give --kubeconfig FILE and --context NAME",
+            Self::Token(_) => "`kubectl get --raw /version` must answer with the same kubeconfig",
             Self::Forbidden(_) => "ask somebody who may, or have a role bound to you that allows it",
             Self::Unknown(_) => "`flowctl check` says what the cluster lacks",
             Self::Refused(_) => "change what it names, and try again",
@@ -76,6 +82,7 @@ impl From<Error> for Failure {
 /// A cluster.
 pub(crate) struct Cluster {
     client: Client,
+    config: Config,
     /// Where its API server is.
     pub(crate) url: String,
 }
@@ -92,8 +99,8 @@ impl Cluster {
         // one provider for all of the process; somebody has chosen the same one already if this fails
         let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let url = config.cluster_url.to_string();
-        let client = Client::try_from(config).map_err(|error| Error::Config(error.to_string()))?;
-        Ok(Self { client, url })
+        let client = Client::try_from(config.clone()).map_err(|error| Error::Config(error.to_string()))?;
+        Ok(Self { client, config, url })
     }
 
     /// The object, or list, at a path; `None` if there is none.

@@ -61,6 +61,17 @@ fn command_lines_of_old_scripts_are_understood() {
     }
 }
 
+#[cfg(feature = "kubernetes")]
+#[test]
+fn one_token_is_shown_at_most() {
+    for line in ["--kube-token", "--kube-account shop/app", "--token f", "-n mesh --kube-account app"] {
+        assert!(parse(&format!("flowctl {line} ps")).is_ok(), "{line}");
+    }
+    for line in ["--kube-token --token f", "--kube-account a --token f", "--kube-account a --kube-token"] {
+        assert!(parse(&format!("flowctl {line} ps")).is_err(), "{line}");
+    }
+}
+
 #[test]
 fn new_command_lines_are_understood() {
     for line in [

@@ -1,4 +1,4 @@
-//! The channel to flowd: plain on loopback, mutual TLS where the operator has certificates, a token if asked; through the API server of a cluster
+//! The channel to flowd: plain on loopback, mutual TLS where the operator has certificates, a token if asked (of a cluster's user: `user`); through the API server of a cluster
 //! where nobody has said an address and nobody listens on this machine ([`forward`](super::forward)).
 
 use std::fmt;
@@ -44,14 +44,51 @@ impl fmt::Display for Place {
 /// Opens it; an error says what to start, what to trust, or where else to look.
 pub(super) async fn open(flowd: &Flowd) -> anyhow::Result<(Channel, AttachToken, Place)> {
     let token = flowd.token.as_deref().map(Token::from_file).transpose()?;
-    let (channel, place) = match flowd.look() {
-        Look::At(address) => (direct(flowd, &address).await?, Place::At(address)),
+    let way = match flowd.look() {
+        Look::At(address) => Way::at(direct(flowd, &address).await?, address),
         #[cfg(feature = "kubernetes")]
         Look::Around(address) => around(flowd, address).await?,
         #[cfg(feature = "kubernetes")]
         Look::Cluster => through(flowd, None).await?,
     };
-    Ok((channel, AttachToken::new(token.as_ref()), place))
+    let token = match token {
+        Some(token) => Some(token),
+        None => way.token(flowd).await?,
+    };
+    Ok((way.channel, AttachToken::new(token.as_ref()), way.place))
+}
+
+/// How flowd is reached.
+struct Way {
+    channel: Channel,
+    place: Place,
+    #[cfg(feature = "kubernetes")]
+    forward: Option<super::forward::Forward>,
+}
+
+impl Way {
+    fn at(channel: Channel, address: Address) -> Self {
+        Self {
+            channel,
+            place: Place::At(address),
+            #[cfg(feature = "kubernetes")]
+            forward: None,
+        }
+    }
+
+    /// What flowd is shown, where nobody has given a token.
+    #[cfg(feature = "kubernetes")]
+    async fn token(&self, flowd: &Flowd) -> anyhow::Result<Option<Token>> {
+        match &self.forward {
+            Some(forward) => super::user::through(&flowd.mesh, forward).await,
+            None => super::user::at_address(&flowd.mesh).await,
+        }
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    async fn token(&self, _flowd: &Flowd) -> anyhow::Result<Option<Token>> {
+        Ok(None)
+    }
 }
 
 async fn direct(flowd: &Flowd, address: &Address) -> anyhow::Result<Channel> {
@@ -69,9 +106,9 @@ async fn direct(flowd: &Flowd, address: &Address) -> anyhow::Result<Channel> {
 
 /// On this machine, where whoever listens is taken for flowd; else in the cluster.
 #[cfg(feature = "kubernetes")]
-async fn around(flowd: &Flowd, address: Address) -> anyhow::Result<(Channel, Place)> {
+async fn around(flowd: &Flowd, address: Address) -> anyhow::Result<Way> {
     match endpoint(&address)?.connect_with_connector(Connector::plain().within(CONNECT)).await {
-        Ok(channel) => Ok((channel, Place::At(address))),
+        Ok(channel) => Ok(Way::at(channel, address)),
         Err(error) if super::failure::nobody_listens(&error) => through(flowd, Some(&address)).await,
         Err(error) => Err(unreachable(&address, &error)),
     }
@@ -79,14 +116,14 @@ async fn around(flowd: &Flowd, address: Address) -> anyhow::Result<(Channel, Pla
 
 /// Through the API server; `deserted` is where nobody listens.
 #[cfg(feature = "kubernetes")]
-async fn through(flowd: &Flowd, deserted: Option<&Address>) -> anyhow::Result<(Channel, Place)> {
+async fn through(flowd: &Flowd, deserted: Option<&Address>) -> anyhow::Result<Way> {
     use super::failure::{no_way, no_way_of};
     let forward = super::forward::find(&flowd.mesh).await.map_err(|error| no_way(deserted, &error))?;
     let place = Place::Mesh(forward.namespace().to_owned());
     let endpoint = configured(Endpoint::from_static(AUTHORITY));
-    let channel =
-        endpoint.connect_with_connector(forward).await.map_err(|error| no_way_of(deserted, &place, &error))?;
-    Ok((channel, place))
+    let opened = endpoint.connect_with_connector(forward.clone()).await;
+    let channel = opened.map_err(|error| no_way_of(deserted, &place, &error))?;
+    Ok(Way { channel, place, forward: Some(forward) })
 }
 
 fn endpoint(address: &Address) -> Result<Endpoint, Failure> {

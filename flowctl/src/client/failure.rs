@@ -72,7 +72,7 @@ pub(super) fn failed(place: &Place, attempt: &str, status: Status) -> anyhow::Er
         return failure.hint(help(place)).into();
     }
     let failure = Failure::new(exit_of(status.code()), format!("{attempt}: {}", said(&status)));
-    failure.hint(hint_of(status.code())).into()
+    failure.hint(hint_of(place, status.code())).into()
 }
 
 fn said(status: &Status) -> String {
@@ -87,10 +87,18 @@ fn exit_of(code: Code) -> Exit {
     }
 }
 
-fn hint_of(code: Code) -> &'static str {
+fn hint_of(place: &Place, code: Code) -> &'static str {
     match code {
         Code::NotFound => "list what there is with `flowctl ps -d` and `flowctl ps`",
-        Code::Unauthenticated | Code::PermissionDenied => "give the token flowd was started with: --token FILE",
+        Code::Unauthenticated => match place {
+            Place::At(_) => {
+                "give the token flowd was started with: --token FILE; or, if it asks for users of its cluster, the kubeconfig's: --kube-token"
+            }
+            #[cfg(feature = "kubernetes")]
+            Place::Mesh(_) => {
+                "`kubectl auth whoami` must answer with the same kubeconfig; or give a token with --token FILE"
+            }
+        },
         Code::Unimplemented => "compare `flowctl version`: flowd may be older than flowctl",
         _ => "",
     }
@@ -137,6 +145,8 @@ mod tests {
     #[test]
     fn a_refused_operator_is_told_about_the_token() {
         assert!(hint(&error(Status::unauthenticated("no token"))).contains("--token"));
+        // who it is was settled, and what flowd says names the right that is lacking
+        assert_eq!(hint(&error(Status::permission_denied("jane may not create workflows"))), "");
     }
 
     #[cfg(feature = "kubernetes")]

@@ -13,25 +13,27 @@ use std::task::{Context, Poll};
 use hyper_util::rt::TokioIo;
 use tokio::io::DuplexStream;
 use tonic::transport::Uri;
-use tower_service::Service;
+use tower::Service;
 
 use super::channel::CONNECT;
 use crate::args::Mesh;
 use crate::cluster::{Access, Cluster};
 use crate::install::FLOWD;
 use crate::output;
-use mesh::{Asked, NoWay, allowed};
+use mesh::{Asked, Asks, NoWay, Target, allowed};
 
 /// Which mesh is meant, if there are several and none is said.
-const NAMESPACE: &str = "FLOW_NAMESPACE";
+pub(super) const NAMESPACE: &str = "FLOW_NAMESPACE";
 
 /// Opens connections to a mesh's flowd; tonic's connector. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Forward {
     cluster: Arc<Cluster>,
     namespace: Arc<str>,
-    /// The pod that the user was told of last.
-    told: Arc<Mutex<String>>,
+    /// Whether the namespace was said, or is the usual one; else it was found by a label, which anybody may put anywhere.
+    meant: bool,
+    /// The pod that was called last; the user was told of it.
+    called: Arc<Mutex<Option<Target>>>,
 }
 
 /// Finds the mesh.
@@ -43,12 +45,13 @@ pub(super) async fn find(mesh: &Mesh) -> Result<Forward, NoWay> {
     let named = mesh.namespace.clone().or_else(|| std::env::var(NAMESPACE).ok().filter(|it| !it.is_empty()));
     let found = async {
         let cluster = Cluster::open(&access).await?;
+        let said = named.is_some();
         let namespace = match named {
             Some(namespace) => namespace,
             None => mesh::choose(cluster.labelled("/api/v1/services", FLOWD).await, &cluster.url)?,
         };
-        let (namespace, told) = (namespace.into(), Arc::default());
-        Ok(Forward { cluster: Arc::new(cluster), namespace, told })
+        let meant = said || namespace == mesh::USUAL;
+        Ok(Forward { cluster: Arc::new(cluster), namespace: namespace.into(), meant, called: Arc::default() })
     };
     tokio::time::timeout(CONNECT, found).await.unwrap_or(Err(NoWay::TimedOut(CONNECT)))
 }
@@ -56,6 +59,21 @@ pub(super) async fn find(mesh: &Mesh) -> Result<Forward, NoWay> {
 impl Forward {
     pub(super) fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Whether whoever is there is meant without doubt.
+    pub(super) fn is_meant(&self) -> bool {
+        self.meant
+    }
+
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// What the flowd that was called asks its callers for; nothing if none was called yet.
+    pub(super) fn asks(&self) -> Option<Asks> {
+        let called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
+        called.as_ref().and_then(|it| it.asks.clone())
     }
 
     async fn open(self) -> Result<TokioIo<DuplexStream>, NoWay> {
@@ -66,11 +84,11 @@ impl Forward {
         let pod = mesh::ready(&pods, namespace, url)?;
         let stream = self.cluster.forward(namespace, &pod.name, pod.port).await;
         let stream = allowed(stream, Asked::Forward, namespace, url)?;
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told != pod.name {
+        let mut called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
+        if called.as_ref().is_none_or(|it| it.name != pod.name) {
             output::note(format_args!("flowd in {namespace}/{} by port-forward", pod.name));
-            *told = pod.name;
         }
+        *called = Some(pod);
         Ok(TokioIo::new(stream))
     }
 }

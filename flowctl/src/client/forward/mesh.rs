@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::cluster::{Error, is_ready, text};
 
 /// Where flowd is if nobody may look for it: what `flowctl install` and the documentation call its namespace.
-const USUAL: &str = "rexflow";
+pub(crate) const USUAL: &str = "rexflow";
 /// flowd's port for gRPC, where its pod does not name it.
 const PORT: u16 = 9001;
 
@@ -152,6 +152,17 @@ pub(super) fn choose(services: Result<Vec<Value>, Error>, url: &str) -> Result<S
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) port: u16,
+    /// Nothing if it asks for no users.
+    pub(super) asks: Option<Asks>,
+}
+
+/// What a flowd asks its callers for, by the annotations of its pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asks {
+    /// For whom tokens are that are good for nothing else.
+    pub(crate) audience: String,
+    /// The service account of its namespace for who has no token.
+    pub(crate) account: Option<String>,
 }
 
 /// The first of flowd's pods that is ready and is not on its way out.
@@ -161,7 +172,15 @@ pub(super) fn ready(pods: &[Value], namespace: &str, url: &str) -> Result<Target
     }
     let serves = |pod: &&Value| is_ready(pod) && pod["metadata"]["deletionTimestamp"].is_null();
     let pod = pods.iter().find(serves).ok_or_else(|| NoWay::NotReady(namespace.to_owned()))?;
-    Ok(Target { name: text(&pod["metadata"]["name"]).to_owned(), port: port(pod) })
+    Ok(Target { name: text(&pod["metadata"]["name"]).to_owned(), port: port(pod), asks: asks(pod, namespace) })
+}
+
+/// A pod may ask for what is for its own namespace, and for nothing else.
+fn asks(pod: &Value, namespace: &str) -> Option<Asks> {
+    let annotation = |name: &str| pod["metadata"]["annotations"][name].as_str().filter(|it| !it.is_empty());
+    let ours = |it: &&str| it.starts_with("users.") && it.ends_with(&format!(".{namespace}.svc"));
+    let audience = annotation("rexflow.io/users").filter(ours)?.to_owned();
+    Some(Asks { audience, account: annotation("rexflow.io/users-account").map(str::to_owned) })
 }
 
 fn port(pod: &Value) -> u16 {

@@ -53,7 +53,7 @@ fn a_pod_that_serves_is_called_at_the_port_that_it_names() {
     let mut leaving = pod("flowd-0", "True");
     leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     let pods = [leaving, pod("flowd-1", "False"), pod("flowd-2", "True")];
-    assert_eq!(ready(&pods, "mesh", URL).unwrap(), Target { name: "flowd-2".into(), port: 19001 });
+    assert_eq!(ready(&pods, "mesh", URL).unwrap(), Target { name: "flowd-2".into(), port: 19001, asks: None });
     let error = ready(&pods[..2], "mesh", URL).unwrap_err();
     assert_eq!(error.to_string(), "no flowd is ready in the namespace mesh");
     assert_eq!(error.fix(), "`flowctl check -n mesh` says why");
@@ -64,6 +64,24 @@ fn a_pod_that_names_no_port_is_called_at_the_usual_one() {
     let mut bare = pod("flowd-0", "True");
     bare["spec"] = json!({"containers": [{"name": "flowd"}]});
     assert_eq!(ready(&[bare], "mesh", URL).unwrap().port, 9001);
+}
+
+#[test]
+fn a_pod_says_whom_it_asks_for() {
+    let mut asking = pod("flowd-0", "True");
+    asking["metadata"]["annotations"] = json!({"rexflow.io/users": "users.flowd.mesh.svc"});
+    let audience = "users.flowd.mesh.svc".to_owned();
+    assert_eq!(
+        ready(&[asking.clone()], "mesh", URL).unwrap().asks,
+        Some(Asks { audience: audience.clone(), account: None })
+    );
+    asking["metadata"]["annotations"]["rexflow.io/users-account"] = json!("flowctl");
+    let asks = Asks { audience, account: Some("flowctl".into()) };
+    assert_eq!(ready(&[asking.clone()], "mesh", URL).unwrap().asks, Some(asks));
+    for others in ["https://kubernetes.default.svc", "users.flowd.other.svc", "flowd.mesh.svc"] {
+        asking["metadata"]["annotations"]["rexflow.io/users"] = json!(others);
+        assert_eq!(ready(&[asking.clone()], "mesh", URL).unwrap().asks, None, "{others}");
+    }
 }
 
 #[test]
