@@ -28,7 +28,7 @@ pub(crate) const DEFAULTS: &str = include_str!("../../../deploy/istio/values.yam
 /// What the values may be.
 pub(crate) const SCHEMA: &str = include_str!("../../../deploy/istio/values.schema.json");
 const ABOUT: &str = include_str!("../../../deploy/istio/Chart.yaml");
-const TEMPLATES: [(&str, &str); 7] = files![
+const TEMPLATES: [(&str, &str); 8] = files![
     "templates/access.yaml",
     "templates/flowd.yaml",
     "templates/gateway.yaml",

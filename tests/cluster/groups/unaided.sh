@@ -30,6 +30,7 @@ replicas: 3
 store: {etcd: "etcd://10.0.0.7:2379/flow"}
 networkPolicy: true
 serviceMonitor: true
+users: {enabled: true}
 env: [{name: A, value: "one\ntwo: \"3\""}, {name: B, valueFrom: {secretKeyRef: {name: s, key: k}}}]
 podAnnotations: {example.org/a: "1", example.org/b: "yes"}
 tolerations: [{key: flow, operator: Equal, value: "true", effect: NoSchedule}]
@@ -48,6 +49,8 @@ E2
   same --set 'nodeSelector.kubernetes\.io/os=linux,env[0].name=A,env[0].value=x\,y=z' --set resources.limits=null
   same --set gateway.name=edge,gateway.create=true,gateway.tlsSecret=edge-tls,gateway.grpc.host=flowd.example
   same --set gateway.name=main,gateway.namespace=edge
+  same --set users.enabled=true,users.aggregate=false,users.account=ops
+  same --set users.enabled=true,users.account=
   same -f "$all"
   same -f "$all" --set podDisruptionBudget=false,replicas=2
 }
