@@ -19,6 +19,7 @@ mod direct;
 mod disk;
 mod frame;
 mod log;
+mod pace;
 mod recovery;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulated;
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 
 pub use disk::{Disk, DiskFile, Folder};
 pub use log::Log;
+pub use pace::{FAST_SYNC, Pace};
 use writer::{AtOnce, Command, Shared, Writing};
 
 /// Position of a record: the first record ever appended has 1.
@@ -207,8 +209,8 @@ impl Journal {
         self.shared.push(Command::Append(records))
     }
 
-    /// The same for a caller that has nothing else to do until they are durable: when nothing is before them and
-    /// the disk is fast (a commit takes less than half a millisecond) they are when this returns.
+    /// The same for a caller that has nothing else to do until they are durable: when nothing is before them, none are expected
+    /// at once ([`Pace`]), and the disk is fast (a commit takes less than half a millisecond) they are when this returns.
     pub fn append_at_once(&self, records: Vec<Bytes>) -> Lsn {
         match self.log.append(&self.shared, records) {
             Ok(last) => last,

@@ -1,9 +1,10 @@
 //! Around a [`Log`]: the thread that takes what has gathered, commits it at once and announces it, and the way past
 //! it, for an owner that has nothing else to do anyway.
 //!
-//! No timer decides on a batch: while one commit is on its way the next one gathers. The thread sleeps when nothing
-//! is queued; only a full disk makes it look again every second. On a fast disk a commit is over before the thread
-//! would have run, so one that nothing is before, and nothing is beside, is made where it is asked for.
+//! While one commit is on its way the next one gathers, and where commits come close after each other one is held back
+//! for a moment, so that it carries several ([`Pace`]). The thread sleeps when nothing is queued; only a full disk
+//! makes it look again every second. On a fast disk a commit is over before the thread would have run, so one that
+//! nothing is before, and nothing is beside, is made where it is asked for.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,15 +13,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{Disk, Error, Log, Lsn, Status};
+use super::{Disk, Error, FAST_SYNC, Log, Lsn, Pace, Status};
 use crate::memory::{self, TRIM_AFTER};
 
 /// How often a full disk is tried again, beside every time that something is appended.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 /// Bytes of one commit that leave behind what is worth giving back, [`TRIM_AFTER`] the last of them. So does every checkpoint.
 const MUCH: u64 = 256 << 10;
-/// A commit that takes no longer than this may be awaited where it is asked for.
-const FAST: Duration = Duration::from_micros(500);
 
 /// What the owner asks of the writer.
 #[derive(Debug)]
@@ -56,15 +55,16 @@ struct Queue {
     /// The thread should look after the log.
     attend: bool,
     closing: bool,
+    pace: Pace,
 }
 
 // === impl Shared ===
 
 impl Shared {
     pub(super) fn new(last: Lsn, written: u64, backlog_limit: u64, status: Status) -> Self {
-        let queue = Queue { commands: Vec::new(), last, busy: false, attend: false, closing: false };
+        let (commands, pace) = (Vec::new(), Pace::default());
         Self {
-            queue: Mutex::new(queue),
+            queue: Mutex::new(Queue { commands, last, busy: false, attend: false, closing: false, pace }),
             wake: Condvar::new(),
             durable: watch::Sender::new(last),
             status: watch::Sender::new(status),
@@ -79,6 +79,7 @@ impl Shared {
         let mut queue = self.queue();
         match &command {
             Command::Append(records) => {
+                queue.pace.asked(Instant::now());
                 queue.last.0 += records.len() as u64;
                 self.backlog.fetch_add(size(records), Ordering::Relaxed);
             }
@@ -147,6 +148,16 @@ impl Shared {
         queue.closing
     }
 
+    /// Holds a commit of `taken` back for what comes meanwhile, if that is worth it; true when the owner closes.
+    fn hold(&self, taken: &mut Vec<Command>, takes: Duration) -> bool {
+        let wait = if taken.is_empty() { None } else { self.queue().pace.holds(takes) };
+        let Some(wait) = wait else { return false };
+        std::thread::sleep(wait);
+        let mut queue = self.queue();
+        taken.append(&mut queue.commands);
+        queue.closing
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // The lock is held for pushes and swaps only, which leave it sound.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -185,7 +196,8 @@ impl<D: Disk> Writing<D> {
         let durable = self.log.commit()?;
         let took = began.elapsed();
         if self.waiting > 0 {
-            self.takes = if took < self.takes { took } else { self.takes + (took - self.takes).min(FAST * 8) / 16 };
+            self.takes =
+                if took < self.takes { took } else { self.takes + (took - self.takes).min(FAST_SYNC * 8) / 16 };
         }
         self.announce(shared, durable);
         self.announce_status(shared);
@@ -234,9 +246,11 @@ where
     fn append(&self, shared: &Shared, records: Vec<Bytes>) -> Result<Lsn, Vec<Bytes>> {
         let Some(mut queue) = shared.quiet() else { return Err(records) };
         let Ok(mut writing) = self.try_lock() else { return Err(records) };
-        if writing.takes > FAST || writing.log.status() != Status::Running {
+        let slow = writing.takes > FAST_SYNC || queue.pace.holds(writing.takes).is_some();
+        if slow || writing.log.status() != Status::Running {
             return Err(records);
         }
+        queue.pace.asked(Instant::now());
         queue.last.0 += records.len() as u64;
         let last = queue.last;
         // Whatever is queued from here on finds the log held, and so comes after this.
@@ -289,10 +303,10 @@ fn until_closed<D: Disk>(log: &Mutex<Writing<D>>, shared: &Shared) -> Result<Opt
         let Ok(mut writing) = log.lock() else { return Ok(None) };
         writing.log.maintain()?;
         writing.announce_status(shared);
-        let full = writing.log.status() == Status::Full;
+        let (full, takes) = (writing.log.status() == Status::Full, writing.takes);
         drop(writing);
         let most = if full { Some(FULL_RETRY) } else { much.then_some(TRIM_AFTER) };
-        let closing = shared.wait(&mut commands, most);
+        let closing = shared.wait(&mut commands, most) || shared.hold(&mut commands, takes);
         if commands.is_empty() && most == Some(TRIM_AFTER) {
             memory::trim();
             much = false;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! On a fast disk a sync is over before another thread would have been woken; on a slow one the caller has other
-//! things to do meanwhile. What is put and deleted again before it is applied costs redb nothing.
+//! things to do meanwhile, and where commits come close after each other the thread holds one back for the next ([`Pace`]). What is put and deleted again before it is applied costs redb nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use runtime::journal::{FAST_SYNC, Pace};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::{Batch, Error, Leadership};
@@ -23,8 +24,6 @@ use super::overlay::Overlay;
 use super::record;
 use super::table::Table;
 
-/// A sync that takes no longer than this is awaited where it is asked for.
-const FAST: Duration = Duration::from_micros(500);
 /// Without a commit for so long, what is not applied yet is.
 const QUIET: Duration = Duration::from_secs(2);
 /// One append takes no further batch once it has this many bytes.
@@ -43,6 +42,7 @@ pub(super) struct Shared {
     /// How long a sync takes when nothing else holds the CPU, in microseconds: what is longer counts little.
     sync: AtomicU64,
     commits: AtomicU64,
+    pace: Mutex<Pace>,
     /// Bytes of the overlay that are worth a transaction.
     apply_bytes: usize,
     due: Mutex<Due>,
@@ -81,6 +81,7 @@ impl Shared {
             queued: AtomicUsize::new(0),
             sync: AtomicU64::new(0),
             commits: AtomicU64::new(0),
+            pace: Mutex::default(),
             apply_bytes,
             due: Mutex::default(),
             wake: Condvar::new(),
@@ -125,17 +126,31 @@ impl Shared {
 
     /// Commits on this thread, unless somebody is before it or the disk is slow; then the batch is given back.
     pub(super) fn at_once(&self, batch: Batch) -> Result<Result<(), Error>, Batch> {
-        if self.queued.load(Relaxed) > 0 || self.sync.load(Relaxed) > FAST.as_micros() as u64 || self.is_behind() {
+        let slow = self.sync() > FAST_SYNC || self.held_back().is_some();
+        if slow || self.queued.load(Relaxed) > 0 || self.is_behind() {
             return Err(batch);
         }
         match self.log.try_lock() {
-            Ok(mut log) => Ok(self.commit(&mut log, vec![batch])),
+            Ok(mut log) => {
+                held(&self.pace).asked(Instant::now());
+                Ok(self.commit(&mut log, vec![batch]))
+            }
             Err(_) => Err(batch),
         }
     }
 
+    fn sync(&self) -> Duration {
+        Duration::from_micros(self.sync.load(Relaxed))
+    }
+
+    /// How long a commit is held back for the next.
+    fn held_back(&self) -> Option<Duration> {
+        held(&self.pace).holds(self.sync())
+    }
+
     /// Announces a command before it is sent, so that nothing overtakes it.
     pub(super) fn queue(&self) {
+        held(&self.pace).asked(Instant::now());
         self.queued.fetch_add(1, Relaxed);
     }
 
@@ -287,6 +302,9 @@ impl Writer {
     fn run(mut self) {
         while let Some(first) = self.commands.blocking_recv() {
             self.shared.let_it_catch_up();
+            if let Some(wait) = self.shared.held_back() {
+                thread::sleep(wait);
+            }
             let log = &self.shared.log;
             let mut log = held(log);
             let (batches, waiting, close) = gather(&mut self.commands, first);
