@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flow_runtime::drain::{self, DrainTrigger};
 use flow_runtime::tls::{Connector, Expect, Incoming, Limits, PeerIdentity, Tls};
-use flow_runtime::token::{AttachToken, RequireToken, Token};
+use flow_runtime::token::{AttachToken, Token};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
@@ -60,7 +60,11 @@ async fn serve(tls: &Tls, token: Token) -> (SocketAddr, DrainTrigger, mpsc::Unbo
     let incoming = Incoming::new(listener, Some(tls), Limits::default(), watcher).expect("it is bound");
     let address = incoming.local_addr();
     let (callers, called) = mpsc::unbounded_channel();
-    let service = TraceServiceServer::with_interceptor(Callers(callers), RequireToken::new(Some(token)));
+    let demand = move |request: Request<()>| match token.check(&request.metadata().clone().into_headers()) {
+        Ok(()) => Ok(request),
+        Err(error) => Err(Status::unauthenticated(error.to_string())),
+    };
+    let service = TraceServiceServer::with_interceptor(Callers(callers), demand);
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
     (address, trigger, called)
 }

@@ -117,7 +117,8 @@ roles() {
     WITHIN=2 check "an operator may $1" "$DONE" cat "$WORK/steered"
     never "nothing of it is refused" "may not" cat "$WORK/steered"
   }
-  DONE="secret-sauce" steers swap secret-sauce --undo
+  DONE="$IMG/example-secret-sauce:$VERSION +.*ok" steers swap "secret-sauce.$DEPLOYMENT" --image "$IMG/example-secret-sauce:$VERSION"
+  as operator swap "secret-sauce.$DEPLOYMENT" --undo >/dev/null 2>&1
   DONE="Stopped" steers stop -d underpants --force
   DONE="Started" steers start -d underpants
   WITHIN=120 check "it is RUNNING again" "underpants +RUNNING" as viewer ps -d

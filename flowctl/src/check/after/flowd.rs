@@ -23,6 +23,7 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str, set: &Value, lines:
     };
     lines.push(line(SECTION, "it runs", running));
     lines.push(line(SECTION, "its version is flowctl's", is_ours(set)));
+    lines.push(line(SECTION, "it asks who calls", asks(set)));
     let ready: Vec<&str> = found.iter().filter(|it| is_ready(it)).map(|it| text(&it["metadata"]["name"])).collect();
     if ready.is_empty() {
         for what in ["one leads", CURRENT, WAITING] {
@@ -39,6 +40,16 @@ pub(super) async fn look(cluster: &Cluster, namespace: &str, set: &Value, lines:
         Err(error) => lines.push(line(SECTION, "its metrics can be read", Err(error.into()))),
     }
     true
+}
+
+pub(super) fn asks(set: &Value) -> Verdict {
+    match before::environment(set, "FLOW_USERS") {
+        "true" => Ok("by tokens of the cluster, and what they may by RBAC".to_owned()),
+        _ => {
+            let fix = format!("flowctl upgrade -n {} --set users.enabled=true", text(&set["metadata"]["namespace"]));
+            Err(Wrong::skipped("no: whoever reaches its ports may do everything", fix))
+        }
+    }
 }
 
 pub(super) fn runs(set: &Value, pods: &[Value], namespace: &str) -> Verdict {

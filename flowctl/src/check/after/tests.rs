@@ -5,7 +5,7 @@ use control_plane::kubernetes::inject::{INJECT, INJECTED};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::flowd::{are_current, is_one, is_ours, nothing_waits, runs, sum};
+use super::flowd::{are_current, asks, is_one, is_ours, nothing_waits, runs, sum};
 use super::gateway::is_programmed;
 use super::injection::{answered, have_sidecars, is_good, is_injected, trusted};
 use super::policies::guarded;
@@ -41,6 +41,15 @@ fn a_flowd_that_is_not_ready_says_why() {
     let unscheduled = json!({"metadata": {"name": "flowd-1"}, "status": {"conditions": [condition]}});
     wrong(runs(&set(2), &[flowd(true), unscheduled], "x"), "1 of 2 ready: flowd-1: 0/1 nodes", "describe");
     wrong(runs(&set(0), &[], "x"), "scaled to nothing", "scale statefulset flowd");
+}
+
+#[test]
+fn whether_flowd_asks_who_calls_is_told() {
+    let with = |env: Value| {
+        json!({"metadata": {"namespace": "x"}, "spec": {"template": {"spec": {"containers": [{"env": env}]}}}})
+    };
+    assert!(asks(&with(json!([{"name": "FLOW_USERS", "value": "true"}]))).unwrap().contains("RBAC"));
+    wrong(asks(&with(json!([]))), "may do everything", "flowctl upgrade -n x --set users.enabled=true");
 }
 
 #[test]
