@@ -222,6 +222,11 @@ impl Settings {
         format!("users.{}", self.audience)
     }
 
+    /// Where DNS lists the hop ports behind a headless Service, `NAME:PORT`; Istio routes by it, too.
+    pub(crate) fn hops(&self, namespace: &str, service: &str) -> String {
+        format!("{service}.{namespace}.svc.{}:{HOP_PORT}", self.domain)
+    }
+
     /// The ConfigMap with the CA, in every namespace whose pods have sidecars of this mesh.
     pub fn ca(&self) -> String {
         format!("flow-ca.{}", self.mesh)

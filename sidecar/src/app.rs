@@ -40,6 +40,7 @@ use crate::engine::{End, Engine, Parts};
 use crate::identity::Identity;
 use crate::lifecycle::{self, Quiet};
 use crate::metrics::Metrics;
+use crate::names::Names;
 use crate::probes::Probes;
 use crate::record::Record;
 use crate::spans::Spans;
@@ -287,6 +288,7 @@ impl Life {
             tables,
             loaded,
             directory: Directory::new(self.fixed.endpoints.clone()),
+            names: Names::new(config.resolver.clone()),
             spans: Spans::new(config.tracer.clone()),
             metrics: self.metrics.clone(),
             activity: self.activity.clone(),

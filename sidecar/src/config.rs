@@ -14,6 +14,7 @@ use runtime::telemetry::{LogFormat, Tracer};
 use runtime::tls::{self, Tls};
 use runtime::token::{self, Token};
 
+use crate::names::Resolver;
 use crate::{connector, identity};
 
 /// The flags of `flow-sidecar`.
@@ -220,6 +221,8 @@ pub struct Config {
     pub connectors: connector::Settings,
     /// Makes the spans.
     pub tracer: Tracer,
+    /// Finds replicas by name while flowd is away.
+    pub resolver: Resolver,
 }
 
 impl Config {
@@ -253,6 +256,7 @@ impl Config {
             max_calls: rules.max_calls,
             connectors: connector::Settings::default(),
             tracer: Tracer::off(),
+            resolver: Resolver::default(),
         }
     }
 }

@@ -440,6 +440,11 @@ impl Core {
         self.inbox.len()
     }
 
+    /// Services that something could be offered to, had they a replica that is there.
+    pub fn seeking(&self) -> BTreeSet<ServiceName> {
+        self.outbox.seeking()
+    }
+
     /// Replicas that something is to be offered to, so that the shell keeps links to them.
     pub fn wanted_peers(&self) -> impl Iterator<Item = Incarnation> {
         self.outbox.wanted()

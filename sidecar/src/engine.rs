@@ -15,8 +15,11 @@ mod flowd;
 mod outputs;
 mod pause;
 mod quiesce;
+mod seek;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +42,7 @@ use crate::core::{Core, Input, Output};
 use crate::directory::Directory;
 use crate::lifecycle::Quiet;
 use crate::metrics::{Levels, Metrics};
+use crate::names::Names;
 use crate::probe::Health;
 use crate::probes::Probes;
 use crate::spans::Spans;
@@ -46,6 +50,7 @@ use crate::tables::{Loaded, Served, Tables};
 use drain::Phase;
 use pause::Pulse;
 use quiesce::Quiesce;
+use seek::Seek;
 
 /// A journal that has grown by this many bytes since its checkpoint is due for the next one.
 const CHECKPOINT: u64 = 8 << 20;
@@ -93,6 +98,7 @@ pub(crate) struct Parts {
     pub(crate) tables: Tables,
     pub(crate) loaded: Vec<Loaded>,
     pub(crate) directory: Directory,
+    pub(crate) names: Names,
     pub(crate) spans: Spans,
     pub(crate) metrics: Metrics,
     pub(crate) activity: Activity,
@@ -122,6 +128,7 @@ pub(crate) struct Engine {
     bindings_version: u64,
     phase: Phase,
     quiesce: Quiesce,
+    seek: Seek,
     end: Option<End>,
 }
 
@@ -132,6 +139,7 @@ enum Wake {
     Flowd(control::Event),
     Called(Ended),
     Probed(ServiceName, Health),
+    Named(ServiceName, io::Result<Vec<SocketAddr>>),
     Journal,
     Drain,
     Time,
@@ -155,6 +163,7 @@ impl Engine {
             bindings_version: 0,
             phase: Phase::Running,
             quiesce: Quiesce::default(),
+            seek: Seek::default(),
             end: None,
         }
     }
@@ -212,7 +221,7 @@ impl Engine {
     async fn wake(&mut self, drain: &mut DrainWatcher) -> Wake {
         let until = self.alarm();
         let running = matches!(self.phase, Phase::Running);
-        let Parts { receiver, links, control, calls, probes, .. } = &mut self.parts;
+        let Parts { receiver, links, control, calls, probes, names, .. } = &mut self.parts;
         tokio::select! {
             event = receiver.next() => Wake::Hop(event),
             event = links.next() => Wake::Link(event),
@@ -222,6 +231,7 @@ impl Engine {
             _ = self.status.changed() => Wake::Journal,
             event = control.next() => Wake::Flowd(event),
             (service, health) = probes.next() => Wake::Probed(service, health),
+            (service, answer) = names.next() => Wake::Named(service, answer),
             () = drain.signaled(), if running => Wake::Drain,
             () = sleep(until) => Wake::Time,
         }
@@ -229,7 +239,7 @@ impl Engine {
 
     /// How long to sleep at most.
     fn alarm(&self) -> Option<Duration> {
-        let own = [self.phase.deadline(self.marks.is_empty()), self.quiesce.deadline()];
+        let own = [self.phase.deadline(self.marks.is_empty()), self.quiesce.deadline(), self.seek.deadline()];
         let next = own.into_iter().chain([self.parts.core.next_tick(), self.parts.control.due()]);
         let next = next.flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now())))
@@ -273,6 +283,7 @@ impl Engine {
                 self.inputs.push(Input::Called(activation, number, result));
             }
             Wake::Probed(service, health) => self.probed(service, health),
+            Wake::Named(service, answer) => self.named(&service, answer),
             Wake::Journal => self.written()?,
             Wake::Drain => self.start_drain(),
             Wake::Time => self.inputs.push(Input::Tick),
@@ -407,6 +418,7 @@ impl Engine {
         self.perform(now);
         self.drain_step(now);
         self.quiesce_step(now);
+        self.seek_step(now);
         self.keep_links();
         self.parts.control.flush(now);
         self.checkpoint();

@@ -4,7 +4,7 @@
 //! # Layout
 //! * [`core`] holds the rules (pure), [`record`] what they write;
 //! * `engine` is the loop around them, [`app`] what opens and closes everything, [`config`] what it is told;
-//! * [`runtime::journal`] keeps what was decided, [`tables`] what the process looks like, [`directory`] where others are;
+//! * [`runtime::journal`] keeps what was decided, [`tables`] what the process looks like, [`directory`] where others are, [`names`] what DNS says of it;
 //! * [`task`] calls the task (`calls`: with which headers), [`probe`] tells whether it can be called at all;
 //! * [`lifecycle`] is what an orchestrator asks of it;
 //! * [`identity`] is who it is, in a cluster; `capture` whether a mesh stands before its hop port;
@@ -24,6 +24,7 @@ pub mod identity;
 pub mod lifecycle;
 mod log;
 mod metrics;
+pub mod names;
 pub mod probe;
 mod probes;
 pub mod record;

@@ -9,4 +9,5 @@ mod ledger;
 mod lives;
 mod mesh;
 mod model;
+mod names;
 mod trust;

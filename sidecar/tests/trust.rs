@@ -14,15 +14,15 @@ use crate::ledger::{LEDGER, Ledger, Starter};
 use crate::mesh::{Folders, Sidecar, Task, eventually};
 use crate::model::{linear, token};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority() -> Authority {
+pub(crate) fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn tls(issuer: &Authority, folder: &Path, path: &str) -> Tls {
+pub(crate) fn tls(issuer: &Authority, folder: &Path, path: &str) -> Tls {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     let uri = format!("spiffe://mesh.local{path}");

@@ -11,7 +11,7 @@ DEPLOYMENT=underpants-$(flow validate "$MODEL" -o=name | sed 's/.*underpants-//'
 VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -1)
 in_net env COLLECTOR_OTLP_ENABLED=true "$BIN/jaeger" --log-level error >"$LOG/jaeger.log" 2>&1 & JAEGER=$!
 forward
-[ $# -gt 0 ] || set -- rendered unaided install tutorial traces forwarded gateway users guarded identity broken lost swap in_place drift workflow_crd shared bad own gone without
+[ $# -gt 0 ] || set -- rendered unaided install tutorial traces forwarded gateway users guarded identity broken lost named swap in_place drift workflow_crd shared bad own gone without
 for group in "$@"; do start=$SECONDS; say "--- $group"; "$group"; say "--- $group: $((SECONDS - start)) s"; done
 echo "$PASS passed, $FAIL failed"
 [ $FAIL = 0 ]

@@ -124,7 +124,7 @@ fn environment(settings: &Settings, purpose: &Purpose) -> Vec<Value> {
     let own = format!("$(POD_IP):{HOP_PORT}");
     let (advertise, hops) = match settings.hops {
         // Istio routes by the name, and the offer arrives at just this pod
-        HopTls::Mesh => (format!("{service}.{namespace}.svc.{}:{HOP_PORT}@{own}", settings.domain), "mesh"),
+        HopTls::Mesh => (format!("{}@{own}", settings.hops(namespace, service)), "mesh"),
         HopTls::Own => (own, "own"),
     };
     let mut all = vec![

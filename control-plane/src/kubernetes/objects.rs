@@ -71,6 +71,9 @@ pub fn hop_service(name: &str) -> String {
 /// Namespace and service account by the service that the account's pods do.
 pub type Accounts = BTreeMap<ServiceName, (String, String)>;
 
+/// Names of hop Services by what is behind them.
+pub type Names = BTreeMap<ServiceName, String>;
+
 /// What is to be there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Planned {
@@ -78,6 +81,8 @@ pub struct Planned {
     pub objects: Vec<Object>,
     /// Who does what.
     pub accounts: Accounts,
+    /// Where DNS lists the sidecars of what, `NAME:PORT`.
+    pub names: Names,
     /// The ways in that a gateway is asked for.
     pub(crate) routes: Routes,
 }
@@ -110,7 +115,17 @@ pub fn plan(applied: &[Applied<'_>], present: &Present, swapped: &Images, settin
     }
     accounts.insert(routing::table::CONNECTORS.into(), (settings.mesh.clone(), CONNECTORS.to_owned()));
     let routes = route::lead(&mut plan, applied);
-    Planned { objects: plan.objects.into_values().collect(), accounts, routes }
+    let names = names(targets.values(), settings);
+    Planned { objects: plan.objects.into_values().collect(), accounts, names, routes }
+}
+
+fn names<'a>(targets: impl Iterator<Item = &'a Target>, settings: &Settings) -> Names {
+    let each = targets.flat_map(|target| {
+        let name = settings.hops(&target.namespace, &hop_service(&target.name));
+        target.ports.keys().map(move |service| (service.clone(), name.clone()))
+    });
+    let connectors = (routing::table::CONNECTORS.into(), settings.hops(&settings.mesh, CONNECTORS));
+    each.chain([connectors]).collect()
 }
 
 /// One service, as its objects see it.

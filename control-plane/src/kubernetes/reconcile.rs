@@ -156,7 +156,8 @@ impl Reconciler {
                 ingress: &it.ingress,
             })
             .collect();
-        let Planned { objects: wanted, accounts, routes } = plan(&applied, &present, &mesh.images(), &self.settings);
+        let Planned { objects: wanted, accounts, names, routes } =
+            plan(&applied, &present, &mesh.images(), &self.settings);
         let there = self.there().await?;
         let mut failed = Failed::new();
         mesh.rolled(rollouts(&wanted, &there));
@@ -167,6 +168,7 @@ impl Reconciler {
         let namespaces = self.namespaces(&wanted).await?;
         mesh.admit_by(Admission::Listed(Accounts {
             of: accounts.iter().map(|(it, (at, account))| (it.clone(), self.settings.identity(at, account))).collect(),
+            names,
             namespaces: namespaces.all.clone(),
             open: namespaces.open.clone(),
         }));

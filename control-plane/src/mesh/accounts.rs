@@ -28,11 +28,13 @@ pub(crate) enum Admission {
     Listed(Accounts),
 }
 
-/// The cluster's service accounts, as far as they matter.
+/// The cluster's service accounts and names, as far as they matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Accounts {
     /// The accounts of services that deployments name.
     pub(crate) of: BTreeMap<ServiceName, Identity>,
+    /// The names under which DNS lists the hop ports of their sidecars, `NAME:PORT`.
+    pub(crate) names: BTreeMap<ServiceName, String>,
     /// The namespaces that there are.
     pub(crate) namespaces: BTreeSet<String>,
     /// Those of them that are open to the mesh.
@@ -159,6 +161,14 @@ impl MeshState {
         serving.filter_map(|it| it.identity.clone()).collect()
     }
 
+    /// Where DNS lists the sidecars of a service; empty where it does not.
+    pub(super) fn name_of(&self, service: &ServiceName) -> String {
+        match &self.admission {
+            Admission::Listed(accounts) => accounts.names.get(service).cloned().unwrap_or_default(),
+            Admission::ByName | Admission::Awaited => String::new(),
+        }
+    }
+
     /// What a sidecar is told of these services.
     pub(super) fn accounts_of<'a>(&self, services: impl IntoIterator<Item = &'a ServiceName>) -> Vec<v1::Account> {
         if self.admission == Admission::ByName {
@@ -183,6 +193,7 @@ mod tests {
     #[test]
     fn a_service_is_its_accounts_and_a_task_type_is_for_open_namespaces() {
         let accounts = Accounts {
+            names: BTreeMap::new(),
             of: BTreeMap::from([
                 ("collect.shop".into(), identity("shop", "collect")),
                 (CONNECTORS.into(), identity("rexflow", "flow-connectors")),

@@ -52,9 +52,11 @@ impl MeshState {
         let Some(sidecar) = self.sidecars.get(&incarnation) else { return v1::Bindings::default() };
         let index = self.index();
         let (services, known) = self.around(sidecar, &index);
-        let endpoints = services
-            .into_iter()
-            .map(|service| v1::Endpoints { service: service.as_str().to_owned(), replicas: self.replicas(service) });
+        let endpoints = services.into_iter().map(|service| v1::Endpoints {
+            service: service.as_str().to_owned(),
+            replicas: self.replicas(service),
+            name: self.name_of(service),
+        });
         let ids = |set: &BTreeSet<Incarnation>| set.iter().map(|it| incarnation_bytes(*it)).collect();
         v1::Bindings {
             version: 0,

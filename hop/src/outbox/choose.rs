@@ -57,6 +57,21 @@ impl Outbox {
         }
     }
 
+    /// Services, and those that do their work, with products that could be offered but for want of a replica that is
+    /// there. What may be with a replica already is not among them: it waits for that one.
+    pub fn seeking(&self) -> BTreeSet<ServiceName> {
+        let linked = |replica: Incarnation| self.peers.get(&replica).is_some_and(|peer| peer.linked);
+        let seeks = |it: &&Entry| it.released && !it.accepted && !it.exposed && !it.replica.is_some_and(linked);
+        let mut seeking = BTreeSet::new();
+        for entry in self.entries.values().filter(seeks) {
+            let To::Service(service) = &entry.product.to else { continue };
+            if seeking.insert(service.clone()) {
+                seeking.extend(self.splits.backends(service).map(|(backend, _)| backend.clone()));
+            }
+        }
+        seeking
+    }
+
     pub(super) fn number(&mut self, replica: Incarnation, activation: ActivationId) -> u64 {
         let peer = self.peers.entry(replica).or_default();
         let seq = peer.next.max(self.base).max(1);

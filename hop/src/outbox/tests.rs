@@ -216,3 +216,25 @@ fn an_unreachable_replica_keeps_what_nobody_else_can_take() {
     outbox.linked(R);
     assert_eq!(offered(&mut outbox).len(), 1);
 }
+
+#[test]
+fn a_product_seeks_a_replica_until_it_may_be_with_one() {
+    let mut outbox = Outbox::default();
+    let seeks = |outbox: &Outbox| outbox.seeking().into_iter().collect::<Vec<ServiceName>>();
+    outbox.assign(product(1));
+    assert!(seeks(&outbox).is_empty(), "its record is not durable yet");
+    outbox.release(ActivationId(1));
+    assert_eq!(seeks(&outbox), ["s".into()], "there is none");
+    for changed in outbox.endpoints(endpoints(&[R])) {
+        outbox.release(changed.product.token.activation);
+    }
+    assert_eq!(seeks(&outbox), ["s".into()], "there is one, that nobody has reached yet");
+    outbox.linked(R);
+    assert!(seeks(&outbox).is_empty());
+    assert_eq!(offered(&mut outbox).len(), 1);
+    outbox.unlinked(R);
+    assert!(seeks(&outbox).is_empty(), "that one may have it: nobody else is sought");
+    outbox.assign(product(2));
+    outbox.release(ActivationId(2));
+    assert_eq!(seeks(&outbox), ["s".into()]);
+}

@@ -109,6 +109,7 @@ impl Engine {
 
     fn greet(&mut self) {
         self.greeted = true;
+        self.found_again();
         self.parts.pending = None;
         for definition in &self.wanted {
             self.parts.control.outgoing.want_tables(convert::digest_bytes(*definition));

@@ -171,10 +171,14 @@ fn every_service_has_the_account_that_its_sidecars_run_under() {
         [Applied { deployment: "shop-1", workloads: &workloads, edges: &edges, connectors: false, ingress: &[] }];
     let found = Found { injected: true, account: "chef".into(), ..Found::default() };
     let present = Present::from([(("kitchen".into(), "sauce".into()), found)]);
-    let accounts = plan(&applied, &present, &Images::new(), &settings(false)).accounts;
+    let Planned { accounts, names, .. } = plan(&applied, &present, &Images::new(), &settings(false));
     let of = |service: &str| accounts.get(service).map(|(namespace, account)| format!("{namespace}/{account}"));
     assert_eq!(of("a.shop-1").as_deref(), Some("shop-1/a"));
     assert_eq!(of("sauce.kitchen").as_deref(), Some("kitchen/chef"));
     assert_eq!(of("old.kitchen").as_deref(), Some("kitchen/old-flow"));
     assert_eq!(of("connectors").as_deref(), Some("rexflow/flow-connectors"));
+    let name = |service: &str| names[&ServiceName::from(service)].as_str();
+    assert_eq!(name("a.shop-1"), "a-flow.shop-1.svc.cluster.local:7001");
+    assert_eq!(name("old.kitchen"), "old-flow.kitchen.svc.cluster.local:7001");
+    assert_eq!(name("connectors"), "flow-connectors.rexflow.svc.cluster.local:7001");
 }
