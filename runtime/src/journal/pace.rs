@@ -1,17 +1,15 @@
 //! How close commits are asked for after each other, and whether one is worth holding back for the next.
 //!
 //! A sync costs the same whether it carries one record or ten, and several journals on one disk wait for each other's. Where records come about as
-//! fast as the disk syncs them, a commit that waits for two syncs' length carries several, and all of them are durable sooner than if each
+//! fast as the disk syncs them, a commit that waits for a sync's length carries several, and all of them are durable sooner than if each
 //! had its own. Where they come seldom, waiting would only be waiting: an owner that is alone never does. Pure; whoever commits does the waiting.
 
 use std::time::{Duration, Instant};
 
 /// A sync that takes longer gathers enough while it lasts, and is no business of the owner's thread.
 pub const FAST_SYNC: Duration = Duration::from_micros(500);
-/// A wait that is shorter costs more than it brings.
+/// Holding back for less costs more than it brings.
 const SHORTEST: Duration = Duration::from_micros(20);
-/// How long a commit is held back at most.
-const LONGEST: Duration = Duration::from_micros(500);
 /// A pause of this length says no more than that there was one.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -39,10 +37,10 @@ impl Pace {
         self.last = Some(now);
     }
 
-    /// How long a commit is worth holding back when a sync takes `sync`: twice that, if others are to be expected meanwhile.
+    /// How long a commit is worth holding back when a sync takes `sync`: as long again, if the next one is to be expected about then.
     pub fn holds(&self, sync: Duration) -> Option<Duration> {
-        let wait = (sync * 2).min(LONGEST);
-        (sync <= FAST_SYNC && wait >= SHORTEST && self.gap <= wait * 5 / 2).then_some(wait)
+        let pays = (SHORTEST..=FAST_SYNC).contains(&sync) && self.gap <= sync * 5;
+        pays.then_some(sync)
     }
 }
 
@@ -61,8 +59,8 @@ mod tests {
 
     #[test]
     fn commits_that_come_about_as_fast_as_the_disk_syncs_wait_for_each_other() {
-        assert_eq!(held(200, 100), Some(SYNC * 2));
-        assert_eq!(held(20, 100), Some(SYNC * 2));
+        assert_eq!(held(200, 100), Some(SYNC));
+        assert_eq!(held(20, 100), Some(SYNC));
     }
 
     #[test]
@@ -85,6 +83,6 @@ mod tests {
         (0..100).for_each(|it| pace.asked(start + Duration::from_micros(it * 10)));
         assert_eq!(pace.holds(FAST_SYNC * 2), None);
         assert_eq!(pace.holds(Duration::from_micros(1)), None);
-        assert_eq!(pace.holds(FAST_SYNC), Some(LONGEST));
+        assert_eq!(pace.holds(FAST_SYNC), Some(FAST_SYNC));
     }
 }

@@ -45,9 +45,7 @@ fn a_flowd_that_is_not_ready_says_why() {
 
 #[test]
 fn whether_flowd_asks_who_calls_is_told() {
-    let with = |env: Value| {
-        json!({"metadata": {"namespace": "x"}, "spec": {"template": {"spec": {"containers": [{"env": env}]}}}})
-    };
+    let with = |env: Value| json!({"metadata": {"namespace": "x"}, "spec": {"template": {"spec": {"containers": [{"env": env}]}}}});
     assert!(asks(&with(json!([{"name": "FLOW_USERS", "value": "true"}]))).unwrap().contains("RBAC"));
     wrong(asks(&with(json!([]))), "may do everything", "flowctl upgrade -n x --set users.enabled=true");
 }
