@@ -76,7 +76,7 @@ fn target(kind: RequestKind) -> Target {
 
 /// The original has no say in it.
 fn operator<T>(request: &Request<T>) -> Operator {
-    Operator { who: security::signed(request, ""), why: String::new() }
+    Operator { who: security::signed(request.extensions(), ""), why: String::new() }
 }
 
 type Reply = Result<Response<FlowdResult>, Status>;

@@ -19,6 +19,7 @@ pub(crate) use wire::{failure_record, instance};
 
 use crate::ledger::{Actor, Operation, Operator, TaskAction};
 use crate::operations::{Again, Apply, Error, Gate, Operations, Run, Selection, Swap, SwapTo};
+use crate::security::rights::Right;
 use crate::security::{self, Target, permit};
 
 /// The longest that one call may wait; whoever wants to wait longer asks again.
@@ -71,7 +72,7 @@ fn target(kind: v1::Kind) -> Target {
 
 /// What is asked, with who asks it.
 fn signed(mut request: Request<v1::OperateRequest>) -> v1::OperateRequest {
-    request.get_mut().who = security::signed(&request, &request.get_ref().who);
+    request.get_mut().who = security::signed(request.extensions(), &request.get_ref().who);
     request.into_inner()
 }
 
@@ -445,6 +446,10 @@ impl Flow for Service {
     }
 
     async fn swap(&self, request: Request<v1::SwapRequest>) -> Result<Response<v1::SwapResponse>, Status> {
+        if request.get_ref().commit || !request.get_ref().image.is_empty() {
+            // what runs in the cluster is for whoever may bring models
+            security::needs(&request, Right::RUN_IMAGES).await?;
+        }
         let v1::SwapRequest { task, url, deployment, undo, image, timeout_ms, service, weight, in_place, commit } =
             request.into_inner();
         let weight = if weight == 0 { hop::WHOLE } else { u8::try_from(weight).unwrap_or(u8::MAX) };

@@ -34,8 +34,8 @@ use crate::definitions::State;
 use crate::ingress::{ANY_HOST, host_of};
 use crate::operations::{Error, Gate, Operations};
 use crate::security::rights::{self, Rule};
-use crate::security::{Access, Refusal};
-use crate::standby::{Passed, Standby};
+use crate::security::{Access, Caller, Refusal};
+use crate::standby::{PASSED_HOST, Passed, Standby};
 
 pub(crate) use route::Route;
 
@@ -57,6 +57,16 @@ struct Inner {
 }
 
 type Answer = Response<Full<Bytes>>;
+
+/// Whose a request is: said once, and it is admitted and answered by that.
+enum Whose {
+    /// A way in's, under this host.
+    Exposed(String),
+    /// flowd's own.
+    Own,
+    /// The leader's, who asks for tokens.
+    Leader,
+}
 
 impl Port {
     pub(crate) fn new(gate: Gate, admin: Admin, access: Access, address: String, standby: Standby) -> Self {
@@ -87,60 +97,73 @@ impl Port {
     /// The events of a topic, where they are asked for.
     async fn stream(&self, topic: String, request: &Request<Body>) -> Option<Result<Response<topics::Events>, Answer>> {
         // what is not allowed, and what is exposed under a host of its own, is `answer`'s
-        self.admitted(request).await.ok()?;
+        let whose = self.whose(request);
+        self.admitted(&whose, request).await.ok()?;
         let operations = match self.inner.gate.pass() {
             Ok(operations) => operations,
             Err(error) => return Some(Err(told(&error))),
         };
-        if operations.mesh.exposes(&host(request)) {
-            return None;
+        match whose {
+            Whose::Own => Some(topics::events(operations, topic, request, &self.inner.streams).await),
+            Whose::Exposed(_) | Whose::Leader => None,
         }
-        Some(topics::events(operations, topic, request, &self.inner.streams).await)
     }
 
-    /// Whether the request may pass.
-    async fn admitted(&self, request: &Request<Body>) -> Result<(), Refusal> {
+    fn whose(&self, request: &Request<Body>) -> Whose {
+        match self.inner.gate.pass() {
+            Ok(operations) => {
+                let named = [host(request), passed_host(request)];
+                named.into_iter().find(|it| operations.mesh.exposes(it)).map_or(Whose::Own, Whose::Exposed)
+            }
+            Err(_) if Route::of(request.uri().path()).is_of_every_flowd() => Whose::Own,
+            Err(_) => Whose::Leader,
+        }
+    }
+
+    /// Whether the request may pass, and who makes it, where users are asked for.
+    async fn admitted(&self, whose: &Whose, request: &Request<Body>) -> Result<Option<Caller>, Refusal> {
         if self.inner.access.is_everybodys() {
-            return Ok(());
+            return Ok(None);
         }
         let path = request.uri().path();
-        let route = Route::of(path);
-        let rule = match self.inner.gate.pass() {
-            Ok(operations) if operations.mesh.exposes(&host(request)) => Rule::Unasked,
-            // whoever leads asks
-            Err(_) if !route.is_of_every_flowd() => Rule::Unasked,
-            Ok(_) | Err(_) => rights::of_request(route, request.method()),
+        let rule = match whose {
+            Whose::Exposed(_) => Rule::Unasked,
+            Whose::Leader => Rule::Open,
+            Whose::Own => rights::of_request(Route::of(path), request.method()),
         };
         self.inner.access.request(rule, path, request.headers()).await
     }
 
-    async fn answer(&self, mut request: Request<Body>) -> Answer {
-        if let Err(refusal) = self.admitted(&request).await {
-            return refused(&refusal);
-        }
-        if self.inner.gate.pass().is_err() && !Route::of(request.uri().path()).is_of_every_flowd() {
-            match Box::pin(self.inner.standby.request(request)).await {
-                Passed::Answer(answer) => return answer,
+    async fn answer(&self, request: Request<Body>) -> Answer {
+        match self.whose(&request) {
+            Whose::Leader => match Box::pin(self.inner.standby.request(request)).await {
+                Passed::Answer(answer) => answer,
                 // now it is this one that leads
-                Passed::Own(own) => match self.admitted(&own).await {
-                    Ok(()) => request = own,
-                    Err(refusal) => return refused(&refusal),
-                },
-            }
+                Passed::Own(own) => self.answer_here(self.whose(&own), own).await,
+            },
+            whose => self.answer_here(whose, request).await,
         }
-        let (path, host) = (request.uri().path(), host(&request));
+    }
+
+    async fn answer_here(&self, whose: Whose, mut request: Request<Body>) -> Answer {
+        match self.admitted(&whose, &request).await {
+            Ok(caller) => drop(caller.map(|it| request.extensions_mut().insert(it))),
+            Err(refusal) => return refused(&refusal),
+        }
+        let path = request.uri().path();
         let operations = match self.inner.gate.pass() {
             Ok(operations) => operations,
             Err(_) if path == "/health" => return health(request.method()),
             Err(error) => return self.inner.admin.answer(&request).unwrap_or_else(|| told(&error)),
         };
-        if operations.mesh.exposes(&host) {
-            return match operations.mesh.routed(&host, path) {
+        match whose {
+            Whose::Exposed(host) => match operations.mesh.routed(&host, path) {
                 Some(routed) => Box::pin(ingress::answer(operations, routed, request)).await,
                 None => failed(StatusCode::NOT_FOUND, &format!("nothing is exposed at {path} of {host}")),
-            };
+            },
+            Whose::Own => self.own(operations, request).await,
+            Whose::Leader => failed(StatusCode::SERVICE_UNAVAILABLE, "no flowd leads yet; try again in a moment"),
         }
-        self.own(operations, request).await
     }
 
     /// What flowd itself offers; then what is exposed under any host.
@@ -210,6 +233,12 @@ impl Port {
 fn host(request: &Request<Body>) -> String {
     let authority = request.headers().get(HOST).and_then(|it| it.to_str().ok());
     host_of(authority.or(request.uri().authority().map(|it| it.as_str())).unwrap_or_default())
+}
+
+/// The host that a flowd was called by which stood by and passed the request on. Whoever else sends it gains nothing: a host that is exposed leads to
+/// its ways in and nowhere else, and the one that was called comes first.
+fn passed_host(request: &Request<Body>) -> String {
+    host_of(request.headers().get(PASSED_HOST).and_then(|it| it.to_str().ok()).unwrap_or_default())
 }
 
 fn nowhere() -> Answer {

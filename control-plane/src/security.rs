@@ -11,14 +11,14 @@ pub(crate) mod rights;
 use std::net::SocketAddr;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode};
 use routing::callback;
 use runtime::listen;
 use runtime::token::{self, Token};
 use tonic::{Request, Status};
 
 use guard::GuardLayer;
-use rights::Rule;
+use rights::{Right, Rule};
 
 #[cfg(feature = "kubernetes")]
 pub(crate) use crate::kubernetes::users::{User, Users};
@@ -95,7 +95,7 @@ pub(crate) struct Access {
 
 /// Who calls, for handlers.
 #[derive(Clone, Debug)]
-struct Caller {
+pub(crate) struct Caller {
     users: Users,
     user: User,
     rule: Rule,
@@ -129,9 +129,18 @@ pub(crate) async fn permit<T: Sync>(request: &Request<T>, target: Target) -> Res
     users.permit(user, right).await.map_err(Status::from)
 }
 
+/// Whether whoever calls has a right besides those that the call needs in any case.
+///
+/// # Errors
+/// As [`permit`].
+pub(crate) async fn needs<T: Sync>(request: &Request<T>, right: Right) -> Result<(), Status> {
+    let Some(Caller { users, user, .. }) = request.extensions().get() else { return Ok(()) };
+    users.permit(user, right).await.map_err(Status::from)
+}
+
 /// Who does it, for the record: as the caller says, and where users are asked for, who the caller is.
-pub(crate) fn signed<T>(request: &Request<T>, said: &str) -> String {
-    let name = request.extensions().get().map(|Caller { user, .. }| user.name());
+pub(crate) fn signed(extensions: &Extensions, said: &str) -> String {
+    let name = extensions.get().map(|Caller { user, .. }| user.name());
     match (name, said) {
         (None, said) => said.to_owned(),
         (Some(name), said) if said.is_empty() || said == name => name.to_owned(),
@@ -169,16 +178,12 @@ impl Access {
         self.token.is_none() && self.users.is_none()
     }
 
-    /// Whether an HTTP request may pass that needs `rule`.
-    pub(crate) async fn request(&self, rule: Rule, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// Whether an HTTP request may pass that needs `rule`, and who makes it.
+    pub(crate) async fn request(&self, rule: Rule, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
         if is_open(path) {
-            return Ok(());
+            return Ok(None);
         }
-        match self.admit(rule, headers)? {
-            None => Ok(()),
-            // what is rare is boxed: a start is moved about with the room for it
-            Some((users, token)) => Box::pin(asked(users, token, rule)).await.map(drop),
-        }
+        self.caller(rule, headers).await
     }
 
     /// Around every gRPC service, known or not.
@@ -189,8 +194,13 @@ impl Access {
     /// Whether a gRPC call may pass, and who makes it.
     async fn call(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
         let rule = if self.users.is_some() { rights::of_call(path) } else { Rule::Unasked };
+        self.caller(rule, headers).await
+    }
+
+    async fn caller(&self, rule: Rule, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
         let Some((users, token)) = self.admit(rule, headers)? else { return Ok(None) };
-        let user = asked(users, token, rule).await?;
+        // what is rare is boxed: a start is moved about with the room for it
+        let user = Box::pin(asked(users, token, rule)).await?;
         Ok(Some(Caller { users: users.clone(), user, rule }))
     }
 

@@ -9,7 +9,7 @@
 
 mod request;
 
-pub(crate) use request::Passed;
+pub(crate) use request::{PASSED_HOST, Passed};
 
 use std::convert::Infallible;
 use std::fmt;

@@ -98,7 +98,7 @@ pub(crate) struct Mesh {
     #[arg(long = "kube-context", global = true, value_name = "NAME", help_heading = "Connection")]
     pub(crate) context: Option<String>,
 
-    /// Show flowd the token of the kubeconfig's user; where flowctl goes into the cluster by itself it does so if flowd asks
+    /// Show flowd the token of the kubeconfig's user, also at an address that was said; where flowctl goes into the cluster by itself it does so if flowd asks
     #[arg(long, global = true, conflicts_with = "token", help_heading = "Connection")]
     pub(crate) kube_token: bool,
 
@@ -135,9 +135,11 @@ impl Flowd {
         {
             let said = self.flowd_port.is_some() || self.flowd_host.as_deref().is_some_and(|host| !host.is_empty());
             let tls = [&self.tls_cert, &self.tls_key, &self.tls_ca].into_iter().any(Option::is_some);
-            let Mesh { namespace, kubeconfig, context, .. } = &self.mesh;
+            let Mesh { namespace, kubeconfig, context, kube_token, kube_account } = &self.mesh;
             if !said && !tls {
-                let named = namespace.is_some() || kubeconfig.is_some() || context.is_some();
+                // whoever listens on this machine is shown no token of the cluster
+                let shown = *kube_token || kube_account.is_some();
+                let named = shown || namespace.is_some() || kubeconfig.is_some() || context.is_some();
                 return if named { Look::Cluster } else { Look::Around(address) };
             }
         }

@@ -3,7 +3,7 @@
 //! flowd tells with the bindings under which name a service's replicas are listed (in Kubernetes its headless hop Service). Who needs one is for
 //! the engine to say; what an answer means is for the [`crate::directory`].
 //!
-//! Promises: one question at a time per name, given up after `WITHIN`; the next one not before `FLOOR`, whatever came, and later and later, up
+//! Promises: one question at a time per name, given up after `WITHIN`; the next one not before `FLOOR`, unless flowd was back meanwhile, and later and later, up
 //! to `CEILING`, while it brings nothing new; no more than `MOST` addresses of an answer. Nobody is asked while nothing is to be sent.
 
 use std::collections::HashMap;

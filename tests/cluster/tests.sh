@@ -12,6 +12,8 @@ VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -1)
 in_net env COLLECTOR_OTLP_ENABLED=true "$BIN/jaeger" --log-level error >"$LOG/jaeger.log" 2>&1 & JAEGER=$!
 forward
 [ $# -gt 0 ] || set -- rendered unaided install tutorial traces forwarded gateway users guarded identity broken lost named swap in_place drift workflow_crd shared bad own gone without
+# no helper of a group may take the name of another group
+readonly -f "$@"
 for group in "$@"; do start=$SECONDS; say "--- $group"; "$group"; say "--- $group: $((SECONDS - start)) s"; done
 echo "$PASS passed, $FAIL failed"
 [ $FAIL = 0 ]

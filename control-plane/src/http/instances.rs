@@ -14,6 +14,7 @@ use super::query::{decoded, pairs};
 use super::{Answer, failed, json_answer, not_allowed, told};
 use crate::ledger::{Operation, Operator};
 use crate::operations::{Again, Error, Operations};
+use crate::security;
 
 /// Whether this module answers a path.
 pub(super) fn answers(path: &str) -> bool {
@@ -132,5 +133,6 @@ fn asked(request: &Request<Body>, what: &str) -> Result<Asked, String> {
             other => return Err(format!("there is no parameter {other:?} here; there are by and reason")),
         }
     }
+    asked.by.who = security::signed(request.extensions(), &asked.by.who);
     Ok(asked)
 }

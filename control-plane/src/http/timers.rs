@@ -13,6 +13,7 @@ use super::query::{decoded, pairs};
 use super::{Answer, failed, json_answer, not_allowed, told};
 use crate::ledger::{Operator, TimerView};
 use crate::operations::Operations;
+use crate::security;
 
 /// Timers shown when nothing is said.
 const LIMIT: usize = 1000;
@@ -108,6 +109,7 @@ async fn rearm(operations: &Operations, id: &str, event: &str, request: Request<
             }
         }
     }
+    by.who = security::signed(request.extensions(), &by.who);
     let payload = match super::messages::body(request).await {
         Ok(payload) => payload,
         Err(refused) => return refused,

@@ -96,6 +96,9 @@ impl Resource {
 }
 
 impl Right {
+    /// What other images for tasks need, besides the right to steer what is deployed: they are run as those of a model are.
+    pub(crate) const RUN_IMAGES: Self = Self(Update, Workflows);
+
     /// The least of the roles that come with the installation which has it: `templates/users.yaml` of the chart.
     #[cfg(any(test, feature = "kubernetes"))]
     pub(crate) fn role(self) -> &'static str {

@@ -95,12 +95,12 @@ mod of_users {
         let status = permit(&request, Target::Workflow).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::PermissionDenied);
         assert!(status.message().contains("jane may not update workflows.rexflow.io/operation"), "{status}");
-        assert_eq!(signed(&request, ""), "jane");
-        assert_eq!(signed(&request, "jane"), "jane");
-        assert_eq!(signed(&request, "bob"), "jane (as bob)");
+        assert_eq!(signed(request.extensions(), ""), "jane");
+        assert_eq!(signed(request.extensions(), "jane"), "jane");
+        assert_eq!(signed(request.extensions(), "bob"), "jane (as bob)");
         let unasked = Request::new(());
         assert!(permit(&unasked, Target::Workflow).await.is_ok());
-        assert_eq!(signed(&unasked, "bob"), "bob");
+        assert_eq!(signed(unasked.extensions(), "bob"), "bob");
     }
 
     #[tokio::test]

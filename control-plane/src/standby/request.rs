@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming as Body;
 use hyper_util::rt::TokioIo;
@@ -14,6 +14,9 @@ use super::{Address, PAUSE, Standby, TAKEOVER, Whom, whom};
 
 /// Bodies passed on, in bytes: the leader has limits of its own, which are lower.
 const MAX_BODY: usize = proto::MAX_MESSAGE;
+
+/// By which name the caller has called a flowd that stood by.
+pub(crate) const PASSED_HOST: HeaderName = HeaderName::from_static("x-rexflow-called");
 
 /// What became of a request.
 pub(crate) enum Passed {
@@ -70,8 +73,12 @@ async fn pass(request: Request<Body>, stream: Stream, address: &Address) -> Resp
     for name in [CONNECTION, TRANSFER_ENCODING] {
         head.headers.remove(name);
     }
-    if let Ok(host) = HeaderValue::from_str(&address.http) {
-        head.headers.insert(HOST, host);
+    // a mesh in between routes by the host, so that is the leader; by which name the call came stands beside it
+    head.headers.remove(&PASSED_HOST);
+    if let Ok(host) = HeaderValue::from_str(&address.http)
+        && let Some(called) = head.headers.insert(HOST, host)
+    {
+        head.headers.insert(PASSED_HOST, called);
     }
     match send(Request::from_parts(head, Full::new(body)), stream).await {
         Ok(answer) => answer,

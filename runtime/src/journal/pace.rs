@@ -2,7 +2,8 @@
 //!
 //! A sync costs the same whether it carries one record or ten, and several journals on one disk wait for each other's. Where records come about as
 //! fast as the disk syncs them, a commit that waits for a sync's length carries several, and all of them are durable sooner than if each
-//! had its own. Where they come seldom, waiting would only be waiting: an owner that is alone never does. Pure; whoever commits does the waiting.
+//! had its own. Where they come seldom, waiting would only be waiting. It goes by the rate alone: one caller that asks again at once, time after
+//! time, is held back by half of what it does. Pure; whoever commits does the waiting.
 
 use std::time::{Duration, Instant};
 

@@ -59,13 +59,13 @@ operators() {
   check "and runs" "COMPLETED|Positive" around run underpants '{}' --wait
   k -n $NS patch grpcroute flowd --type=merge -p '{"spec":{"hostnames":["flowd.edge.test"]}}' >/dev/null
   # names of this test alone, in a mount namespace of its own
-  named() { in_net unshare --mount bash -c 'printf "%s flowd.edge.test kubernetes.default.svc\n" "$0" >"$1"; mount --bind "$1" /etc/hosts; shift; exec "$@"' "$edge" "$WORK/hosts" "$@"; }
-  check "under a name of its own" "underpants +RUNNING" named "$FLOWCTL" --flowd_host flowd.edge.test --flowd_port 80 ps -d
+  by_name() { in_net unshare --mount bash -c 'printf "%s flowd.edge.test kubernetes.default.svc\n" "$0" >"$1"; mount --bind "$1" /etc/hosts; shift; exec "$@"' "$edge" "$WORK/hosts" "$@"; }
+  check "under a name of its own" "underpants +RUNNING" by_name "$FLOWCTL" --flowd_host flowd.edge.test --flowd_port 80 ps -d
   k -n $NS patch grpcroute flowd --type=merge -p '{"spec":{"hostnames":["kubernetes.default.svc"]}}' >/dev/null
   check "and by TLS, with the gateway's certificate for that name" "underpants +RUNNING" \
-    named "$FLOWCTL" --tls-ca "$PKI/ca.crt" --flowd_host kubernetes.default.svc --flowd_port 443 ps -d
+    by_name "$FLOWCTL" --tls-ca "$PKI/ca.crt" --flowd_host kubernetes.default.svc --flowd_port 443 ps -d
   check "a certificate for another name is refused" "flowd.edge.test.*(NotValidForName|not valid for)" \
-    named "$FLOWCTL" --tls-ca "$PKI/ca.crt" --flowd_host flowd.edge.test --flowd_port 443 ps -d
+    by_name "$FLOWCTL" --tls-ca "$PKI/ca.crt" --flowd_host flowd.edge.test --flowd_port 443 ps -d
   # what Envoy answers by itself, and whom it has asked
   headers() {
     in_net curl -sS -m 5 --http2-prior-knowledge -D - -o /dev/null -X POST -H 'content-type: application/grpc' -H 'te: trailers' -H 'host: kubernetes.default.svc' "http://$edge/$1" |

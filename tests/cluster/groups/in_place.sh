@@ -22,8 +22,8 @@ in_place() {
   check "that is a condition" "sauce +ImageDrift +2 of 2 pods run $image:second, their Deployment has $image:$VERSION" flow describe underpants
   check "for scripts, too" '"type": "ImageDrift"' flow describe underpants -o=json
 
-  gone() { k -n "$DEPLOYMENT" delete pod "${before%%:*}"; settled; }
-  under_load "one of them is made anew" gone
+  pod_gone() { k -n "$DEPLOYMENT" delete pod "${before%%:*}"; settled; }
+  under_load "one of them is made anew" pod_gone
   check "it has the Deployment's image, and the condition says so" "ImageDrift +1 of 2 pods run .*, and so has secret-sauce-.*, made since" flow describe underpants
 
   missing() { flow swap "$service" --image "$IMG/no-such-image:1" --in-place --timeout 60s >"$WORK/missing" 2>&1; echo "exit $?" >>"$WORK/missing"; }

@@ -6,10 +6,10 @@ person() {
   k -n $NS create serviceaccount "$name" >/dev/null
   k -n $NS create rolebinding "$name-reaches" --role=reaches --serviceaccount="$NS:$name" >/dev/null
   [ -z "$role" ] || k -n $NS create rolebinding "$name" --clusterrole="flowd-$NS-$role" --serviceaccount="$NS:$name" >/dev/null
-  named "$user" "$(k -n $NS create token "$name")"
+  kubeconfig "$user" "$(k -n $NS create token "$name")"
 }
-# named FILE TOKEN : a kubeconfig whose user has the token
-named() {
+# kubeconfig FILE TOKEN : a kubeconfig whose user has the token
+kubeconfig() {
   cp "$PKI/admin.kubeconfig" "$1"
   "$BIN/kube" ctl --kubeconfig "$1" config set-credentials named --token="$2" >/dev/null
   "$BIN/kube" ctl --kubeconfig "$1" config set-context --current --user=named >/dev/null
@@ -18,7 +18,7 @@ named() {
 plugged() {
   local token=$WORK/$1.token user=$WORK/$1-$2.kubeconfig
   k -n $NS create token "$1" >"$token"
-  named "$user" none
+  kubeconfig "$user" none
   case $2 in
     file) sed -i "s|token: none|tokenFile: $token|" "$user";;
     plugin)
@@ -91,9 +91,9 @@ Y
 
 roles() {
   check "an administrator with a certificate gets in, by the account of the installation" "flowd +[0-9].*leads" flow version -n $NS
-  KUBECONFIG=$WORK/nobody.kubeconfig check "the kubeconfig's token goes to an address when that is said" "flowd +[0-9]" flow version --kube-token
+  KUBECONFIG=$WORK/nobody.kubeconfig check "the kubeconfig's token goes to an address when that is said" "flowd +[0-9]" flow version --kube-token --flowd_host localhost
   KUBECONFIG=$WORK/nobody.kubeconfig check "and only then: who shows none is refused, and told what to do" "no token: .*--kube-token" flow ps
-  check "--kube-token needs one" "the kubeconfig has none: a certificate is none" flow version --kube-token
+  check "--kube-token needs one" "the kubeconfig has none: a certificate is none" flow version --kube-token --flowd_host localhost
   check "who has no role is somebody" "flowd +[0-9]" as nobody version
   check "and may nothing; the message names user, right and role" \
     "system:serviceaccount:$NS:nobody may not list instances.rexflow.io in the namespace $NS; the ClusterRole flowd-$NS-viewer allows it" as nobody ps
@@ -117,7 +117,9 @@ roles() {
     WITHIN=2 check "an operator may $1" "$DONE" cat "$WORK/steered"
     never "nothing of it is refused" "may not" cat "$WORK/steered"
   }
-  DONE="$IMG/example-secret-sauce:$VERSION +.*ok" steers swap "secret-sauce.$DEPLOYMENT" --image "$IMG/example-secret-sauce:$VERSION"
+  DONE="secret-sauce +.*ok" steers swap "secret-sauce.$DEPLOYMENT" --url "http://secret-sauce.$DEPLOYMENT"
+  check "to run another image takes a deployer" "operator may not update workflows.rexflow.io .*flowd-$NS-deployer" \
+    as operator swap "secret-sauce.$DEPLOYMENT" --image "$IMG/example-secret-sauce:$VERSION"
   as operator swap "secret-sauce.$DEPLOYMENT" --undo >/dev/null 2>&1
   DONE="Stopped" steers stop -d underpants --force
   DONE="Started" steers start -d underpants
@@ -171,7 +173,7 @@ tokens() {
   done
   check "flowctl has a token made for the account that is named" "viewer may not create workflows" flow apply "$MODEL" -n $NS --kube-account viewer
   check "of another namespace, too" "serviceaccount:$DEPLOYMENT:profit may not list instances" flow ps -n $NS --kube-account "$DEPLOYMENT/profit"
-  check "at an address, too" "viewer may not create workflows" flow apply "$MODEL" --kube-account viewer
+  check "at an address, too" "viewer may not create workflows" flow apply "$MODEL" --kube-account viewer --flowd_host localhost
   check "who may not have it made is told so" "no token of the service account $NS/viewer .*serviceaccounts/token|cannot create resource .serviceaccounts/token" as nobody ps --kube-account viewer
   k -n $NS delete serviceaccount deployer >/dev/null
   WITHIN=30 check "the token of an account that is gone counts for nothing, some seconds later" "counts for nothing here" shows "$good" version

@@ -57,6 +57,19 @@ async fn a_standby_passes_calls_on_and_takes_over_when_the_leader_is_killed() {
     assert_eq!(before["result"], json!({"n": 0, "one": true, "two": true}));
     let map = request("GET", &second.url("/wf_map"), &[], "").await.unwrap();
     assert!(map.status == 200 && map.text().contains(&id), "{}", map.text());
+    let expose = format!("action: expose_ingress\nhost: shop.example\nwf_id: {id}\nargs: {{path: /orders}}\n");
+    second.flowctl.run_with(&["update", "-"], expose.as_bytes()).await.expect_code(0);
+    for mesh in [&first, &second] {
+        let headers = [("host", "shop.example"), ("content-type", "application/json")];
+        let started =
+            request("POST", &mesh.url("/orders/wrapper"), &headers, json!({"n": 1}).to_string()).await.unwrap();
+        assert_eq!((started.status, started.json()["n"].clone()), (200, json!(1)), "{}", started.text());
+        let own = request("POST", &mesh.url(&format!("/start/{id}")), &headers, "{}").await.unwrap();
+        assert_eq!(own.status, 404, "under a host that is exposed nothing of flowd's own answers: {}", own.text());
+        let named = [("x-rexflow-called", "127.0.0.1"), headers[0], headers[1]];
+        let own = request("POST", &mesh.url(&format!("/start/{id}")), &named, "{}").await.unwrap();
+        assert_eq!(own.status, 404, "whatever else the caller says: {}", own.text());
+    }
 
     let load = Load::start(second.url(&format!("/start/{id}")), "takeover", 20, |n| json!({"n": n}));
     let accepted = async |more: usize| {

@@ -180,7 +180,8 @@ fn asks(pod: &Value, namespace: &str) -> Option<Asks> {
     let annotation = |name: &str| pod["metadata"]["annotations"][name].as_str().filter(|it| !it.is_empty());
     let ours = |it: &&str| it.starts_with("users.") && it.ends_with(&format!(".{namespace}.svc"));
     let audience = annotation("rexflow.io/users").filter(ours)?.to_owned();
-    Some(Asks { audience, account: annotation("rexflow.io/users-account").map(str::to_owned) })
+    let account = annotation("rexflow.io/users-account").filter(|it| !it.contains('/'));
+    Some(Asks { audience, account: account.map(str::to_owned) })
 }
 
 fn port(pod: &Value) -> u16 {
