@@ -27,9 +27,9 @@ use kept::{FRESH, Kept, STALE};
 
 /// The largest token, bytes.
 const MAX_TOKEN: usize = 16 << 10;
-/// Questions to the API server at a time.
+/// Questions to the API server at a time: about those who are known, and as many about tokens that nobody knows yet.
 const AT_ONCE: usize = 32;
-/// How long the API server may take, and a caller may wait for its turn.
+/// How long a caller may wait for its turn, and then the API server may take.
 const WITHIN: Duration = Duration::from_secs(8);
 /// The same, where there is an answer that still counts.
 const WITHIN_IF_KNOWN: Duration = Duration::from_secs(2);
@@ -60,6 +60,8 @@ struct Inner {
     settings: Settings,
     clock: Arc<dyn Clock>,
     places: Semaphore,
+    /// Apart, so that whoever tries tokens keeps nobody waiting.
+    strangers: Semaphore,
     known: Mutex<Kept<Digest, User>>,
     /// Apart, so that whoever tries tokens pushes nobody out.
     unknown: Mutex<Kept<Digest, String>>,
@@ -96,6 +98,7 @@ impl Users {
             settings,
             clock,
             places: Semaphore::new(AT_ONCE),
+            strangers: Semaphore::new(AT_ONCE),
             known: Mutex::new(known),
             unknown: Mutex::new(unknown),
             allowed: Mutex::new(allowed),
@@ -109,7 +112,7 @@ impl Users {
     /// # Errors
     /// [`Refusal::Nobody`] if it counts for nothing, [`Refusal::Away`] if the API server does not say.
     pub(crate) async fn who(&self, token: &str) -> Result<User, Refusal> {
-        let Inner { known, unknown, clock, .. } = &*self.inner;
+        let Inner { known, unknown, clock, places, strangers, .. } = &*self.inner;
         if token.is_empty() || token.len() > MAX_TOKEN {
             return Err(Refusal::Nobody("the token is none of this cluster's".to_owned()));
         }
@@ -121,7 +124,8 @@ impl Users {
             return Err(Refusal::Nobody(why));
         }
         let stale = locked(known).get(&digest, now, STALE);
-        let found = self.ask("whose token it is", stale.map(Ok), self.reviewed(token)).await?;
+        let places = if stale.is_some() { places } else { strangers };
+        let found = self.ask("whose token it is", places, stale.map(Ok), self.reviewed(token)).await?;
         let now = clock.monotonic();
         match found {
             Answer::New(Ok(user)) => {
@@ -142,14 +146,14 @@ impl Users {
     /// # Errors
     /// [`Refusal::Forbidden`] if not, [`Refusal::Away`] if the API server does not say.
     pub(crate) async fn permit(&self, user: &User, right: Right) -> Result<(), Refusal> {
-        let Inner { allowed, clock, settings, .. } = &*self.inner;
+        let Inner { allowed, clock, settings, places, .. } = &*self.inner;
         let (key, now) = ((user.digest(), right), clock.monotonic());
         let kept = locked(allowed).get(&key, now, FRESH);
         let may = match kept {
             Some(may) => may,
             None => {
                 let stale = locked(allowed).get(&key, now, STALE).filter(|may| *may);
-                match self.ask("what its user may do", stale, self.reviewed_right(user, right)).await? {
+                match self.ask("what its user may do", places, stale, self.reviewed_right(user, right)).await? {
                     Answer::New(may) => {
                         locked(allowed).put(key, may, clock.monotonic());
                         may
@@ -169,22 +173,23 @@ impl Users {
     async fn ask<T>(
         &self,
         what: &str,
+        places: &Semaphore,
         stale: Option<T>,
         question: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<Answer<T>, Refusal> {
-        let Inner { clock, places, rests, .. } = &*self.inner;
+        let Inner { clock, rests, .. } = &*self.inner;
         let rests_still = clock.monotonic() < *locked(rests);
         let stale = match stale {
             Some(known) if rests_still => return Ok(Answer::Stale(known)),
             other => other,
         };
         let within = if stale.is_some() { WITHIN_IF_KNOWN } else { WITHIN };
-        let asked = async {
-            // nobody closes it
-            let _place = places.acquire().await.ok();
-            question.await
+        // nobody closes it, so that no place means that there was none in time
+        let Ok(_place) = timeout(within, places.acquire()).await else {
+            let many = || Refusal::Away("too many ask for their tokens at once; try again in a moment".to_owned());
+            return stale.map(Answer::Stale).ok_or_else(many);
         };
-        let why = match timeout(within, asked).await {
+        let why = match timeout(within, question).await {
             Ok(Ok(answer)) => return Ok(Answer::New(answer)),
             Ok(Err(error)) => watch::reason(&error),
             Err(_) => format!("nothing within {within:?}"),

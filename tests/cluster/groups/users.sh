@@ -117,7 +117,7 @@ roles() {
     WITHIN=2 check "an operator may $1" "$DONE" cat "$WORK/steered"
     never "nothing of it is refused" "may not" cat "$WORK/steered"
   }
-  DONE="secret-sauce +.*ok" steers swap "secret-sauce.$DEPLOYMENT" --url "http://secret-sauce.$DEPLOYMENT"
+  DONE="http://secret-sauce.* +ok" steers swap "secret-sauce.$DEPLOYMENT" --url "http://secret-sauce.$DEPLOYMENT"
   check "to run another image takes a deployer" "operator may not update workflows.rexflow.io .*flowd-$NS-deployer" \
     as operator swap "secret-sauce.$DEPLOYMENT" --image "$IMG/example-secret-sauce:$VERSION"
   as operator swap "secret-sauce.$DEPLOYMENT" --undo >/dev/null 2>&1

@@ -26,6 +26,9 @@ impl Server {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let asked: Value = serde_json::from_slice(&request.into_body().collect_bytes().await.unwrap()).unwrap();
+        if asked["spec"]["token"].as_str().is_some_and(|it| it.starts_with("slow")) {
+            return std::future::pending().await;
+        }
         let known = asked["spec"]["token"] == "good" && !self.revoked.load(Ordering::SeqCst);
         let status = match asked["kind"].as_str() {
             Some("TokenReview") if known => json!({"authenticated": true, "user": {"username": "jane"}}),
@@ -106,4 +109,23 @@ async fn a_token_that_was_revoked_does_not_come_back_when_the_api_server_goes() 
     server.away.store(true, Ordering::SeqCst);
     clock.advance(FRESH);
     assert!(matches!(users.may("good", RUN).await, Err(Refusal::Away(_))));
+}
+
+#[tokio::test]
+async fn whoever_tries_tokens_keeps_nobody_waiting_who_is_known() {
+    let (users, server, clock) = users();
+    users.may("good", RUN).await.unwrap();
+    let asked = || server.asked.load(Ordering::SeqCst);
+    let before = asked();
+    let mut trying = tokio::task::JoinSet::new();
+    for it in 0..2 * AT_ONCE {
+        let users = users.clone();
+        trying.spawn(async move { users.who(&format!("slow {it}")).await.map(drop) });
+    }
+    while asked() < before + AT_ONCE {
+        tokio::task::yield_now().await;
+    }
+    clock.advance(FRESH);
+    users.may("good", RUN).await.unwrap();
+    assert_eq!(asked(), before + AT_ONCE + 2, "both were asked for anew, while others wait for their turn");
 }
