@@ -122,6 +122,8 @@ roles() {
     as operator swap "secret-sauce.$DEPLOYMENT" --image "$IMG/example-secret-sauce:$VERSION"
   as operator swap "secret-sauce.$DEPLOYMENT" --undo >/dev/null 2>&1
   DONE="Stopped" steers stop -d underpants --force
+  # or what is on its way out would be taken for what is there again
+  WITHIN=90 check "its namespace goes" "NotFound" k get namespace "$DEPLOYMENT"
   DONE="Started" steers start -d underpants
   WITHIN=120 check "it is RUNNING again" "underpants +RUNNING" as viewer ps -d
   DONE="users.example" steers update "$WORK/way.yaml"
