@@ -112,8 +112,8 @@ impl Port {
     fn whose(&self, request: &Request<Body>) -> Whose {
         match self.inner.gate.pass() {
             Ok(operations) => {
-                let named = [host(request), passed_host(request)];
-                named.into_iter().find(|it| operations.mesh.exposes(it)).map_or(Whose::Own, Whose::Exposed)
+                let mut named = std::iter::once(host(request)).chain(passed_host(request));
+                named.find(|it| operations.mesh.exposes(it)).map_or(Whose::Own, Whose::Exposed)
             }
             Err(_) if Route::of(request.uri().path()).is_of_every_flowd() => Whose::Own,
             Err(_) => Whose::Leader,
@@ -237,8 +237,8 @@ fn host(request: &Request<Body>) -> String {
 
 /// The host that a flowd was called by which stood by and passed the request on. Whoever else sends it gains nothing: a host that is exposed leads to
 /// its ways in and nowhere else, and the one that was called comes first.
-fn passed_host(request: &Request<Body>) -> String {
-    host_of(request.headers().get(PASSED_HOST).and_then(|it| it.to_str().ok()).unwrap_or_default())
+fn passed_host(request: &Request<Body>) -> Option<String> {
+    request.headers().get(PASSED_HOST).and_then(|it| it.to_str().ok()).map(host_of)
 }
 
 fn nowhere() -> Answer {

@@ -10,7 +10,6 @@ pub(crate) mod rights;
 
 use std::net::SocketAddr;
 
-use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, StatusCode};
 use routing::callback;
 use runtime::listen;
@@ -119,14 +118,14 @@ pub(crate) fn is_open(path: &str) -> bool {
 /// `PERMISSION_DENIED` if not, `UNAVAILABLE` if nobody says.
 pub(crate) async fn permit<T: Sync>(request: &Request<T>, target: Target) -> Result<(), Status> {
     // without a caller nobody is asked for, or the token of `--token` was shown
-    let Some(Caller { users, user, rule }) = request.extensions().get() else { return Ok(()) };
+    let Some(Caller { rule, .. }) = request.extensions().get() else { return Ok(()) };
     let right = match (rule, target) {
         (Rule::ByTarget { workflow, .. }, Target::Workflow) => *workflow,
         (Rule::ByTarget { instance, .. }, Target::Instance) => *instance,
         // it was asked for already
         (Rule::Open | Rule::Unasked | Rule::Somebody | Rule::Needs(_) | Rule::Nobody, _) => return Ok(()),
     };
-    users.permit(user, right).await.map_err(Status::from)
+    needs(request, right).await
 }
 
 /// Whether whoever calls has a right besides those that the call needs in any case.
@@ -236,10 +235,9 @@ async fn asked(users: &Users, token: &str, rule: Rule) -> Result<User, Refusal> 
 
 /// The token that a caller shows.
 fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let header = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
-    let token = header.and_then(|it| it.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"));
+    let token = token::bearer(headers).and_then(|it| str::from_utf8(it).ok()).filter(|it| it.is_ascii());
     let missing = "no token: send `authorization: Bearer TOKEN` with a token of this cluster; flowctl does where it finds flowd by itself, and with --kube-token";
-    token.map(|(_, token)| token.trim()).ok_or_else(|| Refusal::Nobody(missing.to_owned()))
+    token.ok_or_else(|| Refusal::Nobody(missing.to_owned()))
 }
 
 /// Without Kubernetes there are no users.

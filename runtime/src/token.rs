@@ -75,8 +75,8 @@ impl Token {
     /// # Errors
     /// [`Error::Missing`] or [`Error::Wrong`].
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
-        let header = headers.get(AUTHORIZATION).ok_or(Error::Missing)?;
-        self.check_value(header.as_bytes())
+        let given = bearer(headers).ok_or(Error::Missing)?;
+        if same(given, self.secret.as_bytes()) { Ok(()) } else { Err(Error::Wrong) }
     }
 
     /// The value of the `authorization` header that [`Self::check`] wants.
@@ -84,20 +84,19 @@ impl Token {
     pub fn header(&self) -> String {
         format!("{SCHEME} {}", self.secret)
     }
-
-    fn check_value(&self, header: &[u8]) -> Result<(), Error> {
-        let (scheme, given) = header.split_at_checked(SCHEME.len()).ok_or(Error::Missing)?;
-        if !scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) || given.first() != Some(&b' ') {
-            return Err(Error::Missing);
-        }
-        if same(given.trim_ascii(), self.secret.as_bytes()) { Ok(()) } else { Err(Error::Wrong) }
-    }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Token(..)")
     }
+}
+
+/// The token that a request's `authorization` header shows, white space around it ignored; whatever it is.
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, given) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(SCHEME.len())?;
+    (scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) && given.first() == Some(&b' ')).then(|| given.trim_ascii())
 }
 
 /// Equality whose time depends on the length of `given` alone.

@@ -1,4 +1,5 @@
 use http::Method;
+use http::header::AUTHORIZATION;
 
 use super::*;
 use crate::http::Route;
